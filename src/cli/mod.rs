@@ -1,0 +1,1 @@
+//! What can be typed: clap types only, a file per noun.

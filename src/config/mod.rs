@@ -1,0 +1,1 @@
+//! Configuration files shared with the other container tools.

@@ -1,0 +1,1 @@
+//! Containers and images as users know them. Never prints.

@@ -1,0 +1,1 @@
+//! User-mode networks of containers: modes, helpers, published ports, name files.

@@ -1,0 +1,1 @@
+//! The distribution client: authentication, transfers, retries.

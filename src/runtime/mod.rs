@@ -1,0 +1,1 @@
+//! One OCI runtime Spec → a running process. Knows no image and no name.

@@ -1,0 +1,1 @@
+//! Resolved settings → OCI runtime Spec. Pure: no system call, no file.

@@ -1,0 +1,1 @@
+//! Layers, how they are unpacked and rebuilt, and root file systems made of them.

@@ -1,0 +1,70 @@
+//! fork(2), pidfds and what a child owes its parent.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open};
+
+/// Which side of a [`fork`] this is.
+#[derive(Debug)]
+pub(crate) enum Fork {
+    Parent(Child),
+    Child,
+}
+
+/// A child process that can be waited for without a pid race.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub pid: Pid,
+    /// Readable (poll) once the child has ended.
+    pub pidfd: OwnedFd,
+}
+
+/// fork(2). Only for processes with a single thread: a lock held by another thread would stay held in the child.
+pub(crate) fn fork() -> rustix::io::Result<Fork> {
+    debug_assert!(single_threaded(), "fork with more than one thread");
+    // SAFETY: the process has one thread, so no lock of another thread is copied in a locked state.
+    match unsafe { libc::fork() } {
+        -1 => Err(last_errno()),
+        0 => Ok(Fork::Child),
+        pid => {
+            let pid = Pid::from_raw(pid).ok_or(rustix::io::Errno::INVAL)?;
+            Ok(Fork::Parent(Child { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? }))
+        }
+    }
+}
+
+/// Whether this process has one thread only (proc(5), /proc/self/task).
+pub(crate) fn single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
+
+/// _exit(2): ends the process without running destructors or exit handlers, as a forked child must.
+pub(crate) fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+impl Child {
+    /// Waits for the end: the exit code, or 128 + the signal's number, as a shell reports it.
+    pub(crate) fn wait(self) -> rustix::io::Result<u8> {
+        use std::os::fd::AsFd;
+        loop {
+            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Ok(Some(status)) => return Ok(exit_code(&status)),
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// The shell's convention for an ended process.
+pub(crate) fn exit_code(status: &WaitIdStatus) -> u8 {
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(255);
+    u8::try_from(code).unwrap_or(255)
+}
+
+fn last_errno() -> rustix::io::Errno {
+    let error = std::io::Error::last_os_error();
+    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
+}

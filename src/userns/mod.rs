@@ -1,0 +1,1 @@
+//! Subordinate id ranges, id maps, and entering user namespaces.
