@@ -4,6 +4,8 @@
 
 pub(crate) mod namespace;
 pub(crate) mod process;
+#[cfg(test)]
+pub(crate) mod scenario;
 pub(crate) mod spawn;
 
 /// What the last failed call of the C library left in errno(3).
