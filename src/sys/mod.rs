@@ -2,11 +2,14 @@
 //! whose documentation names the man page. Nothing here knows what a container is.
 #![allow(unsafe_code)]
 
+pub(crate) mod descriptor_signal;
 pub(crate) mod namespace;
+pub(crate) mod netlink;
 pub(crate) mod process;
 #[cfg(test)]
 pub(crate) mod scenario;
 pub(crate) mod spawn;
+pub(crate) mod tun;
 
 /// What the last failed call of the C library left in errno(3).
 fn last_errno() -> rustix::io::Errno {
