@@ -3,6 +3,7 @@
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
 mod context;
+mod create_options;
 mod dispatch;
 mod help;
 mod table;
