@@ -3,3 +3,5 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod process;
+pub(crate) mod signal;
+pub(crate) mod tty;

@@ -1,0 +1,12 @@
+//! Containers as users know them: records on disk, names, and what can be done with them.
+//!
+//! ```text
+//! host/containers/<id>/       record.json config.json state.json hosts resolv.conf hostname; upper/ work/ ctr.log
+//! runtime/containers/<id>/    monitor.lock attach; with --rm also record.json … hostname, so that they cost no flush
+//! host/names/<name>           symbolic link to the id: taking a name is one atomic symlink(2)
+//! ```
+//!
+//! A container exists while its `record.json` does; removing that file is what removes it, everything else is litter
+//! that the next sweep clears. Whoever creates, starts, removes or is the monitor of a container holds `monitor.lock`.
+
+pub(crate) mod record;

@@ -1,0 +1,111 @@
+//! What a container is: everything that does not change while it lives.
+//!
+//! Two files, because `ps` reads one of them for every container: `record.json` is what listings, names and removal
+//! need and stays small; `config.json` is what starting and inspecting need.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::image::digest::DiffId;
+use crate::monitor::log;
+use crate::state::file::{self, Durability};
+
+/// File names in the record directory.
+pub(crate) const RECORD: &str = "record.json";
+pub(crate) const CONFIG: &str = "config.json";
+
+/// What listings need. Its presence makes the container exist.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub id: String,
+    pub name: String,
+    /// The image as it was asked for, in full: `docker.io/library/alpine:3.20`; empty with `--rootfs`.
+    pub image: String,
+    /// Digits of the image's id; empty with `--rootfs`.
+    pub image_id: String,
+    pub created: Timestamp,
+    /// What `ps` shows: the arguments after the entrypoint.
+    pub command: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
+    /// Destinations of volumes and bind mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<String>,
+    /// The network as it was asked for, normalised.
+    pub network: String,
+    /// Removed as soon as it ends.
+    #[serde(default)]
+    pub rm: bool,
+    #[serde(default)]
+    pub tty: bool,
+    #[serde(default)]
+    pub interactive: bool,
+    pub stop_signal: i32,
+    /// Seconds that `stop` waits before it kills.
+    pub stop_timeout: u32,
+    /// Layers that must stay while this container exists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<DiffId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cidfile: Option<PathBuf>,
+}
+
+/// One published port or range of ports, in the form `podman ps --format json` writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Port {
+    /// Empty: all addresses.
+    pub host_ip: String,
+    pub container_port: u16,
+    /// 0 until a free one is chosen at the start.
+    pub host_port: u16,
+    pub range: u16,
+    pub protocol: String,
+}
+
+/// What a start needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Config {
+    /// The plan that the runtime carries out.
+    pub spec: Spec,
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
+    #[serde(default)]
+    pub create_command: Vec<String>,
+    pub log: log::Options,
+}
+
+impl Record {
+    /// The record in `dir`; `None` when there is none.
+    pub(crate) fn load(dir: &Path) -> Result<Option<Self>> {
+        file::read_json(&dir.join(RECORD))
+    }
+
+    pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
+        file::write_json(&dir.join(RECORD), self, durability)
+    }
+
+    /// A record in the runtime directory needs no flush: a reboot is meant to forget it.
+    pub(crate) fn durability(&self) -> Durability {
+        if self.rm { Durability::Volatile } else { Durability::Synced }
+    }
+}
+
+impl Config {
+    pub(crate) fn load(dir: &Path) -> Result<Self> {
+        file::read_json(&dir.join(CONFIG))?.ok_or_else(|| {
+            Error::new(format!("{} is missing: the container cannot be started", dir.join(CONFIG).display()))
+                .hint("remove the container and create it again")
+        })
+    }
+
+    pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
+        file::write_json(&dir.join(CONFIG), self, durability)
+    }
+}
