@@ -1,0 +1,1 @@
+//! Who the program runs as.
