@@ -25,9 +25,11 @@ const RESIZE: u8 = b'r';
 const SIGNAL: u8 = b's';
 const DETACH: u8 = b'd';
 const OUTPUT_CLOSED: u8 = b'p';
+const WARNING: u8 = b'W';
 const STARTED: u8 = b'S';
 const STDOUT: u8 = b'O';
 const STDERR: u8 = b'E';
+const TAKEN: u8 = b'T';
 const EXIT: u8 = b'X';
 const ERROR: u8 = b'F';
 
@@ -65,9 +67,14 @@ pub(crate) enum Request<'a> {
 /// From the monitor to a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
+    /// Something that could not be honoured, for standard error. Before `Started`.
+    Warning(&'a [u8]),
     /// The container's program was executed.
     Started,
     Output(Stream, &'a [u8]),
+    /// The last `Stdin` is on its way into the container; the next one may come. A client that waits for this never
+    /// makes its own signals queue behind input that nobody reads.
+    Taken,
     /// The container has ended, its state is written and, with `--rm`, it is gone.
     Exit(u8),
     /// The container could not be started: an encoded [`Failure`].
@@ -118,8 +125,10 @@ impl<'a> Event<'a> {
     pub(crate) fn encode(&self, buffer: &mut Vec<u8>) {
         buffer.clear();
         match self {
+            Self::Warning(text) => packet(buffer, WARNING, text),
             Self::Started => packet(buffer, STARTED, &[]),
             Self::Output(stream, data) => packet(buffer, output_kind(*stream), data),
+            Self::Taken => packet(buffer, TAKEN, &[]),
             Self::Exit(code) => packet(buffer, EXIT, &[*code]),
             Self::Error(failure) => packet(buffer, ERROR, failure),
         }
@@ -128,9 +137,11 @@ impl<'a> Event<'a> {
     pub(crate) fn decode(packet: &'a [u8]) -> Result<Self, Malformed> {
         let (kind, payload) = packet.split_first().ok_or(Malformed)?;
         match (*kind, payload) {
+            (WARNING, text) => Ok(Self::Warning(text)),
             (STARTED, []) => Ok(Self::Started),
             (STDOUT, data) => Ok(Self::Output(Stream::Stdout, data)),
             (STDERR, data) => Ok(Self::Output(Stream::Stderr, data)),
+            (TAKEN, []) => Ok(Self::Taken),
             (EXIT, &[code]) => Ok(Self::Exit(code)),
             (ERROR, failure) => Ok(Self::Error(failure)),
             _ => Err(Malformed),
@@ -229,7 +240,7 @@ mod tests {
     #[test]
     fn events_round_trip() {
         let mut buffer = Vec::new();
-        for event in [Event::Started, Event::Output(Stream::Stderr, b"x"), Event::Exit(137), Event::Error(b"{}")] {
+        for event in [Event::Started, Event::Output(Stream::Stderr, b"x"), Event::Taken, Event::Exit(137), Event::Error(b"{}")] {
             event.encode(&mut buffer);
             assert_eq!(Event::decode(&buffer), Ok(event));
         }

@@ -74,3 +74,10 @@ impl State {
         file::write_json(&dir.join(FILE), self, Durability::Volatile)
     }
 }
+
+/// When process `pid` began, in clock ticks since boot (proc(5), /proc/PID/stat, field 22).
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name, in parentheses and of any characters.
+    stat.get(stat.rfind(')')? + 2..)?.split(' ').nth(19)?.parse().ok()
+}

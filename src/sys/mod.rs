@@ -2,14 +2,15 @@
 //! whose documentation names the man page. Nothing here knows what a container is.
 #![allow(unsafe_code)]
 
+pub(crate) mod descriptor;
 pub(crate) mod namespace;
 pub(crate) mod process;
-
-    let error = std::io::Error::last_os_error();
-    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
-/// What the last failed call of the C library left in errno(3).
-fn last_errno() -> rustix::io::Errno {
 pub(crate) mod signal;
 pub(crate) mod spawn;
 pub(crate) mod tty;
+
+/// What the last failed call of the C library left in errno(3).
+fn last_errno() -> rustix::io::Errno {
+    let error = std::io::Error::last_os_error();
+    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
 }

@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use super::last_errno;
+
 /// Names without `SIG`, as `kill -l` prints them; the number is the kernel's on x86-64, aarch64 and most others.
 const NAMES: [(&str, i32); 34] = [
     ("HUP", libc::SIGHUP),
@@ -147,11 +149,6 @@ pub(crate) fn send(pidfd: std::os::fd::BorrowedFd<'_>, signal: i32) -> rustix::i
 pub(crate) fn restore_default(signal: i32) {
     // SAFETY: SIG_DFL is a valid disposition for every signal; errors (KILL, STOP) change nothing.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
-}
-
-fn last_errno() -> rustix::io::Errno {
-    let error = std::io::Error::last_os_error();
-    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
 }
 
 #[cfg(test)]
