@@ -5,6 +5,8 @@
 pub(crate) mod descriptor;
 pub(crate) mod namespace;
 pub(crate) mod process;
+#[cfg(test)]
+pub(crate) mod scenario;
 pub(crate) mod signal;
 pub(crate) mod spawn;
 pub(crate) mod tty;

@@ -40,9 +40,9 @@ pub(crate) struct IdMaps {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SingleReason {
     /// Neither /etc/subuid nor getsubids has a range for the user.
-    NoRange { file: &'static str },
+    MissingRange { file: &'static str },
     /// A range is there, but not the program that may map it.
-    NoProgram { program: &'static str },
+    MissingProgram { program: &'static str },
     /// The process may not gain privileges, so newuidmap cannot work (prctl(2), PR_SET_NO_NEW_PRIVS).
     NoNewPrivileges,
 }
@@ -62,10 +62,10 @@ impl IdMaps {
         }
         let reason = match subid::ranges(uid)? {
             _ if rustix::thread::no_new_privs().unwrap_or(false) => SingleReason::NoNewPrivileges,
-            subid::Ranges { uids, .. } if uids.is_empty() => SingleReason::NoRange { file: subid::SUBUID },
-            subid::Ranges { gids, .. } if gids.is_empty() => SingleReason::NoRange { file: subid::SUBGID },
+            subid::Ranges { uids, .. } if uids.is_empty() => SingleReason::MissingRange { file: subid::SUBUID },
+            subid::Ranges { gids, .. } if gids.is_empty() => SingleReason::MissingRange { file: subid::SUBGID },
             subid::Ranges { uids, gids } => match mapping::missing_program() {
-                Some(program) => SingleReason::NoProgram { program },
+                Some(program) => SingleReason::MissingProgram { program },
                 None => return Ok(Self { uids: stack(uid, &uids), gids: stack(gid, &gids), single: None }),
             },
         };
@@ -103,8 +103,8 @@ impl IdMaps {
 impl fmt::Display for SingleReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRange { file } => write!(f, "{file} has no range for this user"),
-            Self::NoProgram { program } => {
+            Self::MissingRange { file } => write!(f, "{file} has no range for this user"),
+            Self::MissingProgram { program } => {
                 write!(f, "{program} is not installed (Debian: uidmap, Fedora: shadow-utils)")
             }
             Self::NoNewPrivileges => f.write_str("this process may not gain privileges (no_new_privs is set)"),
