@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use jiff::Timestamp;
 use oci_spec::runtime::Spec;
 use rustix::fs::OFlags;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::client::Client;
@@ -76,10 +76,15 @@ fn monitor(mut launch: Launch<'_>, socket: OwnedFd) {
         Err(error) => {
             let mut state = std::mem::take(&mut launch.state);
             state.error = error.to_string();
+            let _ = std::fs::remove_file(launch.place.attach_socket());
             let gone = finish(&launch, &state);
             leave_exit_code(&launch.lock, Some(error.kind().exit_code()));
             drop(launch);
-            let failure = Failure::encode(&gone.err().map_or(error, |second| error.hint(second.to_string())));
+            let error = match gone {
+                Ok(()) => error,
+                Err(second) => error.hint(second.to_string()),
+            };
+            let failure = Failure::encode(&error);
             let _ = client.send_event(&Event::Error(&failure));
         }
     }
@@ -234,16 +239,9 @@ fn listen(place: &Place) -> Result<OwnedFd> {
     // Left by a monitor that was killed; the lock says that it is gone.
     let _ = std::fs::remove_file(&path);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).context(what)?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).context(what)?;
     let (_dir, address) = super::client::address(place).context(what)?;
     rustix::net::bind(&socket, &address).context(what)?;
     rustix::net::listen(&socket, 16).context(what)?;
     Ok(socket)
-}
-
-/// A socket's address is short (108 bytes); the directory's name may not be.
-pub(super) fn short_address(dir: impl AsFd) -> rustix::io::Result<SocketAddrUnix> {
-    use std::os::fd::AsRawFd;
-    SocketAddrUnix::new(format!("/proc/self/fd/{}/attach", dir.as_fd().as_raw_fd()))
 }

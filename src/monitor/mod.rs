@@ -13,6 +13,7 @@
 
 pub(crate) mod client;
 mod clients;
+pub(crate) mod detach;
 mod input;
 mod launch;
 pub(crate) mod log;

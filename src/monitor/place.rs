@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -106,13 +106,5 @@ pub(super) fn leave_exit_code(lock: &Lock, code: Option<u8>) {
     let _ = file.set_len(0);
     if let Some(code) = code {
         let _ = file.write_all_at(code.to_string().as_bytes(), 0);
-    }
-}
-
-/// Removes a directory tree that may not exist.
-pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result,
     }
 }

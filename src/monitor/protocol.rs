@@ -240,7 +240,9 @@ mod tests {
     #[test]
     fn events_round_trip() {
         let mut buffer = Vec::new();
-        for event in [Event::Started, Event::Output(Stream::Stderr, b"x"), Event::Taken, Event::Exit(137), Event::Error(b"{}")] {
+        for event in
+            [Event::Started, Event::Output(Stream::Stderr, b"x"), Event::Taken, Event::Exit(137), Event::Error(b"{}")]
+        {
             event.encode(&mut buffer);
             assert_eq!(Event::decode(&buffer), Ok(event));
         }

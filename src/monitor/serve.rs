@@ -20,9 +20,15 @@ use crate::sys::tty;
 /// The monitor's ends of the container's standard output.
 #[derive(Debug)]
 pub(super) enum Outputs {
-    Pipes { stdout: Option<OwnedFd>, stderr: Option<OwnedFd> },
+    Pipes {
+        stdout: Option<OwnedFd>,
+        stderr: Option<OwnedFd>,
+    },
     /// The slave side is kept open, so that the console does not hang up between two programs that use it.
-    Console { master: OwnedFd, slave: Option<OwnedFd> },
+    Console {
+        master: OwnedFd,
+        slave: Option<OwnedFd>,
+    },
 }
 
 /// Everything the loop works on.
@@ -101,7 +107,8 @@ impl Serving {
             let flags = if client.behind() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             slots.push((Source::Client(index), client.as_fd(), flags));
         }
-        let mut fds: Vec<PollFd<'_>> = slots.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        let mut fds: Vec<PollFd<'_>> =
+            slots.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         match poll(&mut fds, None) {
             Ok(_) => {
                 let ready = slots.iter().zip(&fds).map(|((source, ..), fd)| (*source, fd.revents()));

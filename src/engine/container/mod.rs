@@ -10,3 +10,6 @@
 //! that the next sweep clears. Whoever creates, starts, removes or is the monitor of a container holds `monitor.lock`.
 
 pub(crate) mod record;
+pub(crate) mod remove;
+mod repair;
+pub(crate) mod store;

@@ -17,7 +17,7 @@ use crate::sys::signal;
 /// The container says it runs, but its monitor does not hold the lock any more: nothing will ever tell its exit code.
 ///
 /// Its first process was to die with the monitor (PR_SET_PDEATHSIG); a program that gave that up is killed here.
-pub(super) fn settle(container: &Container) -> Result<State> {
+pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
     let Some(lock) = container.place.try_lock()? else {
         // Somebody else is putting it right, or has started it anew.
         return Ok(State::load(&container.place.record));
@@ -38,7 +38,7 @@ pub(super) fn settle(container: &Container) -> Result<State> {
         ..state
     };
     if container.record.rm {
-        remove::remove_locked(container, lock)?;
+        remove::remove_locked(dirs, container, &lock)?;
     } else {
         ended.store(&container.place.record)?;
     }
@@ -51,7 +51,7 @@ fn kill_leftover(state: &State) {
         return;
     };
     // The pidfd pins the process; only now is its start time certain to be this process's.
-    if crate::monitor::start_time(state.pid) != Some(state.pid_start) {
+    if crate::monitor::state::start_time(state.pid) != Some(state.pid_start) {
         return;
     }
     if signal::send(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL).is_ok() {
@@ -71,7 +71,7 @@ pub(super) fn sweep(dirs: &Dirs, id: &str) -> Result<()> {
     if Container::load(dirs, id)?.is_some() {
         return Ok(());
     }
-    remove::clear(dirs, &place, id, lock)
+    remove::clear(&place, &lock)
 }
 
 /// Whether `id` still stands for something: it has a record, or somebody is working on it.

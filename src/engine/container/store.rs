@@ -32,10 +32,10 @@ impl Container {
     }
 
     /// The state as it is now: what the monitor wrote, corrected when the monitor is no more.
-    pub(crate) fn state(&self) -> Result<State> {
+    pub(crate) fn state(&self, dirs: &Dirs) -> Result<State> {
         let state = State::load(&self.place.record);
         if state.status == Status::Running && !self.place.locked()? {
-            return repair::settle(self);
+            return repair::settle(dirs, self);
         }
         Ok(state)
     }
