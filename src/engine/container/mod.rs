@@ -9,7 +9,11 @@
 //! A container exists while its `record.json` does; removing that file is what removes it, everything else is litter
 //! that the next sweep clears. Whoever creates, starts, removes or is the monitor of a container holds `monitor.lock`.
 
+pub(crate) mod create;
+pub(crate) mod lifecycle;
 pub(crate) mod record;
 pub(crate) mod remove;
 mod repair;
+pub(crate) mod select;
 pub(crate) mod store;
+pub(crate) mod when;
