@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 /// Start one or more containers
 #[derive(Debug, Args)]
@@ -16,7 +17,8 @@ pub(crate) struct Start {
     #[arg(short, long)]
     pub interactive: bool,
     /// Pass signals on to the container (default with --attach)
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
     pub sig_proxy: Option<bool>,
     /// Keys that detach
     #[arg(long, value_name = "KEYS")]
@@ -287,9 +289,10 @@ pub(crate) struct Attach {
     /// Do not connect standard input
     #[arg(long)]
     pub no_stdin: bool,
-    /// Pass signals on to the container
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL")]
-    pub sig_proxy: bool,
+    /// Pass signals on to the container (default true)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub sig_proxy: Option<bool>,
     #[arg(value_name = "CONTAINER", hide = true)]
     pub containers: Vec<String>,
 }

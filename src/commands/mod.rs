@@ -2,11 +2,22 @@
 //!
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
+mod attach;
 mod context;
 mod dispatch;
+mod each;
+mod foreground;
 mod help;
+mod kill;
+mod logs;
+mod port;
+mod restart;
+mod rm;
+mod start;
+mod stop;
 mod table;
 mod version;
+mod wait;
 
 pub(crate) use context::Context;
 pub(crate) use dispatch::dispatch;

@@ -47,6 +47,15 @@ macro_rules! verb {
 }
 
 pub(crate) const VERBS: &[Verb] = &[
+    verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
+    verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
+    verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),
+    verb!(Containers, cli::container::Port, super::port::run, ["port", "container port"]),
+    verb!(Containers, cli::container::Restart, super::restart::run, ["restart", "container restart"]),
+    verb!(Containers, cli::container::Rm, super::rm::run, ["rm", "container rm"]),
+    verb!(Containers, cli::container::Start, super::start::run, ["start", "container start"]),
+    verb!(Containers, cli::container::Stop, super::stop::run, ["stop", "container stop"]),
+    verb!(Containers, cli::container::Wait, super::wait::run, ["wait", "container wait"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
     verb!(System, cli::system::Version, super::version::run, ["version"]),
 ];

@@ -15,5 +15,6 @@ pub(crate) mod record;
 pub(crate) mod remove;
 mod repair;
 pub(crate) mod select;
+pub(crate) mod start;
 pub(crate) mod store;
 pub(crate) mod when;

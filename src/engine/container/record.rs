@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::log;
 use crate::state::file::{self, Durability};
+use crate::userns::IdMaps;
 
 /// File names in the record directory.
 pub(crate) const RECORD: &str = "record.json";
@@ -74,11 +75,29 @@ pub(crate) struct Port {
 pub(crate) struct Config {
     /// The plan that the runtime carries out.
     pub spec: Spec,
+    /// The ids of the container's user namespace; `None` when it has none of its own.
+    pub maps: Option<IdMaps>,
+    pub root: Root,
+    /// Process 1 is a reaper, the program its child.
+    #[serde(default)]
+    pub init: bool,
     #[serde(default)]
     pub entrypoint: Vec<String>,
     #[serde(default)]
     pub create_command: Vec<String>,
     pub log: log::Options,
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Root {
+    /// The layers of the record.
+    Image,
+    /// `--rootfs DIR`: used as it is.
+    Directory(PathBuf),
+    /// `--rootfs DIR:O`: changes go to a layer of the container's own.
+    Overlay(PathBuf),
 }
 
 impl Record {

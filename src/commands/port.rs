@@ -1,0 +1,54 @@
+//! `rpod port`.
+
+use super::Context;
+use crate::cli::container::Port;
+use crate::engine::container::record;
+use crate::engine::container::select::Selection;
+use crate::error::{Error, Result};
+
+pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    // With --latest the only word is a port.
+    let (names, port) = match args.words.as_slice() {
+        [] => (&[][..], None),
+        [port] if args.latest => (&[][..], Some(port)),
+        [name] => (std::slice::from_ref(name), None),
+        [name, port] if !args.latest && !args.all => (std::slice::from_ref(name), Some(port)),
+        _ => return Err(Error::new("too many arguments: give a container and a port")),
+    };
+    let selection = Selection { names, all: args.all, latest: args.latest, ..Selection::default() };
+    for (_, container) in selection.resolve(dirs, "you must supply a running container name or id")? {
+        let mut found = false;
+        for mapping in &container.record.ports {
+            for (inside, outside) in pairs(mapping) {
+                match port {
+                    None if args.all => context.ui.line(format!("{}\t{inside} -> {outside}", short(container.id())))?,
+                    None => context.ui.line(format!("{inside} -> {outside}"))?,
+                    Some(port) if *port == inside || format!("{port}/tcp") == inside => {
+                        found = true;
+                        context.ui.line(outside)?;
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        if let (Some(port), false) = (port, found) {
+            return Err(Error::new(format!("failed to find published port {port:?}")));
+        }
+    }
+    Ok(0)
+}
+
+fn short(id: &str) -> &str {
+    crate::state::id::short(id)
+}
+
+/// `80/tcp` and `0.0.0.0:8080` for every port of a range.
+fn pairs(mapping: &record::Port) -> impl Iterator<Item = (String, String)> {
+    (0..mapping.range).map(|offset| {
+        let address = if mapping.host_ip.is_empty() { "0.0.0.0" } else { &mapping.host_ip };
+        let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        let inside = format!("{}/{}", mapping.container_port.saturating_add(offset), mapping.protocol);
+        (inside, format!("{address}:{}", mapping.host_port.saturating_add(offset)))
+    })
+}

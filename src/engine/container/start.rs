@@ -1,0 +1,85 @@
+//! Starting a container that exists: its files become a plan for the monitor.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::record::{Config, Root};
+use super::remove;
+use super::store::Container;
+use crate::error::{Context, Error, Kind, Result};
+use crate::monitor::client::Client;
+use crate::monitor::state::{State, Status};
+use crate::monitor::{self, Launch};
+use crate::runtime::Rootfs;
+use crate::state::lock::Lock;
+use crate::state::paths::{Dirs, create_private};
+use crate::sys::tty::Size;
+
+/// What a program sees that is started with a terminal while nobody looks.
+const UNSEEN: Size = Size { rows: 24, columns: 80 };
+
+/// How long `start` waits for another process that is at work on the container.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Takes the lock that starting needs; `None` when the container runs already.
+pub(crate) fn claim(dirs: &Dirs, container: &Container) -> Result<Option<Lock>> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        if container.state(dirs)?.status == Status::Running {
+            return Ok(None);
+        }
+        if let Some(lock) = container.place.try_lock()? {
+            return Ok(Some(lock));
+        }
+        if Instant::now() > deadline {
+            return Err(Error::new(format!("container {} is being used by another process", container.id()))
+                .with_kind(Kind::Conflict));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Starts the container; its monitor holds the lock from now on. `size` is that of the terminal it will be seen on.
+pub(crate) fn start(
+    dirs: &Dirs,
+    container: &Container,
+    config: &Config,
+    lock: Lock,
+    size: Option<Size>,
+) -> Result<Client> {
+    let record = &container.record;
+    let remove = |lock: &Lock| remove::remove_locked(dirs, container, lock);
+    monitor::launch(Launch {
+        place: &container.place,
+        lock,
+        spec: &config.spec,
+        maps: config.maps.as_ref(),
+        rootfs: rootfs(container, config)?,
+        init: config.init,
+        join: Vec::new(),
+        cgroup: None,
+        terminal: record.tty.then(|| size.unwrap_or(UNSEEN)),
+        interactive: record.interactive,
+        log: &config.log,
+        stop_signal: record.stop_signal,
+        state: State::load(&container.place.record),
+        remove: if record.rm { Some(&remove) } else { None },
+    })
+    .context(|| format!("cannot start container {}", container.id()))
+}
+
+fn rootfs(container: &Container, config: &Config) -> Result<Rootfs> {
+    match &config.root {
+        Root::Image => Err(Error::new("images come later")),
+        Root::Directory(path) => Ok(Rootfs::Directory { path: path.clone() }),
+        Root::Overlay(path) => {
+            let own = |name: &str| -> Result<PathBuf> {
+                let dir = container.place.disk.join(name);
+                create_private(&dir)?;
+                Ok(dir)
+            };
+            let (upper, work) = (own("upper")?, own("work")?);
+            Ok(Rootfs::Overlay { lower: vec![path.clone()], upper, work, volatile: container.record.rm })
+        }
+    }
+}
