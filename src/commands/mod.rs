@@ -13,6 +13,7 @@ mod logs;
 mod port;
 mod restart;
 mod rm;
+mod run;
 mod start;
 mod stop;
 mod table;

@@ -47,6 +47,7 @@ macro_rules! verb {
 }
 
 pub(crate) const VERBS: &[Verb] = &[
+    verb!(Containers, cli::container::Run, super::run::run, ["run", "container run"]),
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
     verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),

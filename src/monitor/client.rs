@@ -118,6 +118,7 @@ impl Client {
             feeding: attach.stdin,
             taken: true,
             detacher: Detacher::new(if terminal { &attach.detach_keys } else { &[] }),
+            deaf: [false; 2],
             warn,
         };
         if terminal {
@@ -139,6 +140,8 @@ struct Session<'a> {
     /// The monitor has taken the last packet of input.
     taken: bool,
     detacher: Detacher<'a>,
+    /// Nobody reads this output of ours (`Stream` as index).
+    deaf: [bool; 2],
     warn: &'a mut dyn FnMut(&str),
 }
 
@@ -190,12 +193,14 @@ impl Session<'_> {
 
     fn output(&mut self, stream: Stream, data: &[u8]) -> Result<()> {
         let result = match stream {
+            _ if self.deaf[stream as usize] => Ok(()),
             Stream::Stdout if self.attach.stdout => write_all(&std::io::stdout(), data),
             Stream::Stderr if self.attach.stderr => write_all(&std::io::stderr(), data),
             _ => Ok(()),
         };
         match result {
             Err(Errno::PIPE) if self.attach.owner => {
+                self.deaf[stream as usize] = true;
                 self.send(&Request::OutputClosed(stream));
                 Ok(())
             }

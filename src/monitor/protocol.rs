@@ -206,9 +206,9 @@ pub(crate) fn send(socket: BorrowedFd<'_>, packet: &[u8]) -> Result<(), Errno> {
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     loop {
         match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
-            Err(Errno::INTR) => {}
-            // A client killed with unread packets in its queue.
-            Err(Errno::CONNRESET) => return Ok(0),
+            // The other side went with unread packets in its queue. That is told once and first (unix(7)): what it sent
+            // before can still be read.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             result => return result.map(|(read, _)| read),
         }
     }
