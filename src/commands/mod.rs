@@ -11,6 +11,7 @@ mod help;
 mod kill;
 mod logs;
 mod port;
+mod ps;
 mod restart;
 mod rm;
 mod run;

@@ -2,9 +2,10 @@
 
 use super::Context;
 use crate::cli::container::Port;
-use crate::engine::container::record;
+use crate::engine::container::ports;
 use crate::engine::container::select::Selection;
 use crate::error::{Error, Result};
+use crate::state::id;
 
 pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -18,18 +19,19 @@ pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
     };
     let selection = Selection { names, all: args.all, latest: args.latest, ..Selection::default() };
     for (_, container) in selection.resolve(dirs, "you must supply a running container name or id")? {
+        let state = container.state(dirs)?;
         let mut found = false;
-        for mapping in &container.record.ports {
-            for (inside, outside) in pairs(mapping) {
-                match port {
-                    None if args.all => context.ui.line(format!("{}\t{inside} -> {outside}", short(container.id())))?,
-                    None => context.ui.line(format!("{inside} -> {outside}"))?,
-                    Some(port) if *port == inside || format!("{port}/tcp") == inside => {
-                        found = true;
-                        context.ui.line(outside)?;
-                    }
-                    Some(_) => {}
+        for mapping in ports::current(&container, &state) {
+            let inside = format!("{}/{}", mapping.container_port, mapping.protocol);
+            let outside = mapping.host();
+            match port {
+                None if args.all => context.ui.line(format!("{}\t{inside} -> {outside}", id::short(container.id())))?,
+                None => context.ui.line(format!("{inside} -> {outside}"))?,
+                Some(port) if *port == inside || format!("{port}/tcp") == inside => {
+                    found = true;
+                    context.ui.line(outside)?;
                 }
+                Some(_) => {}
             }
         }
         if let (Some(port), false) = (port, found) {
@@ -37,18 +39,4 @@ pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
         }
     }
     Ok(0)
-}
-
-fn short(id: &str) -> &str {
-    crate::state::id::short(id)
-}
-
-/// `80/tcp` and `0.0.0.0:8080` for every port of a range.
-fn pairs(mapping: &record::Port) -> impl Iterator<Item = (String, String)> {
-    (0..mapping.range).map(|offset| {
-        let address = if mapping.host_ip.is_empty() { "0.0.0.0" } else { &mapping.host_ip };
-        let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        let inside = format!("{}/{}", mapping.container_port.saturating_add(offset), mapping.protocol);
-        (inside, format!("{address}:{}", mapping.host_port.saturating_add(offset)))
-    })
 }

@@ -25,6 +25,7 @@ pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
         command: words[1..].to_vec(),
         labels: Default::default(),
         ports: Vec::new(),
+        exposed: Vec::new(),
         mounts: Vec::new(),
         network: "none".into(),
         rm: args.rm,

