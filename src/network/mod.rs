@@ -14,6 +14,3 @@ pub(crate) mod helper;
 pub(crate) mod mode;
 mod pasta_options;
 pub(crate) mod ports;
-
-pub(crate) use mode::Mode;
-pub(crate) use ports::{PortMapping, Protocol};

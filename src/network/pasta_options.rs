@@ -156,7 +156,10 @@ mod tests {
     use super::*;
 
     fn show(text: &str) -> String {
-        parse(text).map_or_else(|e| format!("ERR {e}"), |o| format!("{}{}", o.args.join(" "), if o.map_gw { " +gw" } else { "" }))
+        parse(text).map_or_else(
+            |e| format!("ERR {e}"),
+            |o| format!("{}{}", o.args.join(" "), if o.map_gw { " +gw" } else { "" }),
+        )
     }
 
     #[test]

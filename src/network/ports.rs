@@ -103,8 +103,9 @@ pub(crate) fn publish_all<S: AsRef<str>>(exposed: &[S], published: &[PortMapping
 /// `80`, `80/udp`, `8000-8010/tcp`: an image's EXPOSE or `--expose`.
 pub(crate) fn parse_exposed(value: &str) -> Result<Vec<(u16, Protocol)>> {
     let parsed = split_protocol(value).and_then(|(ports, protocols)| Ok((range(ports, "container")?, protocols)));
-    let ((first, last), protocols) = parsed
-        .map_err(|why| Error::wrap(format!("invalid exposed port {value:?}"), why).hint("Write PORT[-PORT][/tcp|/udp]"))?;
+    let ((first, last), protocols) = parsed.map_err(|why| {
+        Error::wrap(format!("invalid exposed port {value:?}"), why).hint("Write PORT[-PORT][/tcp|/udp]")
+    })?;
     if first == 0 {
         return Err(Error::new(format!("invalid exposed port {value:?}: ports are 1 to 65535")));
     }
@@ -193,7 +194,11 @@ fn range(text: &str, side: &str) -> Result<(u16, u16), String> {
         // u16::from_str takes a leading plus sign.
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse::<u16>().ok()).flatten().ok_or_else(|| {
-            if text.is_empty() { format!("the {side} port is missing") } else { format!("{text:?} is no port (1 to 65535)") }
+            if text.is_empty() {
+                format!("the {side} port is missing")
+            } else {
+                format!("{text:?} is no port (1 to 65535)")
+            }
         })
     };
     let (first, last) = match text.split_once('-') {

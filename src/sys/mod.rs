@@ -3,13 +3,16 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod descriptor;
+pub(crate) mod descriptor_signal;
 pub(crate) mod namespace;
+pub(crate) mod netlink;
 pub(crate) mod process;
 #[cfg(test)]
 pub(crate) mod scenario;
 pub(crate) mod signal;
 pub(crate) mod spawn;
 pub(crate) mod tty;
+pub(crate) mod tun;
 
 /// What the last failed call of the C library left in errno(3).
 fn last_errno() -> rustix::io::Errno {
