@@ -23,6 +23,7 @@ mod child;
 mod copyup;
 mod create;
 mod fuse;
+pub(crate) mod netdev;
 mod ops;
 mod place;
 mod plan;
