@@ -13,5 +13,6 @@
 pub(crate) mod container;
 pub(crate) mod globals;
 pub(crate) mod goflags;
+pub(crate) mod run;
 pub(crate) mod system;
 pub(crate) mod usage;

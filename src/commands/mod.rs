@@ -4,6 +4,7 @@
 
 mod attach;
 mod context;
+mod create_options;
 mod dispatch;
 mod each;
 mod foreground;

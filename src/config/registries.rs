@@ -108,7 +108,11 @@ impl Registries {
         }
         for (short, full) in file.aliases {
             // An empty value takes an alias of an earlier file back.
-            if full.is_empty() { self.aliases.remove(&short) } else { self.aliases.insert(short, full) };
+            if full.is_empty() {
+                self.aliases.remove(&short)
+            } else {
+                self.aliases.insert(short, full)
+            };
         }
         Ok(())
     }
@@ -249,7 +253,10 @@ mod tests {
         assert_eq!(sources("plain.example:5000/a"), [("plain.example:5000/a:latest".to_owned(), true)]);
         assert_eq!(
             sources("alpine:3"),
-            [("mirror.example/hub/library/alpine:3".to_owned(), false), ("docker.io/library/alpine:3".to_owned(), false)]
+            [
+                ("mirror.example/hub/library/alpine:3".to_owned(), false),
+                ("docker.io/library/alpine:3".to_owned(), false)
+            ]
         );
         assert_eq!(sources(&format!("alpine@sha256:{}", "0".repeat(64))).len(), 3);
         assert_eq!(sources("a.corp.example/x/y:1"), [("cache.example:5000/corp/x/y:1".to_owned(), false)]);
@@ -272,7 +279,9 @@ mod tests {
 
     #[test]
     fn refuses_version_one_and_nonsense() {
-        for bad in ["[registries.search]\nregistries=['a']", "[[registry]]\ninsecure=true", "x = ", "[[registry]]\nlocation=3"] {
+        for bad in
+            ["[registries.search]\nregistries=['a']", "[[registry]]\ninsecure=true", "x = ", "[[registry]]\nlocation=3"]
+        {
             assert!(Registries::default().add(bad).is_err(), "{bad}");
         }
     }

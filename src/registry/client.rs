@@ -73,7 +73,8 @@ impl Registry {
         if descriptor.size > MAX_MANIFEST {
             return Err(Error::new(format!("the image manifest is larger than {} MiB", MAX_MANIFEST >> 20)));
         }
-        let fetched = self.fetch_manifest(&descriptor.digest.to_string(), Some(descriptor.digest), MAX_MANIFEST).await?;
+        let fetched =
+            self.fetch_manifest(&descriptor.digest.to_string(), Some(descriptor.digest), MAX_MANIFEST).await?;
         if fetched.content.len() as u64 != descriptor.size {
             return Err(Error::new(format!(
                 "the image manifest has {} bytes, the index says {}",

@@ -10,6 +10,7 @@
 
 mod build;
 pub(crate) mod capabilities;
+pub(crate) mod defaults;
 mod mounts;
 pub(crate) mod seccomp;
 pub(crate) mod settings;

@@ -84,22 +84,3 @@ fn filesystem(destination: &str, kind: &str, source: &str, options: &[&str]) -> 
 fn bind(path: &str, options: &[&str]) -> Mount {
     filesystem(path, "bind", path, options)
 }
-
-/// Paths that tell about or reach the host, hidden from the container (Podman's list).
-pub(super) const MASKED: [&str; 11] = [
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-    "/sys/fs/selinux",
-];
-
-/// Paths that may be read only (Podman's list).
-pub(super) const READ_ONLY: [&str; 6] =
-    ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];

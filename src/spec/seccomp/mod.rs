@@ -16,5 +16,6 @@ mod profile;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use arch::Native;
 pub(crate) use compile::{compile, flags};
-pub(crate) use profile::{Host, default_profile, resolve};
+pub(crate) use profile::{Host, default_profile, kernel_version, resolve};
