@@ -121,7 +121,10 @@ impl ImageConfig {
     pub(crate) fn parse(content: &[u8]) -> Result<Self> {
         let config: Self = serde_json::from_slice(content).context(|| "the image's config is damaged")?;
         if !matches!(config.rootfs.kind.as_str(), "layers" | "") {
-            return Err(Error::new(format!("the image's root file system is of unknown type {:?}", config.rootfs.kind)));
+            return Err(Error::new(format!(
+                "the image's root file system is of unknown type {:?}",
+                config.rootfs.kind
+            )));
         }
         Ok(config)
     }
@@ -280,7 +283,11 @@ mod tests {
     #[test]
     fn minimal_and_bad() {
         assert!(ImageConfig::parse(br#"{"config":null,"rootfs":{"diff_ids":[]}}"#).is_ok());
-        for bad in [r"{}", r#"{"rootfs":{"type":"zfs","diff_ids":[]}}"#, r#"{"rootfs":{"type":"layers","diff_ids":["md5:1"]}}"#] {
+        for bad in [
+            r"{}",
+            r#"{"rootfs":{"type":"zfs","diff_ids":[]}}"#,
+            r#"{"rootfs":{"type":"layers","diff_ids":["md5:1"]}}"#,
+        ] {
             assert!(ImageConfig::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }

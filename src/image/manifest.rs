@@ -17,8 +17,10 @@ pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.ma
 pub(crate) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 pub(crate) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
-const DOCKER_SCHEMA1: [&str; 2] =
-    ["application/vnd.docker.distribution.manifest.v1+json", "application/vnd.docker.distribution.manifest.v1+prettyjws"];
+const DOCKER_SCHEMA1: [&str; 2] = [
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+];
 
 /// What to ask a registry for.
 pub(crate) const ACCEPT: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX];
@@ -126,7 +128,11 @@ impl Index {
             .collect();
         names.dedup();
         names.truncate(30);
-        if names.is_empty() { "it names no platforms".to_owned() } else { format!("it is made for {}", names.join(", ")) }
+        if names.is_empty() {
+            "it names no platforms".to_owned()
+        } else {
+            format!("it is made for {}", names.join(", "))
+        }
     }
 }
 
@@ -221,7 +227,10 @@ mod tests {
         let image = format!(r#"{{"schemaVersion":2,"config":{0},"layers":[{0}]}}"#, descriptor("1"));
         assert!(matches!(Document::parse(image.as_bytes(), Some("application/json")), Ok(Document::Image(_))));
         let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, descriptor("1"));
-        assert!(matches!(Document::parse(index.as_bytes(), Some("application/vnd.oci.image.index.v1+json; charset=utf-8")), Ok(Document::Index(_))));
+        assert!(matches!(
+            Document::parse(index.as_bytes(), Some("application/vnd.oci.image.index.v1+json; charset=utf-8")),
+            Ok(Document::Index(_))
+        ));
     }
 
     #[test]
@@ -238,7 +247,13 @@ mod tests {
             (format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","manifests":[]}}"#), None),
             (format!(r#"{{"schemaVersion":2,"config":{one},"layers":[{many}]}}"#), None),
             (format!(r#"{{"schemaVersion":2,"config":{one},"layers":[{}]}}"#, descriptor("-1")), None),
-            (format!(r#"{{"schemaVersion":2,"config":{one},"layers":[{0},{0}]}}"#, descriptor("18446744073709551615")), None),
+            (
+                format!(
+                    r#"{{"schemaVersion":2,"config":{one},"layers":[{0},{0}]}}"#,
+                    descriptor("18446744073709551615")
+                ),
+                None,
+            ),
             (format!(r#"{{"schemaVersion":2,"config":{},"layers":[]}}"#, descriptor("999999999")), None),
         ] {
             assert!(Document::parse(bad.as_bytes(), content_type).is_err(), "{bad:.200}");

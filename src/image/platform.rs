@@ -37,7 +37,9 @@ impl Platform {
         }
         let host = Self::host();
         let (os, architecture, variant) = match fields[..] {
-            ["linux" | "windows" | "freebsd" | "darwin"] => (fields[0], host.architecture.as_str(), host.variant.as_deref()),
+            ["linux" | "windows" | "freebsd" | "darwin"] => {
+                (fields[0], host.architecture.as_str(), host.variant.as_deref())
+            }
             [architecture] => ("linux", architecture, None),
             [os, architecture] => (os, architecture, None),
             [os, architecture, variant] => (os, architecture, Some(variant)),

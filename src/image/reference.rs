@@ -189,9 +189,7 @@ fn split(name: &str) -> Result<Parts<'_>> {
 }
 
 fn is_host(component: &str) -> bool {
-    component.contains(['.', ':'])
-        || component == LOCAL_HOST
-        || component.bytes().any(|b| b.is_ascii_uppercase())
+    component.contains(['.', ':']) || component == LOCAL_HOST || component.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn valid_host(host: &str) -> bool {
@@ -286,10 +284,39 @@ mod tests {
     fn rejects() {
         let long = "a/".repeat(130) + "a";
         for bad in [
-            "", "/", "a/", "/a", "a//b", "Alpine", "a/../b", "..", ".", "a/./b", "a:", "a:b:c", "a@sha256:1", "a@", "a b",
-            "a\n", "-a", "a-", "a_", "a___b", "a..b", "a:.tag", "a:-x", "host.:1/a", "h.example:99999/a", "[::zz]/a", "a\u{e4}",
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &long, "h.example/..%2f/a", "-x.y/a",
-            "docker.io", "localhost:5000/",
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "Alpine",
+            "a/../b",
+            "..",
+            ".",
+            "a/./b",
+            "a:",
+            "a:b:c",
+            "a@sha256:1",
+            "a@",
+            "a b",
+            "a\n",
+            "-a",
+            "a-",
+            "a_",
+            "a___b",
+            "a..b",
+            "a:.tag",
+            "a:-x",
+            "host.:1/a",
+            "h.example:99999/a",
+            "[::zz]/a",
+            "a\u{e4}",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            &long,
+            "h.example/..%2f/a",
+            "-x.y/a",
+            "docker.io",
+            "localhost:5000/",
         ] {
             // "docker.io" alone is a valid repository name of Docker Hub.
             assert_eq!(Reference::parse(bad).is_err(), bad != "docker.io", "{bad:?}");

@@ -110,7 +110,8 @@ impl Authenticator {
             return Err(Error::wrap("the registry's token service refuses", error).hint(LOGIN_HINT).into());
         }
         let content = body(response, MAX_TOKEN, "the token").await?;
-        let token: Token = serde_json::from_slice(&content).context(|| "the registry's token service sends no token")?;
+        let token: Token =
+            serde_json::from_slice(&content).context(|| "the registry's token service sends no token")?;
         let token = if token.token.is_empty() { token.access_token } else { token.token };
         if token.is_empty() {
             return Err(Error::new("the registry's token service sends an empty token").into());
@@ -163,7 +164,8 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 fn sensitive(text: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| Error::new("the credentials contain control characters"))?;
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| Error::new("the credentials contain control characters"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -190,7 +192,9 @@ mod tests {
         let text = r#"Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull""#;
         assert_eq!(challenge(&["Basic realm=\"x\"", text]).ok(), Some(bearer));
         assert_eq!(challenge(&["basic realm=x"]).ok(), Some(Challenge::Basic));
-        assert!(challenge(&[]).is_err() && challenge(&["Bearer service=x"]).is_err() && challenge(&["Negotiate"]).is_err());
+        assert!(
+            challenge(&[]).is_err() && challenge(&["Bearer service=x"]).is_err() && challenge(&["Negotiate"]).is_err()
+        );
     }
 
     #[test]

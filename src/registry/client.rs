@@ -7,8 +7,8 @@ use tokio::sync::OnceCell;
 use super::auth::Authenticator;
 use super::http::{Get, Http, body, refusal};
 use super::retry::{Attempts, Failure, RetryPolicy};
+use super::sources::Source;
 use super::{Options, credentials};
-use crate::config::registries::Source;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::manifest::{ACCEPT, Descriptor, MAX_MANIFEST};
@@ -73,7 +73,8 @@ impl Registry {
         if descriptor.size > MAX_MANIFEST {
             return Err(Error::new(format!("the image manifest is larger than {} MiB", MAX_MANIFEST >> 20)));
         }
-        let fetched = self.fetch_manifest(&descriptor.digest.to_string(), Some(descriptor.digest), MAX_MANIFEST).await?;
+        let fetched =
+            self.fetch_manifest(&descriptor.digest.to_string(), Some(descriptor.digest), MAX_MANIFEST).await?;
         if fetched.content.len() as u64 != descriptor.size {
             return Err(Error::new(format!(
                 "the image manifest has {} bytes, the index says {}",

@@ -20,7 +20,10 @@ use crate::state::paths;
 /// A secret; its Debug form does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Credentials {
-    Basic { user: String, password: String },
+    Basic {
+        user: String,
+        password: String,
+    },
     /// An OAuth2 refresh token.
     Identity(String),
 }
@@ -96,9 +99,9 @@ impl CredentialsFile {
     /// `None` when the file does not exist.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         match std::fs::read(path) {
-            Ok(content) => serde_json::from_slice(&content)
-                .map(Some)
-                .context(|| format!("{} is not an auth file", path.display())),
+            Ok(content) => {
+                serde_json::from_slice(&content).map(Some).context(|| format!("{} is not an auth file", path.display()))
+            }
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
             Err(e) => Err(Error::wrap(format!("cannot read {}", path.display()), e)),
         }

@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn hosts_file() {
-        let hosts = "127.0.0.1 localhost\n# 10.0.0.1 no\n10.0.0.2\treg.example Reg # x\n::1 reg.example\nbad reg.example\n";
+        let hosts =
+            "127.0.0.1 localhost\n# 10.0.0.1 no\n10.0.0.2\treg.example Reg # x\n::1 reg.example\nbad reg.example\n";
         let found = in_hosts(hosts, "reg.example").expect("found");
         assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.2", "::1"]);
         assert!(in_hosts(hosts, "reg").is_some() && in_hosts(hosts, "no").is_none());

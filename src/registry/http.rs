@@ -90,7 +90,9 @@ impl Http {
                 return Err(Error::new(format!("{} redirects to itself", shown(&url))).into());
             }
             if next.scheme() != "https" && (next.scheme() != "http" || url.scheme() == "https" && !self.insecure) {
-                return Err(Error::new(format!("{} redirects to {}, which is not https", shown(&url), shown(&next))).into());
+                return Err(
+                    Error::new(format!("{} redirects to {}, which is not https", shown(&url), shown(&next))).into()
+                );
             }
             // Another origin must not learn the credentials (CVE-2020-15157 and its kind).
             if next.origin() != url.origin() {

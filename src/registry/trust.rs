@@ -35,7 +35,8 @@ impl Trust {
 
     fn read(dir: &Path) -> Result<Self> {
         let mut trust = Self::default();
-        let entries = std::fs::read_dir(dir).context(|| format!("cannot read the certificates in {}", dir.display()))?;
+        let entries =
+            std::fs::read_dir(dir).context(|| format!("cannot read the certificates in {}", dir.display()))?;
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.sort();
         for path in files {
