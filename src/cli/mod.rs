@@ -12,5 +12,6 @@
 
 pub(crate) mod globals;
 pub(crate) mod goflags;
+pub(crate) mod image;
 pub(crate) mod system;
 pub(crate) mod usage;

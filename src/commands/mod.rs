@@ -5,7 +5,17 @@
 mod context;
 mod dispatch;
 mod help;
+mod history;
+mod image_exists;
+mod image_inspect;
+mod images;
+mod import;
+mod load;
+mod pull;
+mod rmi;
+mod save;
 mod table;
+mod tag;
 mod version;
 
 pub(crate) use context::Context;

@@ -47,6 +47,17 @@ macro_rules! verb {
 }
 
 pub(crate) const VERBS: &[Verb] = &[
+    verb!(Images, cli::image::History, super::history::run, ["history", "image history"]),
+    verb!(Images, cli::image::Images, super::images::run, ["images", "image ls", "image list"]),
+    verb!(Images, cli::image::Exists, super::image_exists::run, ["image exists"]),
+    verb!(Images, cli::image::Inspect, super::image_inspect::run, ["image inspect"]),
+    verb!(Images, cli::image::Import, super::import::run, ["import", "image import"]),
+    verb!(Images, cli::image::Load, super::load::run, ["load", "image load"]),
+    verb!(Images, cli::image::Pull, super::pull::run, ["pull", "image pull"]),
+    verb!(Images, cli::image::Rmi, super::rmi::run, ["rmi", "image rm"]),
+    verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
+    verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),
+    verb!(Images, cli::image::Untag, super::tag::untag, ["untag", "image untag"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
     verb!(System, cli::system::Version, super::version::run, ["version"]),
 ];

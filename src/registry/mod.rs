@@ -30,8 +30,8 @@ mod trust;
 pub(crate) use client::{Fetched, Registry};
 pub(crate) use credentials::Credentials;
 pub(crate) use retry::RetryPolicy;
-pub(crate) use sources::{Source, candidates, sources};
-pub(crate) use transfer::{Meter, TransferError};
+pub(crate) use sources::{candidates, sources};
+pub(crate) use transfer::TransferError;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::sources::Source;
 use super::*;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;

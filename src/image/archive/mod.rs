@@ -15,7 +15,7 @@ use crate::image::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, MAX_LAY
 use crate::image::platform::Platform;
 
 pub(crate) use index::{Index, Section};
-pub(crate) use write::{Format, Saved, Writer};
+pub(crate) use write::{Content, Format, Saved, Writer};
 
 /// An image in an archive, its layers not read yet.
 #[derive(Debug)]

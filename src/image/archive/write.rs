@@ -26,6 +26,18 @@ pub(crate) struct Saved {
     pub layers: Vec<(DiffId, u64)>,
 }
 
+/// The tar of a layer.
+pub(crate) trait Content: Read {
+    /// Called at the end: whether all of it came.
+    fn finish(self) -> Result<()>;
+}
+
+impl Content for &[u8] {
+    fn finish(self) -> Result<()> {
+        Ok(())
+    }
+}
+
 pub(crate) struct Writer<W: Write> {
     tar: tar::Builder<W>,
     format: Format,
@@ -49,7 +61,11 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes an image; `open` gives the tar of a layer. Layers that images share are written once.
-    pub(crate) fn image<R: Read>(&mut self, image: &Saved, mut open: impl FnMut(&DiffId) -> Result<R>) -> Result<()> {
+    pub(crate) fn image<R: Content>(
+        &mut self,
+        image: &Saved,
+        mut open: impl FnMut(&DiffId) -> Result<R>,
+    ) -> Result<()> {
         for (diff_id, size) in &image.layers {
             if self.written.insert(*diff_id) {
                 let content = open(diff_id)?;
@@ -127,7 +143,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn file(&mut self, name: &str, size: u64, content: impl Read) -> Result<()> {
+    fn file(&mut self, name: &str, size: u64, content: impl Content) -> Result<()> {
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Regular);
         header.set_size(size);
@@ -138,8 +154,10 @@ impl<W: Write> Writer<W> {
         header.set_gid(0);
         let mut content = Counted { inner: content.take(size), read: 0 };
         self.tar.append_data(&mut header, name, &mut content).context(|| "cannot write the archive")?;
-        if content.read != size {
-            return Err(Error::new(format!("{name} has {} bytes instead of {size}", content.read)));
+        let read = content.read;
+        content.inner.into_inner().finish()?;
+        if read != size {
+            return Err(Error::new(format!("{name} has {read} bytes instead of {size}")));
         }
         Ok(())
     }
