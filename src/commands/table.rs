@@ -47,7 +47,6 @@ macro_rules! verb {
 }
 
 pub(crate) const VERBS: &[Verb] = &[
-    verb!(Containers, cli::container::Run, super::run::run, ["run", "container run"]),
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
     verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),
@@ -55,9 +54,21 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Ps, super::ps::run, ["ps", "container ps", "container ls", "container list"]),
     verb!(Containers, cli::container::Restart, super::restart::run, ["restart", "container restart"]),
     verb!(Containers, cli::container::Rm, super::rm::run, ["rm", "container rm"]),
+    verb!(Containers, cli::container::Run, super::run::run, ["run", "container run"]),
     verb!(Containers, cli::container::Start, super::start::run, ["start", "container start"]),
     verb!(Containers, cli::container::Stop, super::stop::run, ["stop", "container stop"]),
     verb!(Containers, cli::container::Wait, super::wait::run, ["wait", "container wait"]),
+    verb!(Images, cli::image::Exists, super::image_exists::run, ["image exists"]),
+    verb!(Images, cli::image::History, super::history::run, ["history", "image history"]),
+    verb!(Images, cli::image::Images, super::images::run, ["images", "image ls", "image list"]),
+    verb!(Images, cli::image::Import, super::import::run, ["import", "image import"]),
+    verb!(Images, cli::image::Inspect, super::image_inspect::run, ["image inspect"]),
+    verb!(Images, cli::image::Load, super::load::run, ["load", "image load"]),
+    verb!(Images, cli::image::Pull, super::pull::run, ["pull", "image pull"]),
+    verb!(Images, cli::image::Rmi, super::rmi::run, ["rmi", "image rm"]),
+    verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
+    verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),
+    verb!(Images, cli::image::Untag, super::tag::untag, ["untag", "image untag"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
     verb!(System, cli::system::Version, super::version::run, ["version"]),
 ];

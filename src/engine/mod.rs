@@ -1,3 +1,4 @@
 //! Containers and images as users know them. Never prints.
 
 pub(crate) mod container;
+pub(crate) mod images;

@@ -7,6 +7,7 @@ pub(crate) mod clone;
 pub(crate) mod descriptor;
 pub(crate) mod descriptor_signal;
 pub(crate) mod exec;
+pub(crate) mod file;
 pub(crate) mod message;
 pub(crate) mod mount;
 pub(crate) mod namespace;
