@@ -330,18 +330,3 @@ pub(crate) struct Port {
     #[arg(value_name = "CONTAINER", hide = true)]
     pub words: Vec<String>,
 }
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    #[arg(short, long)]
-    pub detach: bool,
-    #[arg(short, long)]
-    pub tty: bool,
-    #[arg(short, long)]
-    pub interactive: bool,
-    #[arg(long)]
-    pub rm: bool,
-    #[arg(long)]
-    pub name: Option<String>,
-    #[arg(trailing_var_arg = true, value_name = "CONTAINER", hide = true)]
-    pub words: Vec<OsString>,
-}

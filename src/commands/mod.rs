@@ -4,6 +4,7 @@
 
 mod attach;
 mod context;
+mod create;
 mod create_options;
 mod dispatch;
 mod each;
@@ -14,6 +15,7 @@ mod image_exists;
 mod image_inspect;
 mod images;
 mod import;
+mod inspect;
 mod kill;
 mod load;
 mod logs;

@@ -1,67 +1,36 @@
 //! `rpod run`.
 
 use super::Context;
+use super::create;
 use super::foreground::{self, Connect};
-use crate::cli::container::Run;
-use crate::engine::container::create::{self, Reserved};
-use crate::engine::container::record::{Config, Record, Root};
-use crate::engine::container::{start, store};
-use crate::error::{Error, Result};
+use crate::cli::run::Run;
+use crate::engine::container::create::flush;
+use crate::engine::container::start;
+use crate::error::Result;
+use crate::storage::Store;
 
 pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    let words: Vec<String> = args.words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
-    let reserved = Reserved::new(dirs, args.name.as_deref(), args.rm)?;
-    let mut spec = oci_spec::runtime::Spec::default();
-    let mut process = oci_spec::runtime::Process::default();
-    process.set_args(Some(words[1..].to_vec()));
-    spec.set_process(Some(process));
-    let record = Record {
-        id: reserved.id.clone(),
-        name: reserved.name.clone(),
-        image: words[0].clone(),
-        image_id: String::new(),
-        created: jiff::Timestamp::now(),
-        command: words[1..].to_vec(),
-        labels: Default::default(),
-        ports: Vec::new(),
-        exposed: Vec::new(),
-        mounts: Vec::new(),
-        network: "none".into(),
-        rm: args.rm,
-        tty: args.tty,
-        interactive: args.interactive,
-        stop_signal: 15,
-        stop_timeout: 10,
-        layers: Vec::new(),
-        cidfile: None,
-    };
-    let config = Config {
-        spec,
-        maps: Some(crate::userns::IdMaps::for_user()?),
-        root: Root::Directory("/tmp/h6/root".into()),
-        init: false,
-        entrypoint: Vec::new(),
-        create_command: Vec::new(),
-        log: Default::default(),
-    };
-    let (container, lock) = reserved.commit(record, &config)?;
-    let client = start::start(dirs, &container, &config, lock, foreground::size())?;
+    let store = Store::open(dirs)?;
+    let made = create::container(&args.container, &store, context)?;
+    let (container, config) = (&made.container, &made.config);
+    context.ui.flush()?;
+    let client = start::start(dirs, &store, container, config, made.lock, foreground::size())?;
+    // While the monitor is at work, which writes nothing that has to be flushed.
+    flush(container)?;
     if args.detach {
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
-        create::flush(&container)?;
         client.detach();
         context.ui.line(container.id())?;
         return Ok(0);
     }
-    create::flush(&container)?;
     let connect = Connect {
-        stdin: args.interactive,
+        stdin: container.record.interactive,
         stdout: true,
         stderr: true,
-        sig_proxy: true,
-        detach_keys: None,
+        sig_proxy: args.sig_proxy.unwrap_or(true),
+        detach_keys: args.detach_keys.as_deref(),
         owner: true,
     };
-    foreground::follow(client, &container, &connect, context)
+    foreground::follow(client, container, &connect, context)
 }

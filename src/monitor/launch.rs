@@ -18,10 +18,13 @@ use super::protocol::{Event, Failure};
 use super::serve::{Outputs, Serving};
 use super::state::{State, Status, start_time};
 use crate::error::{Context, Error, Result};
-use crate::runtime::{self, Bundle, Created, Init, Join, Rootfs, Stdio};
+use crate::network::helper::{self, Prepared};
+use crate::network::ports::PortMapping;
+use crate::runtime::{self, Bundle, Init, Join, Rootfs, Stdio, netdev};
 use crate::state::lock::Lock;
 use crate::sys::descriptor;
 use crate::sys::process::{Fork, exit_now, fork};
+use crate::sys::seccomp::Filter;
 use crate::sys::signal::SignalFd;
 use crate::sys::tty::{self, Size};
 use crate::userns::IdMaps;
@@ -36,7 +39,11 @@ pub(crate) struct Launch<'a> {
     pub rootfs: Rootfs,
     pub init: bool,
     pub join: Vec<Join>,
+    pub seccomp: Option<&'a Filter>,
     pub cgroup: Option<OwnedFd>,
+    /// `None` once it is under way.
+    pub network: Option<Prepared>,
+    pub ports: &'a [PortMapping],
     /// With a terminal, its first size.
     pub terminal: Option<Size>,
     /// Standard input is a pipe that clients feed, not /dev/null.
@@ -72,7 +79,7 @@ fn monitor(mut launch: Launch<'_>, socket: OwnedFd) {
     let mut client = clients::Client::new(socket);
     // A launch that fails here has nobody else to tell.
     match start(&mut launch) {
-        Ok((serving, state)) => serve(launch, serving, state, client),
+        Ok((serving, state, network)) => serve(launch, serving, state, network, client),
         Err(error) => {
             let mut state = std::mem::take(&mut launch.state);
             state.error = error.to_string();
@@ -132,37 +139,47 @@ fn set_nonblocking(fd: &OwnedFd) -> Result<()> {
 struct Meanwhile<'a> {
     place: &'a Place,
     log: &'a log::Options,
+    network: Option<Prepared>,
     made: Option<(Writer, OwnedFd)>,
 }
 
 impl runtime::Hooks for Meanwhile<'_> {
-    fn cloned(&mut self, _: &mut Init) -> Result<()> {
+    fn cloned(&mut self, init: &mut Init) -> Result<()> {
+        if let Some(network) = &mut self.network {
+            network.cloned(init.pid, init.tap.take())?;
+        }
         self.made = Some((Writer::open(self.log, &self.place.disk)?, listen(self.place)?));
         Ok(())
     }
 
     fn mapped(&mut self, _: &Init) -> Result<()> {
-        Ok(())
+        self.network.as_mut().map_or(Ok(()), Prepared::mapped)
     }
 }
 
 /// Makes and starts the container; writes its state.
-fn start(launch: &mut Launch<'_>) -> Result<(Serving, State)> {
+fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Option<helper::Running>)> {
     leave_exit_code(&launch.lock, None);
     let (stdio, feed, outputs) = streams(launch)?;
-    let mut meanwhile = Meanwhile { place: launch.place, log: launch.log, made: None };
+    let network = launch.network.take().ok_or_else(|| Error::new("the container was started twice"))?;
+    // The requests were compiled before; the child only sends them.
+    let setup = network.netdev().cloned();
+    let configure = setup.as_ref().map(|setup| move || netdev::configure(setup));
+    let mut meanwhile = Meanwhile { place: launch.place, log: launch.log, network: Some(network), made: None };
     let bundle = Bundle {
         spec: launch.spec,
         maps: launch.maps,
         rootfs: std::mem::replace(&mut launch.rootfs, Rootfs::Directory { path: "/".into() }),
         stdio,
-        netdev: None,
+        netdev: configure.as_ref().map(|configure| configure as &runtime::Netdev<'_>),
         join: std::mem::take(&mut launch.join),
         init: launch.init,
+        seccomp: launch.seccomp,
         cgroup: launch.cgroup.take(),
     };
     let mut created = runtime::create(bundle, &mut meanwhile)?;
     let (log, listener) = meanwhile.made.ok_or_else(|| Error::new("the runtime did not call back"))?;
+    let network = meanwhile.network.map(Prepared::ready).transpose()?;
     created.start()?;
     let state = State {
         status: Status::Running,
@@ -173,9 +190,8 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State)> {
         ..State::default()
     };
     state.store(&launch.place.record)?;
-    let Created { pidfd, console, warnings, .. } = created;
-    let _ = warnings;
-    let outputs = match (console, outputs) {
+    let pidfd = created.pidfd.try_clone().context(|| "cannot keep the container's process")?;
+    let outputs = match (created.console.take(), outputs) {
         (Some(master), _) => {
             set_nonblocking(&master)?;
             let slave = tty::peer(&master).context(|| "cannot open the container's terminal")?;
@@ -196,16 +212,23 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State)> {
         signals,
         stop_signal: launch.stop_signal,
     };
-    Ok((serving, state))
+    Ok((serving, state, network))
 }
 
 /// From the program's first instruction to the monitor's end.
-fn serve(launch: Launch<'_>, mut serving: Serving, mut state: State, mut client: clients::Client) {
+fn serve(
+    launch: Launch<'_>,
+    mut serving: Serving,
+    mut state: State,
+    network: Option<helper::Running>,
+    mut client: clients::Client,
+) {
     if client.send_event(&Event::Started).is_ok() && set_nonblocking_client(&client) {
         serving.clients.push(client);
     }
     descriptor::trim_memory();
     let code = serving.run();
+    drop(network);
     state.status = Status::Exited;
     (state.pid, state.pid_start, state.monitor) = (0, 0, 0);
     state.exit_code = code;

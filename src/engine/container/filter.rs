@@ -20,7 +20,11 @@ enum Filter {
     Name(Vec<Pattern>),
     Status(Vec<Option<Status>>),
     Exited(Vec<u8>),
-    Label { name: String, value: Option<String>, wanted: bool },
+    Label {
+        name: String,
+        value: Option<String>,
+        wanted: bool,
+    },
     Ancestor(Vec<String>),
     Before(Timestamp),
     Since(Timestamp),

@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::ports;
-use super::record::{Config, MountKind, Root};
+use super::record::{Config, Mount, Root};
+use super::resolve::MountKind;
 use super::store::Container;
 use crate::error::Result;
 use crate::monitor::state::{State, Status};
@@ -114,7 +115,7 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         size_root_fs: size.then(|| container.written() + container.image_size()),
         mounts: mounts(&config),
         dependencies: [],
-        network_settings: network(&config, ports),
+        network_settings: network(ports, &record.exposed),
         namespace: "",
         is_infra: false,
         is_service: false,
@@ -154,7 +155,7 @@ fn names(
 
 fn mounts(config: &Config) -> Vec<Value> {
     let shown = config.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
-    let mount = |mount: &super::record::Mount| {
+    let mount = |mount: &Mount| {
         let mut value = json!({
             "Type": mount.kind,
             "Source": mount.source,
@@ -178,13 +179,13 @@ fn propagation(options: &[String]) -> &str {
     options.iter().map(String::as_str).find(|option| KINDS.contains(option)).unwrap_or("rprivate")
 }
 
-fn network(config: &Config, ports: &[PortMapping]) -> Value {
+fn network(ports: &[PortMapping], exposed: &[String]) -> Value {
     json!({
         "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0,
         "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
         "MacAddress": "", "Bridge": "", "SandboxID": "", "HairpinMode": false,
         "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
-        "Ports": bindings(ports, &config.exposed),
+        "Ports": bindings(ports, exposed),
         "SandboxKey": "",
     })
 }
@@ -208,7 +209,7 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
     let record = &container.record;
     let null_if_empty = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
     json!({
-        "Hostname": config.hostname,
+        "Hostname": config.names.hostname,
         "Domainname": "",
         "User": config.user,
         "AttachStdin": false,
@@ -231,20 +232,20 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "Umask": format!("{:04o}", process.user().umask().unwrap_or(0o022)),
         "Timeout": 0,
         "StopTimeout": record.stop_timeout,
-        "ExposedPorts": exposed(config, &record.ports),
+        "ExposedPorts": exposed(&record.exposed, &record.ports),
     })
 }
 
-fn exposed(config: &Config, ports: &[PortMapping]) -> Value {
+fn exposed(exposed: &[String], ports: &[PortMapping]) -> Value {
     let published = ports.iter().map(|port| format!("{}/{}", port.container_port, port.protocol));
-    let all: Map<String, Value> = config.exposed.iter().cloned().chain(published).map(|p| (p, json!({}))).collect();
+    let all: Map<String, Value> = exposed.iter().cloned().chain(published).map(|p| (p, json!({}))).collect();
     if all.is_empty() { Value::Null } else { Value::Object(all) }
 }
 
 /// `HostConfig`: what this host makes of it.
 fn host(container: &Container, config: &Config, ports: &[PortMapping]) -> Value {
     let record = &container.record;
-    let binds: Vec<String> = config.mounts.iter().filter_map(super::record::Mount::bind).collect();
+    let binds: Vec<String> = config.mounts.iter().filter_map(Mount::bind).collect();
     let tmpfs: BTreeMap<&str, String> = config
         .mounts
         .iter()
@@ -254,9 +255,8 @@ fn host(container: &Container, config: &Config, ports: &[PortMapping]) -> Value 
     let linux = config.spec.linux().clone().unwrap_or_default();
     let resources = linux.resources().clone().unwrap_or_default();
     let memory = resources.memory().as_ref().and_then(|memory| memory.limit()).unwrap_or(0);
-    let (quota, period) = resources.cpu().as_ref().map_or((0, 0), |cpu| {
-        (cpu.quota().unwrap_or(0), cpu.period().unwrap_or(0))
-    });
+    let (quota, period) =
+        resources.cpu().as_ref().map_or((0, 0), |cpu| (cpu.quota().unwrap_or(0), cpu.period().unwrap_or(0)));
     let rlimits: Vec<Value> = config
         .spec
         .process()

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
+use super::resolve::MountKind;
 use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::log;
+use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::state::file::{self, Durability};
 use crate::userns::IdMaps;
@@ -62,7 +64,7 @@ pub(crate) struct Record {
     pub cidfile: Option<PathBuf>,
 }
 
-/// What a start needs.
+/// What a start and `inspect` need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Config {
     /// The plan that the runtime carries out.
@@ -73,11 +75,68 @@ pub(crate) struct Config {
     /// Process 1 is a reaper, the program its child.
     #[serde(default)]
     pub init: bool,
+    pub network: Mode,
+    pub names: NameFiles,
+    pub log: log::Options,
     #[serde(default)]
     pub entrypoint: Vec<String>,
+    /// `--user`, or what the image says.
+    #[serde(default)]
+    pub user: String,
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    #[serde(default)]
+    pub privileged: bool,
+    pub shm_size: u64,
     #[serde(default)]
     pub create_command: Vec<String>,
-    pub log: log::Options,
+}
+
+/// What goes into hostname, hosts and resolv.conf, which are written at every start: the host's may have changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NameFiles {
+    pub hostname: String,
+    /// `--dns none`: the image's resolv.conf stays.
+    #[serde(default)]
+    pub unmanaged_dns: bool,
+    #[serde(default)]
+    pub dns: Vec<String>,
+    #[serde(default)]
+    pub search: Vec<String>,
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// `--add-host` in its own words.
+    #[serde(default)]
+    pub added: Vec<String>,
+    #[serde(default)]
+    pub no_hosts: bool,
+}
+
+/// A mount that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mount {
+    pub kind: MountKind,
+    /// Of a volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The volume is removed together with the container.
+    #[serde(default)]
+    pub anonymous: bool,
+    pub source: PathBuf,
+    pub destination: String,
+    pub options: Vec<String>,
+}
+
+impl Mount {
+    /// As `HostConfig.Binds` shows it; `None` for a tmpfs.
+    pub(crate) fn bind(&self) -> Option<String> {
+        let source = match (self.kind, &self.name) {
+            (MountKind::Tmpfs, _) => return None,
+            (MountKind::Volume, Some(name)) => name.clone(),
+            _ => self.source.display().to_string(),
+        };
+        Some(format!("{source}:{}:{}", self.destination, self.options.join(",")))
+    }
 }
 
 /// Where the root file system comes from.
