@@ -8,7 +8,7 @@ use oci_spec::runtime::Spec;
 use super::record::{Config, Root};
 use super::store::Container;
 use super::{namefiles, remove};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::state::{State, Status};
 use crate::monitor::{self, Launch};
@@ -98,5 +98,8 @@ fn rootfs(store: &Store, container: &Container, config: &Config) -> Result<Rootf
         Ok(dir)
     };
     let (upper, work) = (own("upper")?, own("work")?);
+    // The root directory of an overlay has the mode of the upper one; nobody but us gets to it from outside.
+    std::fs::set_permissions(&upper, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .context(|| format!("cannot change the mode of {}", upper.display()))?;
     Ok(Rootfs::Overlay { lower, upper, work, volatile: container.record.rm })
 }
