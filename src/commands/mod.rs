@@ -2,10 +2,14 @@
 //!
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
+mod completion;
 mod context;
 mod dispatch;
 mod help;
+#[cfg(test)]
+mod man;
 mod table;
+mod tree;
 mod version;
 
 pub(crate) use context::Context;
