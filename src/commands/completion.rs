@@ -12,14 +12,15 @@ use crate::state::file::{Durability, write};
 const BASH_NAMES: &str = r#"
 _rpod_names() {
     local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} list=
-    [[ $verb == container || $verb == image ]] && verb="$verb ${COMP_WORDS[2]}"
+    [[ $verb == container ]] && verb=${COMP_WORDS[2]}
+    [[ $verb == image ]] && verb="image ${COMP_WORDS[2]}"
     if [[ $word != -* && $COMP_CWORD -gt 1 ]]; then
         case $verb in
-            attach|exec|kill|port|stop|top|"container "@(attach|exec|kill|port|stop|top))
+            attach|exec|kill|port|stop|top)
                 list=$(rpod ps --format '{{.Names}}' 2>/dev/null) ;;
-            logs|rm|start|restart|wait|inspect|"container "@(logs|rm|start|restart|wait|inspect))
+            inspect|logs|restart|rm|start|wait)
                 list=$(rpod ps -a --format '{{.Names}}' 2>/dev/null) ;;
-            run|create|rmi|save|"container "@(run|create)|"image "@(inspect|rm|save))
+            create|rmi|run|save|tag|"image inspect"|"image rm"|"image save"|"image tag")
                 list=$(rpod images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null) ;;
         esac
     fi
