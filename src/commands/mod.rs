@@ -6,6 +6,7 @@ mod completion;
 mod context;
 mod dispatch;
 mod help;
+mod info;
 #[cfg(test)]
 mod man;
 mod table;
