@@ -3,6 +3,7 @@
 //! Arrows may be skipped, never reversed: a room may use itself, rooms of a later row, and of its own row only what
 //! `SIDEWAYS` lists.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const ROWS: &[&[&str]] = &[
@@ -51,13 +52,9 @@ fn arrows_are_never_reversed() {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap_or_default();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
-            for used in line.split("crate::").skip(1).map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_'))
-            {
-                let used = used.into_iter().next().unwrap_or_default();
-                if let Some(reason) = objection(&room, used) {
-                    wrong.push(format!("src/{relative}:{}: {room} → {used}: {reason}", number + 1));
-                }
+        for used in used_rooms(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()) {
+            if let Some(reason) = objection(&room, &used) {
+                wrong.push(format!("src/{relative}: {room} → {used}: {reason}"));
             }
         }
     }
@@ -79,6 +76,36 @@ fn objection(from: &str, to: &str) -> Option<&'static str> {
         (Some(a), Some(b)) if a < b || SIDEWAYS.contains(&(from, to)) => None,
         _ => Some("the arrow points the other way"),
     }
+}
+
+/// The rooms named behind `crate::`, also in `use crate::{a::…, b::…}`; comments do not count.
+fn used_rooms(text: &str) -> BTreeSet<String> {
+    let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let name =
+        |text: &str| text.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned);
+    let mut used = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            used.extend(name(rest));
+            continue;
+        };
+        let mut depth = 0usize;
+        let inside = |c: char| {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => return true,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            depth == 0 && c == ','
+        };
+        for item in list.split(';').next().unwrap_or_default().split(inside) {
+            used.extend(name(item));
+        }
+    }
+    used.remove("");
+    used
 }
 
 fn rust_files(dir: &Path) -> Vec<std::path::PathBuf> {
@@ -112,4 +139,7 @@ fn the_table_knows_right_from_wrong() {
     ] {
         assert_eq!(objection(from, to).is_none(), allowed, "{from} → {to}");
     }
+    let code = "use crate::error::Error;\nuse crate::{\n    spec::{a, b},\n    state,\n};\n// crate::cli\nlet x = crate::sys::f();";
+    let used: Vec<_> = used_rooms(code).into_iter().collect();
+    assert_eq!(used, ["error", "spec", "state", "sys"]);
 }
