@@ -44,9 +44,9 @@ pub(crate) fn explain(error: &clap::Error, command: &Command) -> Error {
     result.hint(format!("see '{name} --help'"))
 }
 
-/// Without clap's decoration: `--publish <PORT>` → `--publish`.
+/// Without clap's decoration: `--publish <PORT>` → `--publish`, `<SHELL>` → `SHELL`.
 fn flag(arg: &str) -> &str {
-    arg.split([' ', '[', '=']).next().unwrap_or(arg)
+    arg.split([' ', '[', '=']).next().unwrap_or(arg).trim_matches(['<', '>', '.'])
 }
 
 fn unknown(arg: &str, name: &str, command: &Command) -> String {

@@ -176,3 +176,97 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed, or the error with its hints.
+    fn run(line: &str) -> Result<String, String> {
+        let ui = Ui::in_memory();
+        let words = line.split_whitespace().map(OsString::from).collect();
+        match dispatch(words, &ui) {
+            Ok(0) => Ok(ui.take()),
+            Ok(code) => Err(format!("exit code {code}")),
+            Err(error) => Err(format!("{error}; {}", error.hints().join("; "))),
+        }
+    }
+
+    #[test]
+    fn finds_the_verb_and_the_global_options_around_it() {
+        let version = env!("CARGO_PKG_VERSION");
+        for line in [
+            "version -f {{.Client.Version}}",
+            "--root /x version -f {{.Client.Version}}",
+            "--root=/x --log-level debug version --format={{.Client.Version}}",
+            "version --root /x -f{{.Client.Version}} --log-level=WARN",
+            "version -f x --format {{.Client.Version}}",
+            "version --help=false -f {{.Client.Version}}",
+        ] {
+            assert_eq!(run(line), Ok(format!("{version}\n")), "{line}");
+        }
+        assert_eq!(run("--version"), Ok(format!("rpod version {version}\n")));
+        assert_eq!(run("-v"), run("--version"));
+    }
+
+    #[test]
+    fn help_is_the_same_however_it_is_asked_for() {
+        let help = run("version --help");
+        assert!(help.as_ref().is_ok_and(|text| text.contains("Usage:\n  rpod version [options]\n")), "{help:?}");
+        for line in ["version -h", "help version", "version -f x --help", "--root /x version --help"] {
+            assert_eq!(run(line), help, "{line}");
+        }
+        assert_eq!(run("help"), run("--help"));
+        assert_eq!(run("system --help"), run("help system"));
+        let alias = run("system info --help").unwrap_or_default();
+        assert!(alias.contains("rpod system info [options]") && alias.contains("Aliases:\n  rpod info\n"), "{alias}");
+    }
+
+    #[test]
+    fn refuses_in_podmans_words() {
+        for (line, wanted) in [
+            ("", "missing command 'rpod COMMAND'; "),
+            ("--root /x", "missing command 'rpod COMMAND'; "),
+            ("system", "missing command 'rpod system COMMAND'; "),
+            (
+                "nothing-like-it",
+                "unrecognized command `rpod nothing-like-it`; try 'rpod --help' for the commands there are",
+            ),
+            (
+                "versoin",
+                "unrecognized command `rpod versoin`; did you mean version?; try 'rpod --help' for the commands there are",
+            ),
+            (
+                "system inof",
+                "unrecognized command `rpod system inof`; did you mean info?; try 'rpod system --help' for the commands there are",
+            ),
+            (
+                "help nothing-like-it",
+                "unrecognized command `rpod nothing-like-it`; try 'rpod --help' for the commands there are",
+            ),
+            ("version --bad", "unknown flag: --bad; see 'rpod version --help'"),
+            ("version --bad=x", "unknown flag: --bad; see 'rpod version --help'"),
+            ("version -Z", "unknown shorthand flag: 'Z' in -Z; see 'rpod version --help'"),
+            ("version -f", "flag needs an argument: --format; see 'rpod version --help'"),
+            ("version x", "`rpod version` takes no arguments; see 'rpod version --help'"),
+            ("--bad version", "unknown flag: --bad; see 'rpod --help'"),
+            ("-f version", "unknown shorthand flag: 'f' in -f; see 'rpod --help'"),
+            (
+                "--log-level loud version",
+                "invalid argument \"loud\" for \"--log-level\"; choose from: trace, debug, info, warn, error; see 'rpod --help'",
+            ),
+            ("version --help=maybe", "invalid argument \"maybe\" for \"--help\"; see 'rpod version --help'"),
+            ("completion", "`rpod completion` needs SHELL; see 'rpod completion --help'"),
+            (
+                "completion tcsh",
+                "invalid argument \"tcsh\" for \"SHELL\"; choose from: bash, zsh, fish, powershell; see 'rpod completion --help'",
+            ),
+            (
+                "completion bash zsh",
+                "`rpod completion` does not take the argument \"zsh\"; see 'rpod completion --help'",
+            ),
+        ] {
+            assert_eq!(run(line), Err(wanted.to_owned()), "{line}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
 mod attach;
+mod completion;
 mod context;
 mod create;
 mod create_options;
@@ -10,15 +11,18 @@ mod dispatch;
 mod each;
 mod foreground;
 mod help;
+#[cfg(test)]
 mod history;
 mod image_exists;
 mod image_inspect;
 mod images;
 mod import;
+mod info;
 mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod man;
 mod port;
 mod ps;
 mod pull;
@@ -31,6 +35,7 @@ mod start;
 mod stop;
 mod table;
 mod tag;
+mod tree;
 mod version;
 mod wait;
 
