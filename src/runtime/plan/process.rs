@@ -207,7 +207,8 @@ fn resource(kind: PosixRlimitType) -> u32 {
         PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
         PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
     };
-    number as u32
+    // Unsigned with glibc, signed with musl.
+    i64::from(number) as u32
 }
 
 #[cfg(test)]
