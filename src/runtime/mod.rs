@@ -22,6 +22,7 @@
 mod child;
 mod copyup;
 mod create;
+mod exec;
 mod fuse;
 mod ops;
 mod place;
@@ -33,6 +34,7 @@ mod streams;
 mod trampoline;
 
 pub(crate) use create::create;
+pub(crate) use exec::{ExecChild, Target, exec};
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
