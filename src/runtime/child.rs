@@ -40,10 +40,16 @@ const FAILED: u8 = 125;
 
 /// Carries out the whole plan.
 pub(super) fn run(state: &mut State<'_>) -> ! {
-    if let Err(e) = exec::reset_signals() {
+    let plan = state.plan;
+    let ready = exec::reset_signals().and_then(|()| match (state.mapped, plan.early) {
+        (true, _) => prctl::set_not_dumpable(),
+        (false, true) => Ok(()),
+        // Whose id is not the container's root would make things that belong to somebody else.
+        (false, false) => wait_for_ids(state),
+    });
+    if let Err(e) = ready {
         fail(state, e, "");
     }
-    let plan = state.plan;
     for (step, op) in plan.ops.iter().enumerate() {
         state.step = step as u32;
         match perform(op, state) {

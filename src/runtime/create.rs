@@ -8,7 +8,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 use super::child::{self, State};
 use super::plan::{self, Plan};
 use super::protocol::{self, Kind, Message, STEP_EXECUTE};
-use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, trampoline};
+use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::process::exit_now;
@@ -94,7 +94,7 @@ fn bring_up(
 }
 
 /// The next message, which must be of this kind. Warnings cannot come before it.
-fn expect(channel: &OwnedFd, plan: &Plan, kind: Kind) -> Result<Message> {
+pub(super) fn expect(channel: &OwnedFd, plan: &Plan, kind: Kind) -> Result<Message> {
     loop {
         match protocol::receive(channel).context(|| "cannot hear the container's process")? {
             Some(message) if message.kind == kind => return Ok(message),
@@ -174,6 +174,14 @@ impl Process<'_> {
     }
 
     fn go_between(&self, state: &mut State<'_>) -> ! {
+        // While /proc is still the host's and this process's file in it still its own.
+        if let Some(score) = &self.plan.oom_score {
+            let written = ops::write_oom_score(score);
+            if let Err(e) = written {
+                let _ = protocol::send(state.channel, Kind::Failed, 0, e.raw_os_error(), None);
+                exit_now(0);
+            }
+        }
         let result = prctl::set_not_dumpable()
             .and_then(|()| self.join.iter().try_for_each(|(fd, kinds)| namespace::setns(*fd, *kinds)))
             .and_then(|()| clone(self.plan.namespaces | libc::CLONE_PARENT as u64, self.cgroup));
@@ -235,11 +243,11 @@ pub(super) fn exit_status(pidfd: &OwnedFd) -> u8 {
 }
 
 /// Sends the go and waits until the program runs.
-pub(super) fn start(channel: &OwnedFd, plan: &Plan, pidfd: &OwnedFd, warnings: &mut Vec<String>) -> Result<()> {
+pub(super) fn start(channel: impl AsFd, plan: &Plan, pidfd: &OwnedFd, warnings: &mut Vec<String>) -> Result<()> {
     // A child that failed has closed its end; what it said is still there to be read.
-    let _ = protocol::send(channel, Kind::Go, 0, 0, None);
+    let _ = protocol::send(channel.as_fd(), Kind::Go, 0, 0, None);
     loop {
-        match protocol::receive(channel).context(|| "cannot hear the container's process")? {
+        match protocol::receive(channel.as_fd()).context(|| "cannot hear the container's process")? {
             None => return Ok(()),
             Some(message) if message.kind == Kind::Failed => {
                 wait(pidfd);

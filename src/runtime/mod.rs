@@ -22,6 +22,7 @@
 mod child;
 mod copyup;
 mod create;
+mod exec;
 mod fuse;
 pub(crate) mod netdev;
 mod ops;
@@ -34,6 +35,7 @@ mod streams;
 mod trampoline;
 
 pub(crate) use create::create;
+pub(crate) use exec::{ExecChild, Target, exec};
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -66,7 +66,7 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         Op::Pivot => pivot(state),
         Op::Streams { terminal, owner } => streams::set_up(state, *terminal, *owner),
         Op::Limit(limit) => rlimit::set(limit),
-        Op::Directory(path) => enter(path),
+        Op::Directory { path, make } => enter(path, *make),
         Op::Credentials => become_user(&state.plan.process.credentials),
         Op::Wait => wait_for_go(state),
         Op::Execute => execute(state),
@@ -92,11 +92,16 @@ fn set(mount: &OwnedFd, attributes: &Attributes, recursive: bool) -> Result<(), 
 
 /// A lower score than the caller's own needs a privilege that no user namespace gives.
 fn oom_score(score: &CStr, state: &State<'_>) -> Result<(), Errno> {
-    let file = openat(CWD, c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    match rustix::io::write(file, score.to_bytes()) {
+    match write_oom_score(score) {
         Err(Errno::ACCESS | Errno::PERM) if state.mapped => warn(state, Errno::ACCESS),
-        result => result.map(drop),
+        result => result,
     }
+}
+
+/// Through the host's procfs: nothing of the container's is in the way yet.
+pub(super) fn write_oom_score(score: &CStr) -> Result<(), Errno> {
+    let file = openat(CWD, c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(file, score.to_bytes()).map(drop)
 }
 
 /// What stands in for a file system that the kernel refuses to mount here: the host's own, with everything that covers
@@ -201,11 +206,11 @@ impl std::fmt::Write for Text {
 
 fn attach_inside(state: &State<'_>, slot: Slot, path: &CStr, only_directory: bool) -> Result<(), Errno> {
     let (root, mount) = (root(state)?, slot_fd(state, slot)?);
-    let place = match place::find(root, path) {
-        Err(Errno::NOENT) => place::find_or_make(root, path, place::file_type(mount)?),
-        result if only_directory => result.and_then(|_| place::find_without_links(root, path)),
-        result => result,
-    }?;
+    let found = if only_directory { place::find_without_links(root, path) } else { place::find(root, path) };
+    let place = match found {
+        Err(Errno::NOENT) => place::find_or_make(root, path, place::file_type(mount)?)?,
+        result => result?,
+    };
     attach(mount, place)
 }
 
@@ -222,7 +227,12 @@ fn identity(state: &mut State<'_>) -> Result<(), Errno> {
 fn device(state: &State<'_>, slot: Slot, dev: Slot, path: &CStr, number: Option<(u32, u32)>) -> Result<(), Errno> {
     let (node, dev) = (slot_fd(state, slot)?, slot_fd(state, dev)?);
     check_device(node, number)?;
-    let place = place::find_or_make(dev, path, FileType::RegularFile)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = match openat(dev, path, flags, Mode::from_raw_mode(0o644)) {
+        // In a directory of its own (/dev/net/tun).
+        Err(Errno::NOENT | Errno::EXIST) => place::find_or_make(dev, path, FileType::RegularFile)?,
+        result => result?,
+    };
     attach(node, place)
 }
 
@@ -306,9 +316,12 @@ fn pivot(state: &State<'_>) -> Result<(), Errno> {
 
 /// The working directory, found inside the root and then compared with it: a descriptor of a host directory must not
 /// lead out (CVE-2024-21626).
-fn enter(path: &CStr) -> Result<(), Errno> {
+fn enter(path: &CStr, make: bool) -> Result<(), Errno> {
     let root = directory(c"/")?;
-    let place = place::find_or_make(&root, path, FileType::Directory)?;
+    let place = match make {
+        true => place::find_or_make(&root, path, FileType::Directory)?,
+        false => place::find(&root, path)?,
+    };
     fchdir(&place)?;
     if exec::working_directory_is_inside()? { Ok(()) } else { Err(Errno::XDEV) }
 }
@@ -334,7 +347,7 @@ fn become_user(user: &Credentials) -> Result<(), Errno> {
     caps::set(user.effective, user.permitted, user.inheritable)?;
     caps::set_ambient(user.ambient)?;
     prctl::set_not_dumpable()?;
-    prctl::die_with_parent()
+    if user.die_with_parent { prctl::die_with_parent() } else { Ok(()) }
 }
 
 fn execute(state: &State<'_>) -> Result<(), Errno> {

@@ -47,7 +47,7 @@ impl Plan {
             Op::Limit(limit) => {
                 format!("cannot set resource limit {} to {}:{}", limit.resource, limit.soft, limit.hard)
             }
-            Op::Directory(path) => format!("cannot enter the working directory {}", text(path)),
+            Op::Directory { path, .. } => format!("cannot enter the working directory {}", text(path)),
             Op::Credentials => "cannot take on the container's user and capabilities".to_owned(),
             Op::Wait => "cannot wait for the start".to_owned(),
             Op::Execute => "cannot start the program".to_owned(),

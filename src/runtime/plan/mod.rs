@@ -110,8 +110,11 @@ pub(super) enum Op {
         owner: Option<(u32, u32)>,
     },
     Limit(Limit),
-    /// Enters the working directory, making it if it is missing.
-    Directory(CString),
+    /// Enters the working directory.
+    Directory {
+        path: CString,
+        make: bool,
+    },
     Credentials,
     /// Waits for the caller's go.
     Wait,
@@ -155,6 +158,8 @@ pub(super) struct Plan {
     pub namespaces: u64,
     /// Whether anything can be done before the ids are mapped.
     pub early: bool,
+    /// Of a process that joins: set before it does, where /proc is the host's.
+    pub oom_score: Option<CString>,
     pub process: Process,
     pub warnings: Vec<String>,
 }
@@ -207,7 +212,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program)?;
+    finish(&mut builder, process, &program, true)?;
 
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let early = bundle.maps.is_none_or(|maps| (maps.host_uid(0), maps.host_gid(0)) == (Some(own.0), Some(own.1)));
@@ -217,6 +222,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
         ops: builder.ops,
         namespaces: if bundle.cgroup.is_some() { namespaces & !(libc::CLONE_NEWCGROUP as u64) } else { namespaces },
         early,
+        oom_score: None,
         process: program,
     })
 }
@@ -227,13 +233,13 @@ pub(super) fn compile_exec(
     stdio: &Stdio,
     maps: Option<&IdMaps>,
     seccomp: Option<&Filter>,
+    die_with_parent: bool,
 ) -> Result<Plan> {
-    let program = Process::compile(process, maps, false, seccomp.cloned())?;
+    let mut program = Process::compile(process, maps, false, seccomp.cloned())?;
+    program.credentials.die_with_parent = die_with_parent;
     let mut builder = Builder::default();
     builder.push(Op::Identity);
-    if let Some(score) = process.oom_score_adj() {
-        builder.push(Op::OomScore(cstring(&score.to_string())?));
-    }
+    let oom_score = process.oom_score_adj().map(|score| cstring(&score.to_string())).transpose()?;
     let terminal = match *stdio {
         Stdio::Pipes { .. } => None,
         Stdio::Terminal { rows, cols } => Some(Terminal { rows, columns: cols, devpts: Slot::MAX, dev: None }),
@@ -241,9 +247,9 @@ pub(super) fn compile_exec(
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program)?;
+    finish(&mut builder, process, &program, false)?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, warnings, namespaces: 0, early: true, process: program })
+    Ok(Plan { ops, slots, warnings, namespaces: 0, early: true, oom_score, process: program })
 }
 
 /// A Spec with seccomp rules must not run without them.
@@ -255,11 +261,16 @@ fn filter(linux: &Linux, compiled: Option<&Filter>) -> Result<Option<Filter>> {
 }
 
 /// From the streams to the program: the same for a container's first process and for one that joins.
-fn finish(builder: &mut Builder, process: &oci_spec::runtime::Process, program: &Process) -> Result<()> {
+fn finish(
+    builder: &mut Builder,
+    process: &oci_spec::runtime::Process,
+    program: &Process,
+    make_directory: bool,
+) -> Result<()> {
     for limit in &program.limits {
         builder.push(Op::Limit(*limit));
     }
-    builder.push(Op::Directory(path(process.cwd())?));
+    builder.push(Op::Directory { path: path(process.cwd())?, make: make_directory });
     builder.push(Op::Credentials);
     builder.push(Op::Wait);
     builder.push(Op::Execute);

@@ -151,7 +151,9 @@ impl Mounts {
         for (name, number) in wanted {
             let slot = builder.slot();
             let source = cstring(&format!("/dev/{name}"))?;
-            builder.push(Options::default().copy(slot, source));
+            let nothing = Attributes::default();
+            let (attributes, recursive_attributes) = (nothing, nothing);
+            builder.push(Op::Copy { slot, source, recursive: false, attributes, recursive_attributes });
             self.nodes.push(Op::Device { slot, dev, path: cstring(&name)?, number });
         }
         for (name, target) in LINKS {

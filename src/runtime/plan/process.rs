@@ -35,6 +35,7 @@ pub(in crate::runtime) struct Credentials {
     pub inheritable: u64,
     pub ambient: u64,
     pub no_new_privileges: bool,
+    pub die_with_parent: bool,
     pub seccomp: Option<Filter>,
 }
 
@@ -96,6 +97,7 @@ fn credentials(
         groups: (!single).then(|| groups.map(rustix::process::Gid::from_raw).collect()),
         umask: user.umask().unwrap_or(0o022),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        die_with_parent: true,
         seccomp,
         ..Credentials::default()
     };
@@ -207,7 +209,8 @@ fn resource(kind: PosixRlimitType) -> u32 {
         PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
         PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
     };
-    number as u32
+    // Unsigned with glibc, signed with musl.
+    i64::from(number) as u32
 }
 
 #[cfg(test)]
