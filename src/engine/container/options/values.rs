@@ -140,7 +140,7 @@ pub(crate) fn user_namespace(mode: Option<&str>, uidmap: &[String], gidmap: &[St
             .hint("without it, root in the container is you, and the other ids are your subordinate ones"))
     };
     if maps {
-        return later("--uidmap and --gidmap");
+        return later(if uidmap.is_empty() { "--gidmap" } else { "--uidmap" });
     }
     let mode = mode.unwrap_or_default();
     match mode.split(':').next().unwrap_or_default() {
