@@ -2,12 +2,14 @@
 //! whose documentation names the man page. Nothing here knows what a container is.
 #![allow(unsafe_code)]
 
+pub(crate) mod close;
 pub(crate) mod descriptor_signal;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod process;
 #[cfg(test)]
 pub(crate) mod scenario;
+pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod tun;
 
