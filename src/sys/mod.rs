@@ -4,6 +4,7 @@
 
 pub(crate) mod caps;
 pub(crate) mod clone;
+pub(crate) mod close;
 pub(crate) mod descriptor;
 pub(crate) mod descriptor_signal;
 pub(crate) mod exec;
@@ -19,6 +20,7 @@ pub(crate) mod rlimit;
 pub(crate) mod scenario;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
+pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod tty;
 pub(crate) mod tun;
