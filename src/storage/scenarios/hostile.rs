@@ -44,7 +44,8 @@ fn describe(dir: &Path) -> String {
         // The store's own directories change with every layer.
         let times =
             if path.to_string_lossy().contains("/data") { String::new() } else { format!("{}", meta.mtime_nsec()) };
-        lines.push(format!("{} {:o} {} {} {times}", path.display(), meta.mode(), meta.uid(), meta.nlink()));
+        let links = if path.ends_with("layers") { 0 } else { meta.nlink() };
+        lines.push(format!("{} {:o} {} {links} {times}", path.display(), meta.mode(), meta.uid()));
         if meta.is_dir() && !path.ends_with("layers") && !path.ends_with("staging") {
             lines.push(describe(&path));
         }

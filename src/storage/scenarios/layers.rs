@@ -58,12 +58,8 @@ fn plain() {
     assert_eq!(std::fs::read_link(diff.join("link")).expect("is a link"), Path::new("/etc/passwd"));
     assert!(stat(&diff, "pipe").file_type().is_fifo());
     assert!(!diff.join("zero").exists(), "a device that would be a whiteout");
-    if rustix::process::getuid().is_root() {
-        assert!(stat(&diff, "null").file_type().is_char_device());
-        assert_eq!(meta.skipped.devices, 1);
-    } else {
-        assert_eq!(meta.skipped.devices, 2);
-    }
+    // Even root of the machine unpacks in a user namespace, where nobody may make devices.
+    assert_eq!(meta.skipped.devices, 2);
     assert_eq!(stat(&diff, "big").len(), 1_000_001);
     assert_eq!(stat(&diff, "a").mode() & 0o7777, 0o755);
     assert_eq!(stat(&diff, "closed").mode() & 0o7777, 0o555);
@@ -303,14 +299,16 @@ fn gnu_tar() {
     rustix::io::pwrite(&holes, b"middle", 1 << 20).expect("writes");
     for format in ["v7", "oldgnu", "gnu", "ustar", "posix"] {
         let output = std::process::Command::new("tar")
-            .args(["--sparse", "--format", format, "-C"])
+            // The other formats cannot hold it.
+            .args(["gnu", "posix"].contains(&format).then_some("--sparse"))
+            .args(["--format", format, "-C"])
             .arg(&source)
             .args(["-cf", "-", "."])
             .output()
             .expect("runs tar");
         let (_, diff) = f.layer(&output.stdout);
         assert_eq!(std::fs::read(diff.join("a/hard")).expect("reads"), b"text", "{format}");
-        let holes = std::fs::read(diff.join("holes")).expect("reads");
+        let holes = std::fs::read(diff.join("holes")).unwrap_or_else(|e| panic!("{format}: {e}"));
         assert_eq!((holes.len(), &holes[1 << 20..(1 << 20) + 6]), (3 << 20, &b"middle"[..]), "{format}");
     }
 }
