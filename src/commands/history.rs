@@ -55,7 +55,7 @@ fn row(entry: &HistoryEntry, no_trunc: bool, human: bool, now: Timestamp) -> Val
         "CreatedSince": since,
         "CreatedAt": at,
         "CreatedBy": command,
-        "Size": if human { human::size(entry.size) } else { entry.size.to_string() },
+        "Size": if human { human::size_spaced(entry.size).replace(' ', "") } else { entry.size.to_string() },
         "Comment": entry.comment,
         "Tags": entry.tags,
     })

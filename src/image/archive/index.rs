@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -40,7 +40,9 @@ pub(crate) struct Section {
 
 impl Index {
     /// Reads the headers of an uncompressed tar.
-    pub(crate) fn read(file: File) -> Result<Self> {
+    pub(crate) fn read(mut file: File) -> Result<Self> {
+        // Offsets count from the file's beginning, wherever it was read up to.
+        file.rewind().context(|| "cannot read the archive: it is not a file")?;
         let length = file.metadata().context(|| "cannot examine the archive")?.len();
         let mut entries = HashMap::new();
         let mut archive = tar::Archive::new(BufReader::with_capacity(512, &file));

@@ -66,6 +66,11 @@ impl<W: Write> Writer<W> {
         image: &Saved,
         mut open: impl FnMut(&DiffId) -> Result<R>,
     ) -> Result<()> {
+        if self.format == Format::Oci && self.written.is_empty() {
+            // Go's unpacker gives directories that it has to make itself to root, which it may not when unprivileged.
+            self.directory("blobs/")?;
+            self.directory("blobs/sha256/")?;
+        }
         for (diff_id, size) in &image.layers {
             if self.written.insert(*diff_id) {
                 let content = open(diff_id)?;
@@ -143,15 +148,13 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    fn directory(&mut self, name: &str) -> Result<()> {
+        let mut header = header(EntryType::Directory, 0o755, 0);
+        self.tar.append_data(&mut header, name, std::io::empty()).context(|| "cannot write the archive")
+    }
+
     fn file(&mut self, name: &str, size: u64, content: impl Content) -> Result<()> {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::Regular);
-        header.set_size(size);
-        header.set_mode(0o444);
-        // The same image gives the same archive: no times, no owners.
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
+        let mut header = header(EntryType::Regular, 0o444, size);
         let mut content = Counted { inner: content.take(size), read: 0 };
         self.tar.append_data(&mut header, name, &mut content).context(|| "cannot write the archive")?;
         let read = content.read;
@@ -161,6 +164,18 @@ impl<W: Write> Writer<W> {
         }
         Ok(())
     }
+}
+
+/// The same image gives the same archive: no times, no owners.
+fn header(kind: EntryType, mode: u32, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(mode);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
 }
 
 fn blob_name(digest: &Digest) -> String {
