@@ -11,7 +11,6 @@ mod dispatch;
 mod each;
 mod foreground;
 mod help;
-#[cfg(test)]
 mod history;
 mod image_exists;
 mod image_inspect;
@@ -22,6 +21,7 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+#[cfg(test)]
 mod man;
 mod port;
 mod ps;
