@@ -23,12 +23,33 @@ pub(crate) struct Ui {
     broken: Cell<bool>,
     warnings: Cell<bool>,
     verbose: Cell<bool>,
+    #[cfg(test)]
+    memory: bool,
+}
+
+#[cfg(test)]
+impl Ui {
+    /// Keeps what is printed, for [`Ui::take`].
+    pub(crate) fn in_memory() -> Self {
+        Self { memory: true, ..Self::standard() }
+    }
+
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8_lossy(&self.pending.take()).into_owned()
+    }
 }
 
 impl Ui {
     pub(crate) fn standard() -> Self {
         let (pending, broken) = (RefCell::default(), Cell::new(false));
-        Self { pending, broken, warnings: Cell::new(true), verbose: Cell::new(false) }
+        Self {
+            pending,
+            broken,
+            warnings: Cell::new(true),
+            verbose: Cell::new(false),
+            #[cfg(test)]
+            memory: false,
+        }
     }
 
     /// Which messages [`Ui::warn`] and [`Ui::debug`] let through.
@@ -70,6 +91,11 @@ impl Ui {
         if pending.is_empty() {
             return Ok(());
         }
+        #[cfg(test)]
+        if self.memory {
+            self.pending.borrow_mut().extend(pending);
+            return Ok(());
+        }
         write_all(&std::io::stdout(), &pending).map_err(|e| {
             self.broken.set(e.kind() == std::io::ErrorKind::BrokenPipe);
             Error::wrap("cannot write to standard output", e)
@@ -97,14 +123,23 @@ impl Ui {
 
     /// Text for standard error, after what is pending for standard output. `text` is safe for a terminal already.
     pub(crate) fn stderr(&self, text: &str) {
+        self.stderr_bytes(text.as_bytes());
+    }
+
+    /// Bytes for standard error, as they are, after what is pending for standard output: a container's own output.
+    pub(crate) fn stderr_bytes(&self, bytes: &[u8]) {
         let _ = self.flush();
         if !self.broken.get() {
             // There is nowhere left to say that standard error cannot be written.
-            let _ = write_all(&std::io::stderr(), text.as_bytes());
+            let _ = write_all(&std::io::stderr(), bytes);
         }
     }
 
     pub(crate) fn stdout_is_terminal(&self) -> bool {
+        #[cfg(test)]
+        if self.memory {
+            return false;
+        }
         std::io::stdout().is_terminal()
     }
 

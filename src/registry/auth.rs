@@ -72,7 +72,7 @@ impl Authenticator {
             }
         };
         if used == Some(&header) {
-            return Err(login_needed(from).into());
+            return Err(Error::new(format!("{} refuses the user or the password", host(from))).hint(LOGIN_HINT).into());
         }
         *current = Some(header.clone());
         Ok(header)
@@ -123,7 +123,11 @@ impl Authenticator {
 const LOGIN_HINT: &str = "log in to the registry, or check the credentials (--creds, --authfile)";
 
 fn login_needed(from: &Url) -> Error {
-    Error::new(format!("{} wants a user and a password", from.host_str().unwrap_or("the registry"))).hint(LOGIN_HINT)
+    Error::new(format!("{} wants a user and a password", host(from))).hint(LOGIN_HINT)
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or("the registry")
 }
 
 /// The token service gets the password, so it must be as safe as the registry.

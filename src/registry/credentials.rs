@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -89,7 +90,9 @@ fn files(auth_file: Option<&Path>) -> Vec<PathBuf> {
     if let Some(path) = auth_file.map(Path::to_path_buf).or_else(|| env("REGISTRY_AUTH_FILE")) {
         return vec![path];
     }
-    let runtime = env("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
+    // After `su` it is often somebody else's.
+    let own = |dir: &PathBuf| std::fs::metadata(dir).is_ok_and(|m| m.uid() == rustix::process::getuid().as_raw());
+    let runtime = env("XDG_RUNTIME_DIR").filter(own).map(|dir| dir.join("containers/auth.json"));
     let config = user_dir().map(|dir| dir.join("auth.json"));
     let docker = env("DOCKER_CONFIG").or_else(|| paths::home().ok().map(|home| home.join(".docker")));
     [runtime, config, docker.map(|dir| dir.join("config.json"))].into_iter().flatten().collect()

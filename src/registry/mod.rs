@@ -5,6 +5,7 @@
 //! is not to be trusted with any of that. So requests go through reqwest here:
 //!
 //! ```text
+//! sources   a name → the places to ask
 //! client    what callers use: a manifest, a small blob, a streamed blob of one repository
 //! transfer  a blob into a writer: digest, size, stall, resume by Range
 //! auth      WWW-Authenticate → basic or bearer token          credentials  auth files and helpers
@@ -20,15 +21,17 @@ mod credentials;
 mod dns;
 mod http;
 mod retry;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod transfer;
 mod trust;
 
 pub(crate) use client::{Fetched, Registry};
-pub(crate) use credentials::{Credentials, CredentialsFile};
+pub(crate) use credentials::Credentials;
 pub(crate) use retry::RetryPolicy;
-pub(crate) use transfer::{Meter, TransferError};
+pub(crate) use sources::{candidates, sources};
+pub(crate) use transfer::TransferError;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -58,8 +58,8 @@ const IFF_LOWER_UP: u32 = 0x1_0000;
 pub(crate) enum Match {
     /// Packets with this mark.
     Mark(u32),
-    /// UDP packets sent from this port (Linux 4.17).
-    UdpFrom(u16),
+    /// UDP packets sent from these ports, first and last (Linux 4.17).
+    UdpFrom(u16, u16),
 }
 
 impl Batch {
@@ -116,10 +116,15 @@ impl Batch {
         self.end();
     }
 
-    /// Delivers what goes to `destination` (`None`: to any address of `source`'s family) inside this namespace, as
-    /// routing table `table` says; packets without a sender yet are from `source`.
-    pub(crate) fn local_route(&mut self, step: &'static str, table: u32, destination: Option<IpAddr>, source: IpAddr) {
-        self.local(step, RTM_NEWROUTE, CREATE, table, destination, source);
+    /// Delivers everything inside this namespace, as routing table `table` says; `any` tells the protocol version.
+    pub(crate) fn local_default(&mut self, step: &'static str, table: u32, any: IpAddr) {
+        self.local(step, RTM_NEWROUTE, CREATE, table, None, any);
+    }
+
+    /// Delivers what goes to `destination` inside this namespace, as routing table `table` says; packets that have no sender
+    /// yet are from `source`.
+    pub(crate) fn local_route(&mut self, step: &'static str, table: u32, destination: IpAddr, source: IpAddr) {
+        self.local(step, RTM_NEWROUTE, CREATE, table, Some(destination), source);
     }
 
     /// Takes back what [`Batch::local_route`] did.
@@ -146,7 +151,7 @@ impl Batch {
         if let Some(ip) = destination {
             self.attribute(1, &octets(ip));
         }
-        if kind == RTM_NEWROUTE {
+        if kind == RTM_NEWROUTE && !source.is_unspecified() {
             self.attribute(7, &octets(source));
         }
         self.begin_attribute(4, 4);
@@ -164,10 +169,10 @@ impl Batch {
         self.attribute(15, &table.to_ne_bytes());
         match what {
             Match::Mark(mark) => self.attribute(10, &mark.to_ne_bytes()),
-            Match::UdpFrom(port) => {
+            Match::UdpFrom(first, last) => {
                 self.attribute(22, &[libc::IPPROTO_UDP as u8]);
-                let [a, b] = port.to_ne_bytes();
-                self.attribute(23, &[a, b, a, b]);
+                let ([a, b], [c, d]) = (first.to_ne_bytes(), last.to_ne_bytes());
+                self.attribute(23, &[a, b, c, d]);
             }
         }
         self.end();

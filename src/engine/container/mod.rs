@@ -11,9 +11,27 @@
 //!
 //! ```text
 //! options   typed values of what was asked for        resolve   … with the image and this host → spec::Settings
+//! create    id, name, record                          start     record → monitor::Launch
+//! store     finding and listing                       repair    what killed processes left
 //! volumes   directories that outlive containers
 //! ```
 
+pub(crate) mod create;
+pub(crate) mod filter;
+pub(crate) mod inspect;
+pub(crate) mod lifecycle;
+pub(crate) mod make;
+mod namefiles;
 pub(crate) mod options;
+mod pattern;
+pub(crate) mod ports;
+pub(crate) mod record;
+pub(crate) mod remove;
+mod repair;
 pub(crate) mod resolve;
+mod rootfiles;
+pub(crate) mod select;
+pub(crate) mod start;
+pub(crate) mod store;
 pub(crate) mod volumes;
+pub(crate) mod when;

@@ -3,6 +3,8 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::Request;
 use crate::engine::container::options::mounts::{ImageVolumes, MountRequest, clean, default_tmpfs_options};
 use crate::engine::container::options::values::Device;
@@ -38,7 +40,8 @@ pub(crate) struct MountRecord {
     pub options: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum MountKind {
     Bind,
     Volume,
