@@ -113,7 +113,8 @@ fn tcp_clients() {
         (loopback6, loopback6, ports[1], GATEWAY),
         (CLIENT6, HOST6, ports[1], GATEWAY),
     ] {
-        let stream = connect_from(from, SocketAddr::new(to, port)).expect("connect");
+        let stream =
+            connect_from(from, SocketAddr::new(to, port)).unwrap_or_else(|e| panic!("{from} → {to}:{port}: {e}"));
         let own = stream.local_addr().expect("address").port();
         assert_eq!(talk(stream), SocketAddr::new(seen, own), "{from} → {to}:{port}");
     }
@@ -312,7 +313,10 @@ fn udp() {
                 socket.send(&data).expect("send");
                 socket.recv(&mut buffer).ok()
             });
-            let text = String::from_utf8_lossy(&buffer[..got.expect("answer")]).into_owned();
+            let text = String::from_utf8_lossy(
+                &buffer[..got.unwrap_or_else(|| panic!("no answer: {from} → {to}:{port} {size}"))],
+            )
+            .into_owned();
             assert_eq!(text, format!("{own} {}", "x".repeat(size)), "{from} → {to}:{port}");
         }
     }

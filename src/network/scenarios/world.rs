@@ -39,6 +39,8 @@ pub(super) fn host() {
     batch.default_route("route", netlink::Index::Late, Ipv4Addr::new(203, 0, 113, 254).into());
     batch.default_route("route", netlink::Index::Late, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe).into());
     batch.apply(&socket, index).expect("host network");
+    // The kernel adds the local route of an IPv6 address a little later, from a work queue.
+    std::thread::sleep(Duration::from_millis(100));
 }
 
 /// The host's resolver is on loopback and answers every question with 192.0.2.77 (in a process of its own).
