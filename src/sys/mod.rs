@@ -2,6 +2,7 @@
 //! whose documentation names the man page. Nothing here knows what a container is.
 #![allow(unsafe_code)]
 
+pub(crate) mod file;
 pub(crate) mod namespace;
 pub(crate) mod process;
 #[cfg(test)]
