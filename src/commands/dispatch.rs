@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::context::Context;
@@ -47,11 +48,10 @@ pub(crate) fn dispatch(args: Vec<OsString>, ui: &Ui) -> Result<u8> {
         }
         Target::Verb { verb, name } => {
             let command = command_with_globals(verb, &name);
-            let mut matches = parse(command, words.collect())?;
-            if matches.remove_one::<bool>(goflags::HELP) == Some(true) {
+            let Some(mut matches) = parse(command, words.collect())? else {
                 ui.print(&help::verb(verb, &name))?;
                 return Ok(0);
-            }
+            };
             globals.update_from_arg_matches(&matches).map_err(|e| Error::new(e.to_string()))?;
             ui.set_verbosity(globals.log_level.unwrap_or_default() <= LogLevel::Warn, verbose(&globals));
             (verb.run)(&mut matches, &Context::new(globals, ui))
@@ -65,13 +65,12 @@ fn verbose(globals: &Globals) -> bool {
 
 /// Global options in front of the verb; `None` when they asked for something that has been printed.
 fn leading_options(args: Vec<OsString>, ui: &Ui) -> Result<Option<(Globals, Vec<OsString>)>> {
-    let mut matches = parse(root_command().allow_external_subcommands(true), args)?;
+    let Some(mut matches) = parse(root_command().allow_external_subcommands(true), args)? else {
+        ui.print(&help::overview())?;
+        return Ok(None);
+    };
     if matches.remove_one::<bool>("version") == Some(true) {
         ui.print(&format!("rpod version {}\n", env!("CARGO_PKG_VERSION")))?;
-        return Ok(None);
-    }
-    if matches.remove_one::<bool>(goflags::HELP) == Some(true) {
-        ui.print(&help::overview())?;
         return Ok(None);
     }
     let words = match matches.remove_subcommand() {
@@ -111,9 +110,14 @@ fn command_with_globals(verb: &Verb, name: &str) -> Command {
     command
 }
 
-fn parse(command: Command, words: Vec<OsString>) -> Result<clap::ArgMatches> {
+/// `None` when the words ask for help.
+fn parse(command: Command, words: Vec<OsString>) -> Result<Option<clap::ArgMatches>> {
     let mut command = goflags::relaxed(command).no_binary_name(true).color(clap::ColorChoice::Never);
-    command.try_get_matches_from_mut(words).map_err(|error| usage::explain(&error, &command))
+    match command.try_get_matches_from_mut(words) {
+        Ok(matches) => Ok(Some(matches)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(None),
+        Err(error) => Err(usage::explain(&error, &command)),
+    }
 }
 
 /// The verb or noun that one or two words name, and how many of them it took.
@@ -175,4 +179,99 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed, or the error with its hints.
+    fn run(line: &str) -> Result<String, String> {
+        let ui = Ui::in_memory();
+        let words = line.split_whitespace().map(OsString::from).collect();
+        match dispatch(words, &ui) {
+            Ok(0) => Ok(ui.take()),
+            Ok(code) => Err(format!("exit code {code}")),
+            Err(error) => Err(format!("{error}; {}", error.hints().join("; "))),
+        }
+    }
+
+    #[test]
+    fn finds_the_verb_and_the_global_options_around_it() {
+        let version = env!("CARGO_PKG_VERSION");
+        for line in [
+            "version -f {{.Client.Version}}",
+            "--root /x version -f {{.Client.Version}}",
+            "--root=/x --log-level debug version --format={{.Client.Version}}",
+            "version --root /x -f{{.Client.Version}} --log-level=WARN",
+            "version -f x --format {{.Client.Version}}",
+        ] {
+            assert_eq!(run(line), Ok(format!("{version}\n")), "{line}");
+        }
+        assert_eq!(run("--version"), Ok(format!("rpod version {version}\n")));
+        assert_eq!(run("-v"), run("--version"));
+    }
+
+    #[test]
+    fn help_is_the_same_however_it_is_asked_for() {
+        let help = run("version --help");
+        assert!(help.as_ref().is_ok_and(|text| text.contains("Usage:\n  rpod version [options]\n")), "{help:?}");
+        for line in
+            ["version -h", "help version", "version -f x --help", "version --help --bad", "--root /x version --help"]
+        {
+            assert_eq!(run(line), help, "{line}");
+        }
+        assert!(run("completion --help").is_ok(), "help needs no SHELL");
+        assert_eq!(run("help"), run("--help"));
+        assert_eq!(run("system --help"), run("help system"));
+        let alias = run("system info --help").unwrap_or_default();
+        assert!(alias.contains("rpod system info [options]") && alias.contains("Aliases:\n  rpod info\n"), "{alias}");
+    }
+
+    #[test]
+    fn refuses_in_podmans_words() {
+        for (line, wanted) in [
+            ("", "missing command 'rpod COMMAND'; "),
+            ("--root /x", "missing command 'rpod COMMAND'; "),
+            ("system", "missing command 'rpod system COMMAND'; "),
+            (
+                "nothing-like-it",
+                "unrecognized command `rpod nothing-like-it`; try 'rpod --help' for the commands there are",
+            ),
+            (
+                "versoin",
+                "unrecognized command `rpod versoin`; did you mean version?; try 'rpod --help' for the commands there are",
+            ),
+            (
+                "system inof",
+                "unrecognized command `rpod system inof`; did you mean info?; try 'rpod system --help' for the commands there are",
+            ),
+            (
+                "help nothing-like-it",
+                "unrecognized command `rpod nothing-like-it`; try 'rpod --help' for the commands there are",
+            ),
+            ("version --bad", "unknown flag: --bad; see 'rpod version --help'"),
+            ("version --bad=x", "unknown flag: --bad; see 'rpod version --help'"),
+            ("version -Z", "unknown shorthand flag: 'Z' in -Z; see 'rpod version --help'"),
+            ("version -f", "flag needs an argument: --format; see 'rpod version --help'"),
+            ("version x", "`rpod version` takes no arguments; see 'rpod version --help'"),
+            ("--bad version", "unknown flag: --bad; see 'rpod --help'"),
+            ("-f version", "unknown shorthand flag: 'f' in -f; see 'rpod --help'"),
+            (
+                "--log-level loud version",
+                "invalid argument \"loud\" for \"--log-level\"; choose from: trace, debug, info, warn, error; see 'rpod --help'",
+            ),
+            ("completion", "`rpod completion` needs SHELL; see 'rpod completion --help'"),
+            (
+                "completion tcsh",
+                "invalid argument \"tcsh\" for \"SHELL\"; choose from: bash, zsh, fish, powershell; see 'rpod completion --help'",
+            ),
+            (
+                "completion bash zsh",
+                "`rpod completion` does not take the argument \"zsh\"; see 'rpod completion --help'",
+            ),
+        ] {
+            assert_eq!(run(line), Err(wanted.to_owned()), "{line}");
+        }
+    }
 }

@@ -58,6 +58,8 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
     verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),
     verb!(Images, cli::image::Untag, super::tag::untag, ["untag", "image untag"]),
+    verb!(System, cli::system::Completion, super::completion::run, ["completion"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
+    verb!(System, cli::system::Info, super::info::run, ["info", "system info"]),
     verb!(System, cli::system::Version, super::version::run, ["version"]),
 ];

@@ -1,3 +1,4 @@
 //! Containers and images as users know them. Never prints.
 
 pub(crate) mod images;
+pub(crate) mod info;

@@ -80,6 +80,9 @@ impl Listing<'_> {
     fn template(&self, ui: &Ui, format: &str, rows: &[Value]) -> Result<()> {
         let options = Options { escape: ui.stdout_is_terminal(), ..Options::default() };
         let template = Template::parse(self.name, format, options)?;
+        if ranges_over_all(format) {
+            return line(ui, &template.render(&Value::from(rows))?);
+        }
         rows.iter().try_for_each(|row| line(ui, &template.render(row)?))
     }
 
@@ -112,6 +115,13 @@ pub(crate) fn object<T: Serialize>(ui: &Ui, name: &str, format: &str, object: &T
 /// Docker and Podman end each object's text with one line end, whether or not the template has it.
 fn line(ui: &Ui, text: &str) -> Result<()> {
     if text.ends_with('\n') { ui.print(text) } else { ui.line(text) }
+}
+
+/// Whether the template begins with `{{range .}}`: Podman then applies it to the whole list instead of to each row.
+fn ranges_over_all(format: &str) -> bool {
+    let first = format.split("}}").next().unwrap_or_default();
+    let compact: String = first.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+    compact.strip_prefix("{{range").is_some_and(|over| over == "." || (over.starts_with('$') && over.ends_with(":=.")))
 }
 
 fn cell(row: &Value, field: &str) -> String {
@@ -190,6 +200,9 @@ mod tests {
                 false,
                 "CONTAINER ID  a.b\n0123456789ab  1\nba9876543210  \n",
             ),
+            (Some("{{range .}}{{.Names}};{{end}}"), false, false, "web;evil\u{1b};\n"),
+            (Some("{{range $i, $c := .}}{{$i}}{{$c.ID}} {{end}}"), false, false, "00123456789ab 1ba9876543210 \n"),
+            (Some("{{range .Labels}}{{.}}{{end}}"), false, false, "1\n\n"),
             (Some("table {{upper .Names}}"), false, true, "WEB\nEVIL\\u{1b}\n"),
         ] {
             assert_eq!(show(format, quiet, noheading).as_deref(), Ok(wanted), "{format:?}");

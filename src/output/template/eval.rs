@@ -259,7 +259,10 @@ impl<'v> State<'_, 'v> {
         let key = match value.as_ref() {
             Value::Object(map) => match self.key(map, name) {
                 Some(key) => key,
-                None if is_struct_field && !self.options.headers && looks_like_struct(map) => {
+                None if is_struct_field
+                    && !self.options.headers
+                    && (self.options.any_case || looks_like_struct(map)) =>
+                {
                     let known: Vec<_> = map.keys().map(|key| format!(".{key}")).collect();
                     let known = format!("the fields here are {}", known.join(" "));
                     return Err((format!("can't evaluate field {name}"), Some(known)));

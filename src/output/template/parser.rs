@@ -29,14 +29,14 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
     };
     let (root, ended) = parser.nodes()?;
     match ended {
-        End::Eof => Ok(Parsed { root, defined: parser.defined }),
-        End::Else(at, _) => Err((at, "unexpected {{else}}".to_owned())),
-        End::End(at) => Err((at, "unexpected {{end}}".to_owned())),
+        Stop::Eof => Ok(Parsed { root, defined: parser.defined }),
+        Stop::Else(at, _) => Err((at, "unexpected {{else}}".to_owned())),
+        Stop::End(at) => Err((at, "unexpected {{end}}".to_owned())),
     }
 }
 
 /// What a list of nodes ended at.
-enum End {
+enum Stop {
     Eof,
     End(Position),
     /// With the word behind it: `if` or `with`.
@@ -115,7 +115,7 @@ impl Parser {
     }
 
     /// Nodes up to the end of the template, `{{end}}` or `{{else}}`.
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), Fault> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Stop), Fault> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return self.fault("nested too deeply");
@@ -124,7 +124,7 @@ impl Parser {
         let ended = loop {
             let at = self.at();
             match self.take() {
-                None => break End::Eof,
+                None => break Stop::Eof,
                 Some(Token::Text(text)) => nodes.push(Node::Text(text)),
                 Some(_) => {
                     self.skip_space();
@@ -132,7 +132,7 @@ impl Parser {
                         Some("end") => {
                             self.next += 1;
                             self.close("end")?;
-                            break End::End(at);
+                            break Stop::End(at);
                         }
                         Some("else") => {
                             self.next += 1;
@@ -143,7 +143,7 @@ impl Parser {
                             } else {
                                 self.close("else")?;
                             }
-                            break End::Else(at, chained);
+                            break Stop::Else(at, chained);
                         }
                         _ => nodes.extend(self.action(at)?),
                     }
@@ -221,12 +221,12 @@ impl Parser {
         let (nodes, ended) = self.nodes()?;
         (self.variables, self.loops) = (variables, loops);
         match ended {
-            End::End(_) => {
+            Stop::End(_) => {
                 self.defined.insert(name, nodes);
                 Ok(())
             }
-            End::Else(at, _) => Err((at, format!("unexpected {{{{else}}}} in {context} clause"))),
-            End::Eof => Err((at, "unexpected EOF".to_owned())),
+            Stop::Else(at, _) => Err((at, format!("unexpected {{{{else}}}} in {context} clause"))),
+            Stop::Eof => Err((at, "unexpected EOF".to_owned())),
         }
     }
 
@@ -240,15 +240,15 @@ impl Parser {
         self.loops -= usize::from(word == "range");
         self.variables.truncate(scope);
         let otherwise = match ended {
-            End::End(_) => Vec::new(),
-            End::Eof => return Err((at, "unexpected EOF".to_owned())),
-            End::Else(at, None) => match self.nodes()? {
-                (nodes, End::End(_)) => nodes,
-                (_, End::Else(at, _)) => return Err((at, "expected end; found {{else}}".to_owned())),
-                (_, End::Eof) => return Err((at, "unexpected EOF".to_owned())),
+            Stop::End(_) => Vec::new(),
+            Stop::Eof => return Err((at, "unexpected EOF".to_owned())),
+            Stop::Else(at, None) => match self.nodes()? {
+                (nodes, Stop::End(_)) => nodes,
+                (_, Stop::Else(at, _)) => return Err((at, "expected end; found {{else}}".to_owned())),
+                (_, Stop::Eof) => return Err((at, "unexpected EOF".to_owned())),
             },
             // {{else if}} shares the {{end}} of the {{if}} it belongs to.
-            End::Else(at, Some(chained)) if chained == word => {
+            Stop::Else(at, Some(chained)) if chained == word => {
                 self.depth += 1;
                 if self.depth > MAX_DEPTH {
                     return self.fault("nested too deeply");
@@ -257,7 +257,7 @@ impl Parser {
                 self.depth -= 1;
                 vec![if chained == "if" { Node::If(branch) } else { Node::With(branch) }]
             }
-            End::Else(at, Some(chained)) => return Err((at, format!("unexpected <{chained}> in else"))),
+            Stop::Else(at, Some(chained)) => return Err((at, format!("unexpected <{chained}> in else"))),
         };
         Ok(Branch { pipeline, body, otherwise })
     }

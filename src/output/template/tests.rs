@@ -163,6 +163,8 @@ fn info_finds_fields_in_any_case() {
     let options = Options { any_case: true, ..Options::default() };
     let template = Template::parse("info", "{{.Host.OCIRuntime.Name}}", options);
     assert_eq!(template.and_then(|t| t.render(&info)).ok().as_deref(), Some("rpod"));
+    let unknown = Template::parse("info", "{{.Host.Nope}}", options);
+    assert!(unknown.and_then(|t| t.render(&info)).is_err());
 }
 
 proptest::proptest! {

@@ -40,7 +40,7 @@ fn number(value: &Number) -> String {
 pub(super) fn general(value: f64) -> String {
     let scientific = format!("{value:e}");
     let exponent: i32 = scientific.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
-    if value != 0.0 && (exponent < -4 || exponent >= 6) { go_exponent(&scientific) } else { value.to_string() }
+    if value != 0.0 && !(-4..6).contains(&exponent) { go_exponent(&scientific) } else { value.to_string() }
 }
 
 /// Rust's `1e-7` as Go's `1e-07`.
