@@ -43,7 +43,7 @@ fn root_tar() -> Result<PathBuf, Stop> {
         let tar = path.with_extension("making.tar");
         let made = run(Command::new(mmdebstrap)
             .env("SOURCE_DATE_EPOCH", "1700000000")
-            .args(["--quiet", "--variant=minbase", "--include=nginx-light,procps,iproute2,curl"])
+            .args(["--quiet", "--variant=minbase", "--include=nginx-light,procps,iproute2,curl,python3"])
             .arg("--customize-hook=ln -sf /dev/stdout \"$1/var/log/nginx/access.log\"")
             .arg("--customize-hook=ln -sf /dev/stderr \"$1/var/log/nginx/error.log\"")
             .arg("--customize-hook=rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*")
