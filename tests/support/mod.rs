@@ -1,0 +1,60 @@
+//! The harness.
+//!
+//! A case is written as
+//! ```ignore
+//! pub fn trials() -> Vec<Trial> {
+//!     let mut trials = for_each_user("run::exit_code", |t| {          // two trials: …::sub and …::nosub
+//!         let image = t.busybox()?;                                      // loaded into this trial's own store
+//!         t.rpod(["run", "--rm", image, "sh", "-c", "exit 7"]).run().code(7);
+//!         Ok(())
+//!     });
+//!     trials.push(trial("pull::tls", User::Sub, |t| {
+//!         need([Need::Openssl])?;                                        // else: ignored, with the reason
+//!         …
+//!     }));
+//!     trials
+//! }
+//! ```
+//! Assertions are `assert!` or the methods of [`Output`]; `?` works on any error. After the body the harness removes the
+//! trial's containers and fails the trial if a process, mount or temporary file of it is left.
+
+mod cache;
+mod client_host;
+mod command;
+mod debian;
+mod docker_registry;
+mod http;
+mod image;
+mod need;
+mod pty;
+mod sandbox;
+mod tarball;
+mod trial;
+mod user;
+
+pub use cache::{cached, run_dir, unique};
+pub use client_host::ClientHost;
+pub use command::{Cmd, Output, Running};
+pub use debian::{DEBIAN, DEBIAN_HTTP_PORT};
+pub use docker_registry::{PASSWORD, Registry, USERNAME};
+pub use http::{Request, Response, Server, free_port, free_ports};
+pub use image::{BUSYBOX, Compression, Image, Manifest, sha256};
+pub use libtest_mimic::Trial;
+pub use need::{Need, need};
+pub use pty::Pty;
+pub use sandbox::{Leftover, Sandbox};
+pub use tarball::Tarball;
+pub use trial::{Outcome, Stop, for_each_user, serial_trial, skip, trial, until, wait_until};
+pub use user::User;
+
+/// Before the first trial.
+pub fn start() {
+    trial::keep_panic_messages();
+    cache::remove_stale_runs();
+}
+
+/// After the last trial: ends the shared registries and removes this run's directory.
+pub fn end() {
+    docker_registry::stop_all();
+    cache::remove_this_run();
+}
