@@ -1,1 +1,3 @@
 //! Containers and images as users know them. Never prints.
+
+pub(crate) mod info;
