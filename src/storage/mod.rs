@@ -29,7 +29,7 @@ mod view;
 mod whiteout;
 pub(crate) mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use self::collect::{Freed, Keep};
 pub(crate) use self::driver::DriverName;
@@ -84,6 +84,11 @@ impl Store {
         }
         // The files may belong to ids that only root of the user's namespace may remove.
         enter::run(&IdMaps::for_user()?, || staging::clean(dead))
+    }
+
+    /// Writes a file of the store.
+    fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
+        staging::write(&self.staging_dir(), &self.host, path, content)
     }
 
     fn staging_dir(&self) -> PathBuf {
