@@ -24,7 +24,7 @@ pub(crate) fn fork() -> rustix::io::Result<Fork> {
     debug_assert!(single_threaded(), "fork with more than one thread");
     // SAFETY: the process has one thread, so no lock of another thread is copied in a locked state.
     match unsafe { libc::fork() } {
-        -1 => Err(last_errno()),
+        -1 => Err(super::last_errno()),
         0 => Ok(Fork::Child),
         pid => {
             let pid = Pid::from_raw(pid).ok_or(rustix::io::Errno::INVAL)?;
@@ -62,9 +62,4 @@ impl Child {
 pub(crate) fn exit_code(status: &WaitIdStatus) -> u8 {
     let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(255);
     u8::try_from(code).unwrap_or(255)
-}
-
-fn last_errno() -> rustix::io::Errno {
-    let error = std::io::Error::last_os_error();
-    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
 }

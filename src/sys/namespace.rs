@@ -1,0 +1,18 @@
+//! namespaces(7): unshare(2) and setns(2).
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+use rustix::thread::UnshareFlags;
+
+/// Moves this process into new namespaces of the given types.
+pub(crate) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+    // SAFETY: only namespace flags are passed: no descriptor table is unshared behind Rust's back.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+}
+
+/// Moves this process into the namespaces (CLONE_NEW* bits) of a namespace file or, since Linux 5.8, of a pidfd's process.
+pub(crate) fn setns(fd: BorrowedFd<'_>, kinds: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: setns takes an open descriptor and flags and touches no memory of this process.
+    if unsafe { libc::setns(fd.as_raw_fd(), kinds) } == 0 { Ok(()) } else { Err(super::last_errno()) }
+}

@@ -1,0 +1,77 @@
+//! Tests that fork: libtest runs tests on threads, and a process with threads must not fork a container.
+//!
+//! A scenario is a function that runs in a fresh, single-threaded process: the test executable starts itself again,
+//! as the wanted user, and a constructor runs the scenario before `main` and libtest come up.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::process::{Command, Output};
+
+const VARIABLE: &str = "RPOD_TEST_SCENARIO";
+
+/// The users that everything must work for: root, with subordinate ids, without.
+pub(crate) const USERS: [u32; 3] = [0, 2101, 2102];
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn(c_int, *const *const c_char, *const *const c_char) = before_main;
+
+extern "C" fn before_main(_: c_int, _: *const *const c_char, environment: *const *const c_char) {
+    // SAFETY: the C runtime passes constructors a null-terminated array of C strings (glibc and musl's static start code).
+    let name = unsafe { find(environment) };
+    if let Some(name) = name {
+        let code = u8::from(std::panic::catch_unwind(|| dispatch(&name)).is_err());
+        super::process::exit_now(code);
+    }
+}
+
+fn dispatch(name: &str) {
+    match name.strip_prefix("storage:") {
+        Some(name) => crate::storage::scenarios::run(name),
+        None => crate::runtime::scenarios::run(name),
+    }
+}
+
+/// # Safety
+/// `environment` is a null-terminated array of C strings.
+unsafe fn find(mut environment: *const *const c_char) -> Option<String> {
+    loop {
+        // SAFETY: by the caller's promise; the loop ends at the null.
+        let entry = unsafe { *environment };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: entries before the null are C strings.
+        let entry = unsafe { CStr::from_ptr(entry) }.to_str().unwrap_or_default();
+        if let Some(name) = entry.strip_prefix(VARIABLE).and_then(|rest| rest.strip_prefix('=')) {
+            return Some(name.to_owned());
+        }
+        // SAFETY: not the last entry.
+        environment = unsafe { environment.add(1) };
+    }
+}
+
+/// Runs the scenario `name` as user `uid`; `None` where this process may not become that user.
+pub(crate) fn start(name: &str, uid: u32) -> Option<Output> {
+    let own = rustix::process::getuid().as_raw();
+    let program = std::env::current_exe().ok()?;
+    let mut command = if uid == own {
+        Command::new(program)
+    } else if own == 0 && std::fs::read_to_string("/etc/passwd").ok()?.contains(&format!(":x:{uid}:{uid}:")) {
+        let mut command = Command::new("setpriv");
+        command.arg(format!("--reuid={uid}")).arg(format!("--regid={uid}")).arg("--init-groups").arg(program);
+        command
+    } else {
+        return None;
+    };
+    command.env(VARIABLE, name).env("RUST_BACKTRACE", "0").output().ok()
+}
+
+/// [`start`] as every user; fails the test with the scenario's own words.
+pub(crate) fn check(name: &str) {
+    for uid in USERS {
+        if let Some(output) = start(name, uid) {
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{name} as uid {uid}: {}\n{text}", output.status);
+        }
+    }
+}
