@@ -9,6 +9,7 @@ mod create;
 mod create_options;
 mod dispatch;
 mod each;
+mod exec;
 mod foreground;
 mod help;
 mod history;

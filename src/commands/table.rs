@@ -48,6 +48,7 @@ macro_rules! verb {
 
 pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
+    verb!(Containers, cli::container::Exec, super::exec::run, ["exec", "container exec"]),
     verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect", "container inspect"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
     verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),

@@ -26,7 +26,7 @@ pub(crate) fn patience(container: &Container, seconds: Option<i64>) -> Patience 
 }
 
 /// The container's first process, pinned: it cannot become another one.
-fn init(state: &State) -> Option<OwnedFd> {
+pub(super) fn init(state: &State) -> Option<OwnedFd> {
     if state.status != Status::Running {
         return None;
     }
