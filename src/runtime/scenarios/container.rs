@@ -140,13 +140,15 @@ pub(super) fn pipes() -> (Stdio, OwnedFd, OwnedFd) {
 }
 
 pub(super) fn finish(created: Created, stdout: OwnedFd, stderr: OwnedFd) -> Outcome {
-    let read = |fd: OwnedFd| {
-        let mut bytes = Vec::new();
-        fs::File::from(fd).read_to_end(&mut bytes).expect("reads");
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
     let (stdout, stderr) = (read(stdout), read(stderr));
     Outcome { code: code(&created), stdout, stderr, warnings: created.warnings.clone() }
+}
+
+/// Everything up to the end. A terminal whose last user has gone answers an error instead.
+pub(super) fn read(fd: OwnedFd) -> String {
+    let mut bytes = Vec::new();
+    let _ = fs::File::from(fd).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Reaps the container's first process.
