@@ -80,7 +80,7 @@ impl Fixture {
         serde_json::from_value(self.spec.clone()).expect("a Spec")
     }
 
-    pub(super) fn create(&self, spec: &Spec, stdio: Stdio) -> Result<Created> {
+    pub(super) fn bundle<'a>(&'a self, spec: &'a Spec, stdio: Stdio) -> Bundle<'a> {
         let rootfs = match self.overlay {
             true => Rootfs::Overlay {
                 lower: vec![self.root()],
@@ -90,7 +90,7 @@ impl Fixture {
             },
             false => Rootfs::Directory { path: self.root() },
         };
-        let bundle = Bundle {
+        Bundle {
             spec,
             maps: Some(&self.maps),
             rootfs,
@@ -100,8 +100,11 @@ impl Fixture {
             seccomp: None,
             init: self.init,
             cgroup: None,
-        };
-        create(bundle, &mut NoHooks)
+        }
+    }
+
+    pub(super) fn create(&self, spec: &Spec, stdio: Stdio) -> Result<Created> {
+        create(self.bundle(spec, stdio), &mut NoHooks)
     }
 
     /// Runs the program to its end.
