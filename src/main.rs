@@ -1,8 +1,10 @@
 //! rpod: rootless, daemonless containers.
 //!
 //! Data flows one way: `main → cli, commands → engine → spec, monitor, image, registry, storage, network → userns →
-//! state, config → error, sys`. Arrows may be skipped, never reversed; `tests/architecture.rs` checks it.
+//! state, config → error, sys`. Arrows may be skipped, never reversed; a test in `architecture.rs` checks it.
 
+#[cfg(test)]
+mod architecture;
 mod cli;
 mod commands;
 mod config;
@@ -20,4 +22,16 @@ mod storage;
 mod sys;
 mod userns;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let ui = output::ui::Ui::standard();
+    let code = match commands::dispatch(std::env::args_os().skip(1).collect(), &ui) {
+        Ok(code) => code,
+        Err(error) => {
+            output::report::error(&ui, &error);
+            error.kind().exit_code()
+        }
+    };
+    ExitCode::from(ui.finish(code))
+}

@@ -24,6 +24,7 @@ mod copyup;
 mod create;
 mod exec;
 mod fuse;
+pub(crate) mod netdev;
 mod ops;
 mod place;
 mod plan;

@@ -1,1 +1,81 @@
 //! Layers, how they are unpacked and rebuilt, and root file systems made of them.
+//!
+//! ```text
+//! data/blobs/sha256/<digest>   manifests, indexes, configs, byte for byte (blobs)
+//! data/refs/<host>/<path>:<tag> → a manifest's digest; what nothing here leads to is garbage (refs, collect)
+//! data/layers/<diffid>/        diff/ aside/ entries.zst layer.json: immutable once the directory has its name (layer)
+//! data/staging/<host>-<id>/    being made or removed by the process that holds <host>-<id>.lock (staging)
+//! data/gc.lock                 shared while something is fetched that no ref leads to yet; exclusive to collect
+//! ```
+//! A store belongs to one user and its files carry the ids of that user's whole map. Layers are therefore written and
+//! removed by a process inside the user namespace (`worker`); everything else is done by the user as such.
+
+mod blobs;
+mod layer;
+mod limits;
+mod lock;
+mod refs;
+mod remove;
+#[cfg(test)]
+pub(crate) mod scenarios;
+mod staging;
+mod unpack;
+mod whiteout;
+pub(crate) mod worker;
+
+use std::path::PathBuf;
+
+pub(crate) use self::layer::{Layer, LayerMeta, Skipped, Source};
+pub(crate) use self::limits::Limits;
+pub(crate) use self::lock::Lock;
+use crate::error::Result;
+use crate::state;
+use crate::state::lock::Mode;
+use crate::state::paths::{Dirs, create_private};
+use crate::sys::process::single_threaded;
+use crate::userns::{IdMaps, enter};
+
+/// A user's store. Cheap to clone; holds no lock and no open file.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    data: PathBuf,
+    host_dir: PathBuf,
+    /// Tells staging directories of several hosts apart.
+    host: String,
+}
+
+impl Store {
+    /// Opens the store, making it when it is not there. What dead processes left is removed where that can be seen
+    /// without cost; the caller should be single-threaded, otherwise it is left for the next one.
+    pub(crate) fn open(dirs: &Dirs) -> Result<Self> {
+        let host = dirs.host.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let store = Self { data: dirs.data.clone(), host_dir: dirs.host.clone(), host };
+        // Made last, so that one look tells.
+        if !store.staging_dir().is_dir() {
+            for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
+                create_private(&dir)?;
+            }
+        }
+        store.clean_staging()?;
+        Ok(store)
+    }
+
+    /// Keeps [`Store::collect`](collect) away while this process fetches what no ref leads to yet.
+    pub(crate) fn gc_lock(&self, mode: Mode) -> Result<state::lock::Lock> {
+        state::lock::Lock::acquire(&self.data.join("gc.lock"), mode)
+    }
+
+    /// Removes what dead processes left in `staging/`.
+    fn clean_staging(&self) -> Result<()> {
+        let dead = staging::dead(&self.staging_dir(), &self.host)?;
+        if dead.is_empty() || !single_threaded() {
+            return Ok(());
+        }
+        // The files may belong to ids that only root of the user's namespace may remove.
+        enter::run(&IdMaps::for_user()?, || staging::clean(dead))
+    }
+
+    fn staging_dir(&self) -> PathBuf {
+        self.data.join("staging")
+    }
+}

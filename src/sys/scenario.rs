@@ -19,8 +19,15 @@ extern "C" fn before_main(_: c_int, _: *const *const c_char, environment: *const
     // SAFETY: the C runtime passes constructors a null-terminated array of C strings (glibc and musl's static start code).
     let name = unsafe { find(environment) };
     if let Some(name) = name {
-        let code = u8::from(std::panic::catch_unwind(|| crate::runtime::scenarios::run(&name)).is_err());
+        let code = u8::from(std::panic::catch_unwind(|| dispatch(&name)).is_err());
         super::process::exit_now(code);
+    }
+}
+
+fn dispatch(name: &str) {
+    match name.strip_prefix("storage:") {
+        Some(name) => crate::storage::scenarios::run(name),
+        None => crate::runtime::scenarios::run(name),
     }
 }
 

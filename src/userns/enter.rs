@@ -127,7 +127,7 @@ fn child(parent: rustix::process::Pid, unshared: OwnedFd, go: OwnedFd, f: impl F
 
 /// An [`Error`] on its way through a pipe: the chain flattened to text.
 #[derive(Debug, Serialize, Deserialize)]
-struct Failure {
+pub(crate) struct Failure {
     kind: u8,
     text: String,
     hints: Vec<String>,

@@ -1,0 +1,42 @@
+//! Options that every verb takes, before it or after it, with Podman's names.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Options for every command.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Globals {
+    /// Directory of images, layers and volumes (default "$XDG_DATA_HOME/rpod"; $RPOD_ROOT)
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+
+    /// Directory of run-time state, local to this host (default "$XDG_RUNTIME_DIR/rpod"; $RPOD_RUNTIME)
+    #[arg(long, value_name = "DIR")]
+    pub runroot: Option<PathBuf>,
+
+    /// How layers become a root file system: overlay, fuse-overlayfs or copy (default: what works here)
+    #[arg(long, value_name = "NAME")]
+    pub storage_driver: Option<String>,
+
+    /// What starts containers: rpod itself, or the path of an OCI runtime such as crun
+    #[arg(long, value_name = "PROGRAM")]
+    pub runtime: Option<String>,
+
+    /// Show messages of this level and above
+    #[arg(long, value_name = "LEVEL", ignore_case = true)]
+    pub log_level: Option<LogLevel>,
+}
+
+/// Podman's levels. `fatal` and `panic` are the same as `error` here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, ValueEnum)]
+pub(crate) enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    #[default]
+    #[value(alias = "warning")]
+    Warn,
+    #[value(aliases = ["fatal", "panic"])]
+    Error,
+}

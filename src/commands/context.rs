@@ -1,0 +1,37 @@
+//! What every verb is given beside its own arguments.
+
+use std::cell::OnceCell;
+
+use crate::cli::globals::Globals;
+use crate::error::{Context as _, Result};
+use crate::output::ui::Ui;
+use crate::state::paths::{Dirs, create_private};
+
+/// The options that stand for every verb, the way to print, and the directories once somebody needs them.
+pub(crate) struct Context<'a> {
+    pub globals: Globals,
+    pub ui: &'a Ui,
+    dirs: OnceCell<Dirs>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(globals: Globals, ui: &'a Ui) -> Self {
+        Self { globals, ui, dirs: OnceCell::new() }
+    }
+
+    /// The directories, resolved and made at the first call.
+    pub(crate) fn dirs(&self) -> Result<&Dirs> {
+        if let Some(dirs) = self.dirs.get() {
+            return Ok(dirs);
+        }
+        let mut dirs = Dirs::resolve(self.globals.root.as_deref())?;
+        if let Some(runroot) = &self.globals.runroot {
+            dirs.runtime =
+                std::path::absolute(runroot).context(|| format!("cannot make {} absolute", runroot.display()))?;
+        }
+        for dir in [&dirs.data, &dirs.host, &dirs.runtime] {
+            create_private(dir)?;
+        }
+        Ok(self.dirs.get_or_init(|| dirs))
+    }
+}

@@ -1,0 +1,78 @@
+//! Every verb in one table. To add one: a clap type in `cli/`, a file here with `run`, `mod` and a line below.
+
+use clap::{ArgMatches, Command};
+
+use super::context::Context;
+use crate::cli;
+use crate::error::{Context as _, Result};
+
+/// Where the overview shows a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
+    Containers,
+    Images,
+    System,
+}
+
+/// One thing rpod can do.
+pub(crate) struct Verb {
+    pub group: Group,
+    /// All spellings, the one that the overview and the man page use first.
+    pub paths: &'static [&'static str],
+    /// Adds the verb's arguments and texts to an empty command.
+    pub augment: fn(Command) -> Command,
+    pub run: fn(&mut ArgMatches, &Context<'_>) -> Result<u8>,
+}
+
+/// The nouns that verbs are sorted under.
+pub(crate) const NOUNS: &[(&str, &str)] = &[
+    ("container", "Manage containers"),
+    ("image", "Manage images"),
+    ("system", "Manage rpod itself"),
+    ("volume", "Manage volumes"),
+];
+
+macro_rules! verb {
+    ($group:ident, $args:ty, $run:path, [$($path:literal),+]) => {
+        Verb {
+            group: Group::$group,
+            paths: &[$($path),+],
+            augment: <$args as clap::Args>::augment_args,
+            run: |matches, context| {
+                let args = <$args as clap::FromArgMatches>::from_arg_matches_mut(matches);
+                $run(args.context(|| concat!("cannot read the arguments of ", stringify!($args)))?, context)
+            },
+        }
+    };
+}
+
+pub(crate) const VERBS: &[Verb] = &[
+    verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
+    verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect", "container inspect"]),
+    verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
+    verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),
+    verb!(Containers, cli::container::Port, super::port::run, ["port", "container port"]),
+    verb!(Containers, cli::container::Ps, super::ps::run, ["ps", "container ps", "container ls", "container list"]),
+    verb!(Containers, cli::container::Restart, super::restart::run, ["restart", "container restart"]),
+    verb!(Containers, cli::container::Rm, super::rm::run, ["rm", "container rm"]),
+    verb!(Containers, cli::container::Start, super::start::run, ["start", "container start"]),
+    verb!(Containers, cli::container::Stop, super::stop::run, ["stop", "container stop"]),
+    verb!(Containers, cli::container::Wait, super::wait::run, ["wait", "container wait"]),
+    verb!(Containers, cli::run::Create, super::create::run, ["create", "container create"]),
+    verb!(Containers, cli::run::Run, super::run::run, ["run", "container run"]),
+    verb!(Images, cli::image::Exists, super::image_exists::run, ["image exists"]),
+    verb!(Images, cli::image::History, super::history::run, ["history", "image history"]),
+    verb!(Images, cli::image::Images, super::images::run, ["images", "image ls", "image list"]),
+    verb!(Images, cli::image::Import, super::import::run, ["import", "image import"]),
+    verb!(Images, cli::image::Inspect, super::image_inspect::run, ["image inspect"]),
+    verb!(Images, cli::image::Load, super::load::run, ["load", "image load"]),
+    verb!(Images, cli::image::Pull, super::pull::run, ["pull", "image pull"]),
+    verb!(Images, cli::image::Rmi, super::rmi::run, ["rmi", "image rm"]),
+    verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
+    verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),
+    verb!(Images, cli::image::Untag, super::tag::untag, ["untag", "image untag"]),
+    verb!(System, cli::system::Completion, super::completion::run, ["completion"]),
+    verb!(System, cli::system::Help, super::help::run, ["help"]),
+    verb!(System, cli::system::Info, super::info::run, ["info", "system info"]),
+    verb!(System, cli::system::Version, super::version::run, ["version"]),
+];

@@ -1,0 +1,59 @@
+//! `blobs/sha256/<digest>`: manifests, indexes and configs, byte for byte as they came.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use super::Store;
+use crate::error::{Context, Error, Kind, Result};
+use crate::image::digest::Digest;
+use crate::state::file::{self, Durability};
+
+/// Nothing larger is read as a blob. Manifests have a smaller limit where they come in.
+const MAX_BLOB: u64 = 16 << 20;
+
+impl Store {
+    /// Keeps `content`, safe against a power cut.
+    pub(crate) fn put_blob(&self, content: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(content);
+        // A damaged file of that name is replaced.
+        if self.read_blob(&digest).is_err() {
+            file::write(&self.blob_path(&digest), content, Durability::Synced)?;
+        }
+        Ok(digest)
+    }
+
+    /// The content, checked against its digest.
+    pub(crate) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let failed = || format!("cannot read {digest}");
+        let file = match File::open(self.blob_path(digest)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::new(format!("{digest} is not in the store")).with_kind(Kind::NoSuchObject));
+            }
+            file => file.context(failed)?,
+        };
+        let mut content = Vec::new();
+        file.take(MAX_BLOB + 1).read_to_end(&mut content).context(failed)?;
+        if content.len() as u64 > MAX_BLOB {
+            return Err(Error::new(format!("{digest} is larger than {MAX_BLOB} bytes")));
+        }
+        if Digest::of(&content) != *digest {
+            return Err(Error::new(format!("{digest} is damaged in the store")).hint("pull or load the image again"));
+        }
+        Ok(content)
+    }
+
+    /// Whether there is such a blob; not whether it is whole.
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
+        rustix::fs::access(self.blob_path(digest), rustix::fs::Access::EXISTS).is_ok()
+    }
+
+    /// Where the blob is kept, for hard links and listings.
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.blobs_dir().join(digest.hex())
+    }
+
+    pub(super) fn blobs_dir(&self) -> PathBuf {
+        self.data.join("blobs/sha256")
+    }
+}

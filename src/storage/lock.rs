@@ -1,0 +1,41 @@
+//! Locks on files that come and go: the one that was waited for may have been removed meanwhile.
+
+use std::path::Path;
+
+use rustix::fs::fstat;
+
+use crate::error::{Context, Result};
+use crate::state::lock::{self, Mode};
+
+/// An exclusive lock on a file that [`Lock::remove`] may take away.
+#[derive(Debug)]
+pub(crate) struct Lock(lock::Lock);
+
+impl Lock {
+    /// Waits until nobody else holds the lock at `path`.
+    pub(crate) fn acquire(path: &Path) -> Result<Self> {
+        loop {
+            let lock = lock::Lock::acquire(path, Mode::Exclusive)?;
+            if in_place(&lock, path)? {
+                return Ok(Self(lock));
+            }
+        }
+    }
+
+    /// `None` when somebody holds it, or when it went away just now.
+    pub(super) fn try_acquire(path: &Path) -> Result<Option<Self>> {
+        match lock::Lock::try_acquire(path, Mode::Exclusive)? {
+            Some(lock) if in_place(&lock, path)? => Ok(Some(Self(lock))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Removes the file, then lets go.
+    pub(super) fn remove(self, path: &Path) -> Result<()> {
+        std::fs::remove_file(path).context(|| format!("cannot remove {}", path.display()))
+    }
+}
+
+fn in_place(lock: &lock::Lock, path: &Path) -> Result<bool> {
+    fstat(lock.file()).map(|stat| stat.st_nlink > 0).context(|| format!("cannot examine {}", path.display()))
+}

@@ -1,0 +1,108 @@
+//! The store at work in single-threaded processes of every kind of user (see `sys::scenario`).
+
+mod bench;
+mod hostile;
+mod layers;
+mod tarball;
+
+use std::fs::Metadata;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::worker::{UnpackJob, UnpackWorker};
+use super::{LayerMeta, Limits, Store};
+use crate::error::Result;
+use crate::image::digest::DiffId;
+use crate::state::paths::Dirs;
+use crate::userns::IdMaps;
+
+/// Runs one scenario; it panics when something is not as it should be.
+pub(crate) fn run(name: &str) {
+    let all = [layers::ALL, hostile::ALL, bench::ALL];
+    match all.into_iter().flatten().find(|(known, _)| *known == name) {
+        Some((_, scenario)) => scenario(),
+        None => panic!("no scenario {name}"),
+    }
+}
+
+type Scenario = (&'static str, fn());
+
+/// A fresh store with a worker, beside a directory that nothing may touch.
+struct Fixture {
+    base: PathBuf,
+    dirs: Dirs,
+    store: Store,
+    maps: IdMaps,
+    worker: Option<UnpackWorker>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        let base = std::env::temp_dir().join(format!("rpod-test-{uid}-{}", std::process::id()));
+        std::fs::create_dir(&base).expect("makes a directory");
+        let dirs = Dirs { data: base.join("data"), host: base.join("hosts/test"), runtime: base.join("run") };
+        dirs.create().expect("makes directories");
+        let store = Store::open(&dirs).expect("opens the store");
+        let maps = IdMaps::for_user().expect("finds ids");
+        let worker = UnpackWorker::start(&store, &maps).expect("starts a worker");
+        Self { base, dirs, store, maps, worker: Some(worker) }
+    }
+
+    fn worker(&self) -> &UnpackWorker {
+        self.worker.as_ref().expect("a worker")
+    }
+
+    fn unpack(&self, tar: &[u8]) -> Result<LayerMeta> {
+        self.unpack_with(tar, UnpackJob { expected: None, limits: Limits::default(), source: None })
+    }
+
+    fn unpack_with(&self, tar: &[u8], job: UnpackJob) -> Result<LayerMeta> {
+        let (mut pipe, pending) = self.worker().unpack(job)?;
+        // A refused layer breaks the pipe; finish tells why.
+        let _ = pipe.write_all(tar);
+        drop(pipe);
+        pending.finish(true)
+    }
+
+    /// Unpacks a layer that must be all right, and shows that its tar comes back.
+    fn layer(&self, tar: &[u8]) -> (LayerMeta, PathBuf) {
+        let meta = self.unpack(tar).expect("unpacks");
+        assert_eq!(meta.diff_id, DiffId::of(tar));
+        assert_eq!(meta.size, tar.len() as u64);
+        let again = self.pack(&meta.diff_id);
+        assert!(again == tar, "the rebuilt tar differs");
+        let diff = self.store.layer(&meta.diff_id).expect("is in the store").diff();
+        (meta, diff)
+    }
+
+    fn pack(&self, diff_id: &DiffId) -> Vec<u8> {
+        let mut packing = self.worker().pack(diff_id).expect("packs");
+        let mut tar = Vec::new();
+        packing.reader.read_to_end(&mut tar).expect("reads");
+        packing.finish().expect("packs to the end");
+        tar
+    }
+
+    /// Owner and group as the container sees them.
+    fn owner(&self, meta: &Metadata) -> (u32, u32) {
+        (self.maps.container_uid(meta.uid()).expect("mapped"), self.maps.container_gid(meta.gid()).expect("mapped"))
+    }
+
+    fn staging_is_empty(&self) -> bool {
+        std::fs::read_dir(self.dirs.data.join("staging")).expect("reads").next().is_none()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.remove_tree(&self.base).expect("cleans up");
+        }
+    }
+}
+
+fn stat(dir: &Path, name: &str) -> Metadata {
+    std::fs::symlink_metadata(dir.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}

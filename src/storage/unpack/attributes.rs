@@ -1,0 +1,127 @@
+//! Owner, mode, extended attributes and times of what was unpacked. What this user or file system cannot hold is
+//! counted and left out: `entries.zst` remembers it.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, futimens, lsetxattr,
+    utimensat,
+};
+use rustix::io::Errno;
+
+use super::entry::{Attributes, Time};
+use crate::error::{Context, Result};
+use crate::storage::layer::Skipped;
+use crate::userns::IdMaps;
+
+/// Sets attributes, and counts those it could not.
+#[derive(Debug)]
+pub(super) struct Setter {
+    pub maps: IdMaps,
+    pub skipped: Skipped,
+}
+
+/// Bits that a write or a change of owner takes away again.
+const SPECIAL_BITS: u32 = 0o6000;
+
+impl Setter {
+    /// Of a new file, which was made with its mode and belongs to root.
+    pub(super) fn file(&mut self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
+        let (uid, gid) = self.owner(attributes);
+        if uid != 0 || gid != 0 {
+            fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        if attributes.mode & SPECIAL_BITS != 0 {
+            fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
+        }
+        for (name, value) in &attributes.xattrs {
+            self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
+        }
+        futimens(fd, &times(attributes.mtime))
+    }
+
+    /// Of a directory, new or not.
+    pub(super) fn directory(&mut self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
+        let (uid, gid) = self.owner(attributes);
+        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
+        for (name, value) in &attributes.xattrs {
+            self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
+        }
+        futimens(fd, &times(attributes.mtime))
+    }
+
+    /// Of a link or a special file, which cannot be opened.
+    pub(super) fn special(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(), Errno> {
+        let (uid, gid) = self.owner(attributes);
+        if uid != 0 || gid != 0 {
+            let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+            chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        if !attributes.xattrs.is_empty() {
+            let path = [format!("/proc/self/fd/{}/", parent.as_raw_fd()).as_bytes(), name].concat();
+            for (attribute, value) in &attributes.xattrs {
+                self.xattr(attribute, |attribute| lsetxattr(&path, attribute, value, XattrFlags::empty()))?;
+            }
+        }
+        utimensat(parent, name, &times(attributes.mtime), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// The owner inside this namespace: root for an id that is not mapped.
+    fn owner(&mut self, attributes: &Attributes) -> (u32, u32) {
+        let uid = u32::try_from(attributes.uid).ok().filter(|uid| self.maps.host_uid(*uid).is_some());
+        let gid = u32::try_from(attributes.gid).ok().filter(|gid| self.maps.host_gid(*gid).is_some());
+        if uid.is_none() || gid.is_none() {
+            self.skipped.owners += 1;
+        }
+        (uid.unwrap_or(0), gid.unwrap_or(0))
+    }
+
+    fn xattr(&mut self, name: &[u8], set: impl Fn(&[u8]) -> Result<(), Errno>) -> Result<(), Errno> {
+        if reserved(name) {
+            self.skipped.attributes += 1;
+            return Ok(());
+        }
+        match set(name) {
+            Ok(()) => Ok(()),
+            // No right in this namespace, no support or no room in this file system, or ids that are not mapped.
+            Err(
+                Errno::PERM
+                | Errno::ACCESS
+                | Errno::NOTSUP
+                | Errno::INVAL
+                | Errno::NOSPC
+                | Errno::TOOBIG
+                | Errno::RANGE,
+            ) => {
+                self.skipped.attributes += 1;
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Attributes with a meaning for a union file system on this host: from an image they could hide or redirect files of
+/// other layers, or fake owners.
+fn reserved(name: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 5] =
+        [b"user.overlay.", b"trusted.overlay.", b"user.fuseoverlayfs.", b"user.containers.", b"user.rpod."];
+    name.is_empty() || name.contains(&0) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Both times: nobody has read the file yet.
+fn times(mtime: Time) -> Timestamps {
+    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// Says which path an attribute could not be set on.
+pub(super) fn failed(path: &str, result: Result<(), Errno>) -> Result<()> {
+    result.context(|| format!("cannot set owner, mode and time of {path}"))
+}

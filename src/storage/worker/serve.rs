@@ -1,0 +1,119 @@
+//! The worker's side.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+
+use super::wire::{self, Answer, Outcome, Request, Verdict};
+use crate::error::{Context, Error, Result};
+use crate::image::digest::DiffId;
+use crate::storage::layer::LayerMeta;
+use crate::storage::staging::Staging;
+use crate::storage::unpack::{self, pack};
+use crate::storage::{Store, remove};
+use crate::sys::file::close_all_but;
+use crate::userns::IdMaps;
+use crate::userns::enter::Failure;
+
+/// Serves requests until the other side is gone; gives the process's exit code.
+pub(super) fn run(store: &Store, maps: &IdMaps, control: OwnedFd) -> u8 {
+    // A lock or a pipe of the parent that stays open here would be held longer than the parent holds it.
+    if close_all_but(&control).is_err() {
+        return 1;
+    }
+    umask(Mode::empty());
+    // A directory per level of every layer at work.
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let worker = Worker { store, maps };
+    let ended = std::thread::scope(|scope| {
+        loop {
+            let Some((request, descriptors)) = wire::receive::<Request>(&control)? else { return Ok::<_, Error>(()) };
+            let mut descriptors = descriptors.into_iter();
+            let Some(job) = descriptors.next() else { return Err(Error::new("a request without a socket")) };
+            let worker = &worker;
+            scope.spawn(move || worker.serve(request, job, descriptors.next()));
+        }
+    });
+    u8::from(ended.is_err())
+}
+
+struct Worker<'a> {
+    store: &'a Store,
+    maps: &'a IdMaps,
+}
+
+impl Worker<'_> {
+    fn serve(&self, request: Request, job: OwnedFd, descriptor: Option<OwnedFd>) {
+        let outcome = self.perform(request, &job, descriptor);
+        let outcome: Outcome = outcome.map_err(|e| Failure::from(&e));
+        // Without a reader nobody wants to know.
+        let _ = wire::send(&job, &outcome, &[]);
+    }
+
+    fn perform(&self, request: Request, job: &OwnedFd, descriptor: Option<OwnedFd>) -> Result<Answer> {
+        let descriptor = || descriptor.ok_or_else(|| Error::new("a request without a pipe"));
+        match request {
+            Request::Unpack { expected, limits, source } => {
+                let staging = Staging::create(&self.store.staging_dir(), &self.store.host)?;
+                // A directory of its own: the lock's one is removed with everything that is left in it.
+                let dir = staging.path().join("layer");
+                std::fs::create_dir(&dir).context(|| format!("cannot create {}", dir.display()))?;
+                let input = File::from(descriptor()?);
+                let mut meta = unpack::unpack(input, &dir, self.maps, &limits, expected.as_ref())
+                    .context(|| "cannot unpack the layer")?;
+                meta.sources.extend(source);
+                crate::storage::layer::write_meta(&dir, &meta)?;
+                self.keep_or_drop(job, &dir, &meta)?;
+            }
+            Request::Pack { diff_id } => {
+                let dir = self.store.layer_dir(&diff_id);
+                pack::pack(&dir, &diff_id, File::from(descriptor()?))
+                    .context(|| format!("cannot rebuild the layer {diff_id}"))?;
+            }
+            Request::RemoveLayer { diff_id } => self.remove_layer(&diff_id)?,
+            Request::RemoveTree { path } => remove::path(&path)?,
+            Request::CopyRootfs { .. } => {}
+        }
+        Ok(Answer::Done)
+    }
+
+    fn keep_or_drop(&self, job: &OwnedFd, dir: &Path, meta: &LayerMeta) -> Result<()> {
+        // Written out while the other side checks what it has to check.
+        flush(dir)?;
+        wire::send(job, &Outcome::Ok(Answer::Layer(meta.clone())), &[])?;
+        match wire::receive::<Verdict>(job)? {
+            Some((Verdict::Keep, _)) => self.keep(dir, &meta.diff_id),
+            Some((Verdict::Drop, _)) | None => Ok(()),
+        }
+    }
+
+    fn keep(&self, dir: &Path, diff_id: &DiffId) -> Result<()> {
+        let target = self.store.layer_dir(diff_id);
+        match std::fs::rename(dir, &target) {
+            // The same layer from somewhere else.
+            Err(_) if target.join("layer.json").exists() => Ok(()),
+            renamed => renamed.context(|| format!("cannot move the layer to {}", target.display())),
+        }
+    }
+
+    /// Out of its place at once, so that nobody meets half a layer.
+    fn remove_layer(&self, diff_id: &DiffId) -> Result<()> {
+        let staging = Staging::create(&self.store.staging_dir(), &self.store.host)?;
+        let layer = self.store.layer_dir(diff_id);
+        match std::fs::rename(&layer, staging.path().join("layer")) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.context(|| format!("cannot remove {}", layer.display())),
+        }
+    }
+}
+
+/// One flush of the file system instead of one per file.
+fn flush(dir: &Path) -> Result<()> {
+    rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(rustix::fs::syncfs)
+        .context(|| "cannot write the layer to the disk")
+}
