@@ -144,7 +144,7 @@ pub(crate) fn remove(dirs: &Dirs, container: &Container, removal: Removal) -> Re
             Some(lock) => {
                 // With --rm its monitor has just done it.
                 return match Container::load(dirs, container.id())? {
-                    Some(container) => remove::remove_locked(dirs, &container, &lock),
+                    Some(container) => remove::remove_locked(dirs, &container, removal.volumes, &lock),
                     None => remove::clear(&container.place, &lock),
                 };
             }

@@ -14,9 +14,9 @@ use super::volumes;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::log;
-use crate::network::mode::Mode;
+use crate::network::mode::Mode as Network;
 use crate::spec;
-use crate::state::lock::Lock;
+use crate::state::lock::{Lock, Mode};
 use crate::state::paths::{Dirs, create_private};
 use crate::storage::{LayerView, RootfsPlan, Store};
 use crate::userns::IdMaps;
@@ -42,6 +42,8 @@ pub(crate) struct Made {
 /// Makes the container.
 pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made> {
     let Order { options, image, .. } = order;
+    // From here until the record names them, nobody may take the layers away.
+    let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
     let rootfs = rootfs(store, options, image, &reserved.place.disk)?;
     let directories = rootfs.directories();
@@ -208,15 +210,15 @@ fn names(options: &RunOptions, resolved: &Resolved) -> NameFiles {
 }
 
 /// As `HostConfig.NetworkMode` shows it.
-fn network_name(mode: &Mode) -> String {
+fn network_name(mode: &Network) -> String {
     match mode {
-        Mode::Private => "private".to_owned(),
-        Mode::None => "none".to_owned(),
-        Mode::Host => "host".to_owned(),
-        Mode::Slirp4netns(_) => "slirp4netns".to_owned(),
-        Mode::Pasta(_) => "pasta".to_owned(),
-        Mode::Container(id) => format!("container:{id}"),
-        Mode::Path(path) => format!("ns:{}", path.display()),
+        Network::Private => "private".to_owned(),
+        Network::None => "none".to_owned(),
+        Network::Host => "host".to_owned(),
+        Network::Slirp4netns(_) => "slirp4netns".to_owned(),
+        Network::Pasta(_) => "pasta".to_owned(),
+        Network::Container(id) => format!("container:{id}"),
+        Network::Path(path) => format!("ns:{}", path.display()),
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn start(
     let network = helper::prepare(&config.network)?;
     namefiles::write(&container.place.record, record, &config.names, network.facts())?;
     let seccomp = seccomp(&config.spec)?;
-    let remove = |lock: &Lock| remove::remove_locked(dirs, container, lock);
+    let remove = |lock: &Lock| remove::remove_locked(dirs, container, true, lock);
     monitor::launch(Launch {
         place: &container.place,
         lock,

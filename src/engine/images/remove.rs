@@ -5,7 +5,7 @@ use super::{Image, list, not_known, resolve, resolve_all};
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
-use crate::storage::Store;
+use crate::storage::{Keep, Store};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RemoveOptions {
@@ -65,9 +65,9 @@ pub(crate) fn everything(store: &Store) -> Result<Vec<String>> {
     Ok(list(store)?.0.into_iter().map(|listed| listed.image.id.hex()).collect())
 }
 
-/// Frees what no name leads to any more.
-pub(crate) fn collect(_store: &Store) -> Result<()> {
-    Ok(())
+/// Frees what no name leads to any more; `keep` is what containers need.
+pub(crate) fn collect(store: &Store, keep: impl FnOnce() -> Result<Keep>) -> Result<()> {
+    store.collect(keep).map(drop)
 }
 
 fn named_tag(image: &Image) -> Option<String> {
