@@ -49,7 +49,7 @@ fn forwarding() {
     let Ok(prepared) = prepare(&mode::Mode::Private) else { return };
     let facts = prepared.facts().clone();
     let mut container = container(prepared.netdev(), |say| {
-        let _server = Command::new("iperf3").args(["-s", "-p", "5201"]).stdout(std::process::Stdio::null()).spawn();
+        let _server = serve_iperf();
         let echo = TcpListener::bind("[::]:7").expect("listen");
         let datagrams = UdpSocket::bind("[::]:7").expect("bind");
         std::thread::sleep(Duration::from_millis(300));
@@ -80,18 +80,11 @@ fn forwarding() {
     let _running = container.connect(prepared).expect("helper");
     container.go();
     container.hear(1);
-    let client = CLIENT.to_string();
-    let to = HOST.to_string();
-    for (what, extra) in [
-        ("1 stream in", vec![]),
-        ("1 stream out", vec!["-R"]),
-        ("4 streams in", vec!["-P", "4"]),
-        ("udp 8k, unlimited", vec!["-u", "-b", "0", "-l", "8192"]),
-    ] {
-        let output = Command::new("iperf3").args(["-c", &to, "-B", &client, "-t", "3", "-f", "g"]).args(extra).output();
-        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-        let last = text.lines().rfind(|line| line.contains("receiver")).unwrap_or("failed").to_owned();
-        print(&format!("{what:20} {last}"));
+    let _direct = serve_iperf_at("5202");
+    std::thread::sleep(Duration::from_millis(300));
+    for port in ["5202", "5201"] {
+        print(if port == "5201" { "through the forwarder:" } else { "directly:" });
+        throughput(port);
     }
     latency("through the forwarder", CLIENT, SocketAddr::new(HOST, 7));
     let status = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", forwarder.pid().as_raw_nonzero()));
@@ -134,4 +127,32 @@ fn latency(what: &str, from: IpAddr, to: SocketAddr) {
     }
     let round = began.elapsed().as_secs_f64() * 1e6 / 20_000.0;
     print(&format!("{what}: connect + 1 byte + close {each:.0} µs, round trip {round:.1} µs"));
+}
+
+/// An iperf3 server that does not outlive the measurement by much.
+fn serve_iperf() -> Option<std::process::Child> {
+    serve_iperf_at("5201")
+}
+
+fn serve_iperf_at(port: &str) -> Option<std::process::Child> {
+    let null = std::process::Stdio::null;
+    Command::new("timeout").args(["60", "iperf3", "-s", "-p", port]).stdout(null()).stderr(null()).spawn().ok()
+}
+
+fn throughput(port: &str) {
+    let (client, to) = (CLIENT.to_string(), HOST.to_string());
+    for (what, extra) in [
+        ("1 stream in", vec![]),
+        ("1 stream out", vec!["-R"]),
+        ("4 streams in", vec!["-P", "4"]),
+        ("udp 8k, unlimited", vec!["-u", "-b", "0", "-l", "8192"]),
+    ] {
+        let output = Command::new("iperf3")
+            .args(["-c", &to, "-p", port, "-B", &client, "-t", "3", "-f", "g"])
+            .args(extra)
+            .output();
+        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        let last = text.lines().rfind(|line| line.contains("receiver")).unwrap_or("failed").to_owned();
+        print(&format!("{what:20} {last}"));
+    }
 }
