@@ -200,7 +200,7 @@ impl Server {
                 Some(Protocol::Udp) => {
                     let Self { epoll, flows, listeners, inside, .. } = self;
                     if let Some(listener) = listeners.get(number) {
-                        flows.from_clients(number, listener, inside, &mut |socket, flow| {
+                        flows.receive_requests(number, listener, inside, &mut |socket, flow| {
                             watch_flow(epoll, socket, flow)
                         });
                     }
@@ -209,7 +209,7 @@ impl Server {
             },
             Token::Flow(index) => {
                 let Self { epoll, flows, listeners, inside, .. } = self;
-                flows.from_service(index, listeners, inside, &mut |socket, flow| watch_flow(epoll, socket, flow));
+                flows.receive_answers(index, listeners, inside, &mut |socket, flow| watch_flow(epoll, socket, flow));
             }
             Token::Connection(index, generation, side) => {
                 let Some(connection) = self.connection(index, generation) else { return };

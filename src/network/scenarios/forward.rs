@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, Tc
 use std::time::Duration;
 
 use super::world::{CLIENT, CLIENT6, Container, HOST, HOST6, PATIENCE, connect_from, container, host};
-use crate::network::forward::{Forwarder, listen};
+use crate::network::forward::Forwarder;
+use crate::network::forward::listen::listen;
 use crate::network::helper::Facts;
 use crate::network::ports;
 use crate::runtime::netdev::{Setup, Tap};
@@ -332,7 +333,7 @@ fn ports_taken() {
     let taken = TcpListener::bind((HOST, 0)).expect("listen");
     let port = taken.local_addr().expect("address").port();
     let refused = |value: &str| {
-        let error = listen(&ports::parse(value).expect("port")).err().expect("refused");
+        let error = listen(&ports::parse(value).expect("port")).expect_err("refused");
         format!("{:?} {error} {}", error.kind(), error.hints().join(" "))
     };
     let text = refused(&format!("{port}:80"));
@@ -371,7 +372,7 @@ fn forwarder_ends() {
     let pid = i32::from_ne_bytes(pid);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
     assert!(status.contains("CapEff:\t0000000000003000"), "{status}");
-    // Standard streams, two listeners, namespaces, report, epoll, netlink: nothing of the monitor's.
+
     rustix::process::kill_process(monitor.pid, rustix::process::Signal::KILL).expect("kill");
     monitor.wait().expect("wait");
     let mut rest = Vec::new();

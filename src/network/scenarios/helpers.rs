@@ -24,7 +24,7 @@ fn prepared(value: &str) -> Option<Prepared> {
     match mode::parse(value).and_then(|mode| prepare(&mode)) {
         Ok(prepared) => Some(prepared),
         Err(error) if error.to_string().contains("not installed") => {
-            eprintln!("skipped: {error}");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {error}\n").as_bytes());
             None
         }
         Err(error) => panic!("{error}"),
@@ -213,7 +213,7 @@ fn helper_fails() {
     host();
     if let Some(prepared) = prepared("pasta:--mtu,99999999") {
         let mut container = container(prepared.netdev(), |_| String::new());
-        let error = container.connect(prepared).err().expect("fails").to_string();
+        let error = container.connect(prepared).expect_err("fails").to_string();
         assert!(error.contains("pasta failed") && error.contains("MTU"), "{error}");
     }
     if let Some(prepared) = prepared("slirp4netns") {
@@ -222,7 +222,7 @@ fn helper_fails() {
         container.link = Some(crate::sys::netlink::link_events().expect("events"));
         std::fs::write("/proc/sys/user/max_mnt_namespaces", "0").expect("limit");
         let running = container.connect(prepared);
-        let error = running.err().expect("fails").to_string();
+        let error = running.expect_err("fails").to_string();
         assert!(error.contains("slirp4netns failed"), "{error}");
     }
 }

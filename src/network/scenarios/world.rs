@@ -26,7 +26,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn host() {
     own_namespaces(UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWNS);
     netdev::configure(&Setup::new(None)).expect("loopback");
-    tun::create_tap(c"up0").expect("tap");
+    // Kept open: without a carrier, pasta would have to copy routes that are down.
+    std::mem::forget(tun::attach_tap(c"up0").expect("tap"));
     let socket = netlink::socket().expect("netlink");
     let index = tun::interface_index(&socket, c"up0").expect("index");
     let mut batch = netlink::Batch::default();
