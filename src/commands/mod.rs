@@ -37,6 +37,7 @@ mod stop;
 mod table;
 mod tag;
 mod tree;
+mod unshare;
 mod version;
 mod wait;
 
