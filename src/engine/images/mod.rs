@@ -9,6 +9,7 @@
 //! ```
 //! Several manifests may share a config, which is the image's id; they are one image.
 
+mod apart;
 mod filter;
 mod history;
 mod import;
@@ -31,6 +32,7 @@ use crate::image::manifest::{Document, Manifest};
 use crate::image::reference::Reference;
 use crate::storage::Store;
 
+pub(crate) use apart::pull_apart;
 pub(crate) use filter::Filter;
 pub(crate) use history::{HistoryEntry, history};
 pub(crate) use import::{ImportOptions, import};
