@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod change;
 pub(crate) mod config;
+pub(crate) mod builtin;
 pub(crate) mod digest;
 pub(crate) mod manifest;
 pub(crate) mod platform;
