@@ -1,10 +1,62 @@
-//! One file per topic.
+//! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
 mod architecture;
+mod cli;
+mod cve;
+mod exec;
 mod harness;
+mod hostile_layers;
+mod hostile_registry;
+mod images;
+mod inspect;
+mod lifecycle;
+mod limits;
+mod logs;
+mod mounts;
+mod network;
+mod ports;
+mod ps;
+mod pull;
+mod readme;
+mod run;
+mod scenario;
+mod security;
+mod storage;
+mod storm;
+mod terminal;
+mod userns;
 
 use libtest_mimic::Trial;
 
 pub fn trials() -> Vec<Trial> {
-    [architecture::trials(), harness::trials()].into_iter().flatten().collect()
+    [
+        architecture::trials(),
+        harness::trials(),
+        cli::trials(),
+        run::trials(),
+        userns::trials(),
+        mounts::trials(),
+        security::trials(),
+        cve::trials(),
+        limits::trials(),
+        lifecycle::trials(),
+        terminal::trials(),
+        exec::trials(),
+        logs::trials(),
+        ps::trials(),
+        inspect::trials(),
+        images::trials(),
+        storage::trials(),
+        hostile_layers::trials(),
+        pull::trials(),
+        hostile_registry::trials(),
+        network::trials(),
+        ports::trials(),
+        scenario::trials(),
+        readme::trials(),
+        storm::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

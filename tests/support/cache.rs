@@ -1,11 +1,12 @@
 //! Directories outside the checkout, which may be readable by root only: what is made once and kept (images), and
 //! what belongs to one run (the copy of the binary, homes).
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -65,12 +66,18 @@ pub fn run_dir() -> &'static Path {
 
 /// The binary under test, where every user can execute it.
 pub(super) fn binary() -> &'static Path {
-    static COPY: OnceLock<PathBuf> = OnceLock::new();
-    COPY.get_or_init(|| {
-        let copy = run_dir().join("rpod");
-        std::fs::copy(env!("CARGO_BIN_EXE_rpod"), &copy).unwrap();
+    copy_of(Path::new(env!("CARGO_BIN_EXE_rpod")), "rpod")
+}
+
+/// A program copied to where every user can execute it, once.
+pub(super) fn copy_of(program: &Path, name: &'static str) -> &'static Path {
+    static COPIES: Mutex<BTreeMap<&str, &Path>> = Mutex::new(BTreeMap::new());
+    let mut copies = COPIES.lock().unwrap();
+    copies.entry(name).or_insert_with(|| {
+        let copy = run_dir().join(name);
+        std::fs::copy(program, &copy).unwrap();
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
-        copy
+        Box::leak(copy.into_boxed_path())
     })
 }
 

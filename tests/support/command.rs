@@ -48,8 +48,8 @@ impl Cmd {
         self
     }
 
-    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
-        self.args.push(arg.into());
+    pub(super) fn without_account(mut self) -> Self {
+        self.account = None;
         self
     }
 
@@ -236,28 +236,11 @@ impl Running {
         self.stdin = None;
     }
 
-    /// What it has written to stdout so far.
-    pub fn stdout(&self) -> String {
-        self.out.text()
-    }
-
-    pub fn stderr(&self) -> String {
-        self.err.text()
-    }
-
     /// Waits until stdout contains the text.
     #[track_caller]
     pub fn expect(&self, text: &str) {
         if !self.out.wait(self.end.min(Instant::now() + Duration::from_secs(30)), |have| have.contains(text)) {
             panic!("{}: no {text:?} in:\n{}\nstderr:\n{}", self.shown, self.out.text(), self.err.text());
-        }
-    }
-
-    /// Waits until stderr contains the text.
-    #[track_caller]
-    pub fn expect_stderr(&self, text: &str) {
-        if !self.err.wait(self.end.min(Instant::now() + Duration::from_secs(30)), |have| have.contains(text)) {
-            panic!("{}: no {text:?} in stderr:\n{}", self.shown, self.err.text());
         }
     }
 

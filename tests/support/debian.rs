@@ -12,14 +12,20 @@ use super::need::find_program;
 use super::trial::{Stop, skip};
 
 /// Its name after `load`.
-pub const DEBIAN: &str = "docker.io/debian/nginx:latest";
-
-/// Where nginx listens in it.
-pub const DEBIAN_HTTP_PORT: u16 = 80;
+pub const DEBIAN: &str = "docker.io/library/nginx:latest";
 
 /// The docker-archive.
 pub(super) fn archive() -> Result<PathBuf, Stop> {
     cached("debian-nginx-1.tar", |path| Ok(std::fs::write(path, image()?.docker_archive(&[DEBIAN]))?))
+}
+
+/// Whether it cannot be made here.
+pub fn debian_is_missing() -> Result<bool, Stop> {
+    match root_tar() {
+        Ok(_) => Ok(false),
+        Err(Stop::Skip(_)) => Ok(true),
+        Err(fail) => Err(fail),
+    }
 }
 
 pub(super) fn image() -> Result<Image, Stop> {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::cache::{self, cached, readable_dir, run_dir};
+use super::cache::{cached, readable_dir, run_dir};
 use super::http::{free_port, request};
 use super::image::{Compression, Image, Manifest, sha256};
 use super::need::{Need, find_program, need};
@@ -30,13 +30,6 @@ struct Kind {
 }
 
 impl Registry {
-    /// An empty registry without TLS, for this caller alone.
-    pub fn empty() -> Result<Self, Stop> {
-        need([Need::DockerRegistry])?;
-        let storage = run_dir().join(format!("registry-{}", cache::unique()));
-        Self::start(&storage, Kind::default())
-    }
-
     /// A plain registry with the images of [`fill`]; shared by all trials, to be read only.
     pub fn plain() -> Result<&'static Self, Stop> {
         static SHARED: Shared = OnceLock::new();
@@ -192,25 +185,25 @@ fn content() -> Result<PathBuf, Stop> {
 
 /// | name | what |
 /// |---|---|
-/// | `busybox:latest`, `:oci`, `:docker` | gzip; OCI and schema 2 |
-/// | `busybox:zstd`, `busybox:plain` | other compressions |
-/// | `busybox:layers` | three layers: gzip, zstd, plain, with whiteouts |
-/// | `busybox:multi` | an index of amd64, arm64 and s390x; each says its name in /arch |
-/// | `debian/nginx:latest` | Debian with nginx, schema 2, when it could be made here |
+/// | `library/busybox:latest`, `:oci`, `:docker` | gzip; OCI and schema 2 |
+/// | `library/busybox:zstd`, `:plain` | other compressions |
+/// | `library/busybox:layers` | three layers: gzip, zstd, plain, with whiteouts |
+/// | `library/busybox:multi` | an index of amd64, arm64 and s390x; each says its name in /arch |
+/// | `library/nginx:latest` | Debian with nginx, schema 2, when it could be made here |
 fn fill(registry: &Registry) -> Result<(), Stop> {
     let busybox = Image::busybox()?;
-    busybox.push(registry, "busybox", "latest", Manifest::Oci)?;
-    busybox.push(registry, "busybox", "oci", Manifest::Oci)?;
-    busybox.push(registry, "busybox", "docker", Manifest::DockerSchema2)?;
+    busybox.push(registry, "library/busybox", "latest", Manifest::Oci)?;
+    busybox.push(registry, "library/busybox", "oci", Manifest::Oci)?;
+    busybox.push(registry, "library/busybox", "docker", Manifest::DockerSchema2)?;
     for (tag, compression) in [("zstd", Compression::Zstd), ("plain", Compression::None)] {
         let mut image = busybox.clone();
         image.layers[0].compression = compression;
-        image.push(registry, "busybox", tag, Manifest::Oci)?;
+        image.push(registry, "library/busybox", tag, Manifest::Oci)?;
     }
-    layered(&busybox).push(registry, "busybox", "layers", Manifest::Oci)?;
+    layered(&busybox).push(registry, "library/busybox", "layers", Manifest::Oci)?;
     super::image::push_multi(registry, &busybox)?;
     match super::debian::image() {
-        Ok(image) => image.push(registry, "debian/nginx", "latest", Manifest::DockerSchema2).map(drop),
+        Ok(image) => image.push(registry, "library/nginx", "latest", Manifest::DockerSchema2).map(drop),
         Err(Stop::Skip(_)) => Ok(()),
         Err(fail) => Err(fail),
     }

@@ -40,7 +40,6 @@ pub struct Request {
     pub target: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -198,9 +197,9 @@ fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let headers = read_headers(reader)?;
-    let mut body = vec![0; headers.get("content-length").and_then(|v| v.parse().ok()).unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    Ok(Some(Request { method, target, headers, body }))
+    let length = headers.get("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
+    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    Ok(Some(Request { method, target, headers }))
 }
 
 fn read_headers(reader: &mut impl BufRead) -> std::io::Result<BTreeMap<String, String>> {
@@ -238,8 +237,10 @@ fn write_response(mut stream: &TcpStream, response: &Response, head_only: bool) 
         return Ok(false);
     }
     stream.write_all(&response.body)?;
-    while response.endless {
-        stream.write_all(&[0; 65536])?;
+    if response.endless {
+        loop {
+            stream.write_all(&[0; 65536])?;
+        }
     }
     Ok(length == response.body.len() as u64)
 }

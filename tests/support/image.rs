@@ -357,7 +357,7 @@ pub(super) fn push_multi(registry: &Registry, busybox: &Image) -> Result<(), Sto
         let tar = Tarball::new().file("arch", 0o644, format!("{architecture}\n")).finish();
         let image = image.layer(tar, Compression::Gzip);
         let (manifest, _) = image.manifest(Manifest::Oci);
-        image.push(registry, "busybox", &format!("multi-{architecture}"), Manifest::Oci)?;
+        image.push(registry, "library/busybox", &format!("multi-{architecture}"), Manifest::Oci)?;
         let mut platform = json!({"os": "linux", "architecture": architecture});
         if architecture == "arm64" {
             platform["variant"] = json!("v8");
@@ -371,5 +371,5 @@ pub(super) fn push_multi(registry: &Registry, busybox: &Image) -> Result<(), Sto
     }
     let media_type = "application/vnd.oci.image.index.v1+json";
     let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests});
-    registry.put_manifest("busybox", "multi", media_type, index.to_string().as_bytes())
+    registry.put_manifest("library/busybox", "multi", media_type, index.to_string().as_bytes())
 }

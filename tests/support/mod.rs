@@ -5,7 +5,7 @@
 //! pub fn trials() -> Vec<Trial> {
 //!     let mut trials = for_each_user("run::exit_code", |t| {          // two trials: …::sub and …::nosub
 //!         let image = t.busybox()?;                                      // loaded into this trial's own store
-//!         t.rpod(["run", "--rm", image, "sh", "-c", "exit 7"]).run().code(7);
+//!         rpod!(t, "run", "--rm", image, "sh", "-c", "exit 7").run().code(7);
 //!         Ok(())
 //!     });
 //!     trials.push(trial("pull::tls", User::Sub, |t| {
@@ -22,30 +22,40 @@ mod cache;
 mod client_host;
 mod command;
 mod debian;
+mod dns;
 mod docker_registry;
+mod fake_registry;
 mod http;
 mod image;
 mod need;
+mod probe;
 mod pty;
 mod sandbox;
 mod tarball;
 mod trial;
 mod user;
 
-pub use cache::{cached, run_dir, unique};
 pub use client_host::ClientHost;
-pub use command::{Cmd, Output, Running};
-pub use debian::{DEBIAN, DEBIAN_HTTP_PORT};
+pub use command::Output;
+pub use debian::{DEBIAN, debian_is_missing};
+pub use dns::DnsServer;
 pub use docker_registry::{PASSWORD, Registry, USERNAME};
-pub use http::{Request, Response, Server, free_port, free_ports};
-pub use image::{BUSYBOX, Compression, Image, Manifest, sha256};
+pub use fake_registry::{FakeRegistry, index_of};
+pub use http::{Response, Server, free_port, free_ports};
+pub use image::{BUSYBOX, Compression, Image, Layer, Manifest, gzip, sha256};
 pub use libtest_mimic::Trial;
 pub use need::{Need, need};
-pub use pty::Pty;
-pub use sandbox::{Leftover, Sandbox};
+pub use probe::{probe, run_as_probe};
+pub use sandbox::Sandbox;
 pub use tarball::Tarball;
 pub use trial::{Outcome, Stop, for_each_user, serial_trial, skip, trial, until, wait_until};
-pub use user::User;
+pub use user::{User, is_root};
+
+/// `rpod!(t, "run", "--rm", image, …)`: arguments of any string or path type.
+macro_rules! rpod {
+    ($t:expr, $($arg:expr),+ $(,)?) => { $t.rpod([$(std::ffi::OsString::from($arg)),+]) };
+}
+pub(crate) use rpod;
 
 /// Before the first trial.
 pub fn start() {

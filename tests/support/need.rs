@@ -17,7 +17,6 @@ pub enum Need {
     Openssl,
     Curl,
     Strace,
-    Gcc,
     /// Root, to wire network namespaces together as another host would be.
     ClientHost,
     /// A cgroup v2 tree with the memory, cpu and pids controllers, delegated to the user.
@@ -41,7 +40,6 @@ fn check(need: Need) -> Result<(), Stop> {
         Need::Openssl => program("openssl", "openssl"),
         Need::Curl => program("curl", "curl"),
         Need::Strace => program("strace", "strace"),
-        Need::Gcc => program("gcc", "gcc"),
         Need::ClientHost => {
             if !is_root() {
                 return skip("needs root, to make a network namespace that plays another host");

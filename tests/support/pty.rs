@@ -52,10 +52,6 @@ impl Pty {
         Self { master, child, seen, used: 0, shown, end: Instant::now() + limit }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Types.
     pub fn send(&mut self, keys: impl AsRef<[u8]>) {
         self.master.write_all(keys.as_ref()).unwrap();

@@ -56,14 +56,6 @@ impl Sandbox {
         self.account.uid
     }
 
-    pub fn gid(&self) -> u32 {
-        self.account.gid
-    }
-
-    pub fn user_name(&self) -> &str {
-        &self.account.name
-    }
-
     /// The user's own directory; `home`, `run` and `tmp` are in it.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -118,6 +110,20 @@ impl Sandbox {
             .env("LANG", "C.UTF-8")
             .env("TERM", "xterm")
             .env(name, value)
+    }
+
+    /// Any program as root, with this sandbox's environment; `setpriv` in [`Sandbox::become_user`] gives the privileges up.
+    pub fn program_as_root<A: Into<OsString>>(
+        &self,
+        program: impl AsRef<Path>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Cmd {
+        self.program(program, args).without_account()
+    }
+
+    /// A shell's words that run what follows as this user.
+    pub fn become_user(&self) -> String {
+        format!("setpriv --reuid {} --regid {} --clear-groups --", self.account.uid, self.account.gid)
     }
 
     /// A file of this user, with the directories above it, below [`Sandbox::dir`].

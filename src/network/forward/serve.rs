@@ -298,9 +298,15 @@ impl Server {
     /// The service answered, or refused.
     fn connected(&mut self, index: usize, generation: u32) {
         let Some(connection) = self.connection(index, generation) else { return };
-        if let Ok(Ok(())) = sockopt::socket_error(&connection.server) {
-            connection.connecting = false;
-            return self.pump(index, generation);
+        match sockopt::socket_error(&connection.server) {
+            Ok(Ok(())) => {
+                connection.connecting = false;
+                return self.pump(index, generation);
+            }
+            // Nobody listens on this protocol version.
+            Ok(Err(Errno::CONNREFUSED)) => {}
+            // Accepted and reset at once, or no answer.
+            _ => return self.end(index, generation, true),
         }
         let mut ways = std::mem::take(&mut connection.ways);
         let next = self.connect(&mut ways);

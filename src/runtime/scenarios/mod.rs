@@ -9,10 +9,11 @@ mod userns;
 /// Runs one scenario; it panics when something is not as it should be.
 pub(crate) fn run(name: &str) {
     let all = [userns::ALL, basics::ALL, bench::ALL, joining::ALL];
-    match all.into_iter().flatten().find(|(known, _)| *known == name) {
+    let all = all.into_iter().flatten().copied().chain(crate::network::scenarios::all());
+    match all.into_iter().find(|(known, _)| *known == name) {
         Some((_, scenario)) => scenario(),
         None => panic!("no scenario {name}"),
     }
 }
 
-type Scenario = (&'static str, fn());
+pub(crate) type Scenario = (&'static str, fn());

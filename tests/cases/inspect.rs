@@ -1,0 +1,141 @@
+//! `rpod inspect`, `port`: fields as Podman's, and the OCI Spec that was executed.
+
+use serde_json::json;
+
+use crate::support::{Outcome, Sandbox, Trial, User, free_port, rpod, trial};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("inspect::container", User::Sub, container),
+        trial("inspect::spec", User::Sub, |t| {
+            let image = t.busybox()?;
+            rpod!(t, "create", "--name", "s", "--cap-drop=all", "-e", "A=1", image, "true").run().ok();
+            let path = rpod!(t, "inspect", "--format", "{{.OCIConfigPath}}", "s").run().ok().to_owned();
+            let spec: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
+            assert_eq!(spec["process"]["args"], json!(["true"]));
+            assert!(spec["process"]["env"].as_array().is_some_and(|env| env.contains(&json!("A=1"))), "{spec}");
+            assert!(spec["linux"]["namespaces"].as_array().is_some_and(|n| n.len() >= 6), "{spec}");
+            Ok(())
+        }),
+        trial("inspect::several_and_missing", User::Sub, |t| {
+            let image = t.busybox()?;
+            rpod!(t, "create", "--name", "a", image, "true").run().ok();
+            rpod!(t, "create", "--name", "b", image, "true").run().ok();
+            rpod!(t, "inspect", "--format", "{{.Name}}", "a", "b").run().lines_are(&["a", "b"]);
+            rpod!(t, "inspect", "--format", "{{.Name}}", "a", "nosuch").run().fails(125, &["nosuch"]);
+            // An image when no container has that name; --type decides.
+            rpod!(t, "inspect", "--format", "{{.Id}}", image).run().ok();
+            rpod!(t, "inspect", "--type", "container", image).run().code(125);
+            Ok(())
+        }),
+        trial("inspect::port", User::Sub, |t| {
+            let image = t.busybox()?;
+            let port = free_port();
+            rpod!(
+                t,
+                "run",
+                "-d",
+                "--name",
+                "p",
+                "-p",
+                format!("127.0.0.1:{port}:80"),
+                "-p",
+                format!("{port}:53/udp"),
+                image,
+                "sleep",
+                "1000"
+            )
+            .run()
+            .ok();
+            let all = rpod!(t, "port", "p").run();
+            all.prints(&format!("80/tcp -> 127.0.0.1:{port}")).prints(&format!("53/udp -> 0.0.0.0:{port}"));
+            rpod!(t, "port", "p", "80").run().lines_are(&[&format!("127.0.0.1:{port}")]);
+            rpod!(t, "port", "p", "80/tcp").run().lines_are(&[&format!("127.0.0.1:{port}")]);
+            let none = rpod!(t, "port", "p", "81").run();
+            assert!(none.code != Some(0), "{none}");
+            rpod!(t, "port", "-a").run().prints(&format!("127.0.0.1:{port}"));
+            Ok(())
+        }),
+    ]
+}
+
+fn container(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let port = free_port();
+    let data = t.mkdir("home/data")?;
+    let id = rpod!(
+        t,
+        "run",
+        "-d",
+        "--name",
+        "full",
+        "-h",
+        "box",
+        "--label",
+        "k=v",
+        "--annotation",
+        "note=x",
+        "-e",
+        "A=1",
+        "-w",
+        "/etc",
+        "-p",
+        format!("127.0.0.1:{port}:80"),
+        "-v",
+        format!("{}:/data:ro", data.display()),
+        "--stop-signal",
+        "SIGUSR1",
+        "--stop-timeout",
+        "7",
+        "--cap-add",
+        "net_admin",
+        "--read-only",
+        "--init=false",
+        image,
+        "sleep",
+        "1000"
+    )
+    .run()
+    .ok()
+    .to_owned();
+    let all = rpod!(t, "inspect", "full").run().json();
+    let c = &all[0];
+    for (pointer, value) in [
+        ("/Id", json!(id)),
+        ("/Name", json!("full")),
+        ("/Path", json!("sleep")),
+        ("/Args", json!(["1000"])),
+        ("/State/Status", json!("running")),
+        ("/State/Running", json!(true)),
+        ("/State/ExitCode", json!(0)),
+        ("/ImageName", json!(image)),
+        ("/Config/Hostname", json!("box")),
+        ("/Config/Labels/k", json!("v")),
+        ("/Config/WorkingDir", json!("/etc")),
+        ("/Config/Cmd", json!(["sleep", "1000"])),
+        ("/Config/StopSignal", json!("SIGUSR1")),
+        ("/Config/StopTimeout", json!(7)),
+        ("/Config/Tty", json!(false)),
+        ("/HostConfig/ReadonlyRootfs", json!(true)),
+        ("/HostConfig/AutoRemove", json!(false)),
+        ("/HostConfig/Privileged", json!(false)),
+        ("/HostConfig/LogConfig/Type", json!("k8s-file")),
+        ("/NetworkSettings/Ports/80~1tcp/0/HostIp", json!("127.0.0.1")),
+        ("/NetworkSettings/Ports/80~1tcp/0/HostPort", json!(port.to_string())),
+        ("/Mounts/0/Type", json!("bind")),
+        ("/Mounts/0/Destination", json!("/data")),
+        ("/Mounts/0/RW", json!(false)),
+    ] {
+        assert_eq!(c.pointer(pointer), Some(&value), "{pointer} in {c:#}");
+    }
+    assert!(c["EffectiveCaps"].as_array().is_some_and(|caps| caps.contains(&json!("CAP_NET_ADMIN"))), "{c:#}");
+    assert!(c["Config"]["Env"].as_array().is_some_and(|env| env.contains(&json!("A=1"))), "{c:#}");
+    for field in
+        ["Created", "Image", "ResolvConfPath", "HostnamePath", "HostsPath", "Driver", "OCIRuntime", "BoundingCaps"]
+    {
+        assert!(!c[field].is_null(), "no {field} in {c:#}");
+    }
+    let pid = rpod!(t, "inspect", "-f", "{{.State.Pid}}", "full").run().ok().to_owned();
+    assert!(std::path::Path::new("/proc").join(pid).exists());
+    Ok(())
+}

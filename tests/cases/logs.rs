@@ -1,0 +1,164 @@
+//! Logs: complete, rotated, followed.
+
+use std::time::Duration;
+
+use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, trial, until};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    trials.extend(for_each_user("logs::both_streams_survive", |t| {
+        let image = t.busybox()?;
+        rpod!(t, "run", "-d", "--name", "l", image, "sh", "-c", "echo out; echo err >&2; printf partial").run().ok();
+        rpod!(t, "wait", "l").run().ok();
+        let out = rpod!(t, "logs", "l").run();
+        assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("out\npartial", "err\n"), "{out}");
+        // A second start adds.
+        rpod!(t, "start", "l").run().ok();
+        rpod!(t, "wait", "l").run().ok();
+        assert_eq!(rpod!(t, "logs", "l").run().stdout.matches("out").count(), 2);
+        Ok(())
+    }));
+    trials.push(trial("logs::tail_since_until_timestamps", User::Sub, tail_since_until));
+    trials.push(trial("logs::follow", User::Sub, follow));
+    trials.push(trial("logs::rotate", User::Sub, rotate));
+    trials.push(trial("logs::drivers", User::Sub, |t| {
+        let image = t.busybox()?;
+        for driver in ["k8s-file", "json-file"] {
+            rpod!(
+                t,
+                "run",
+                "--name",
+                driver,
+                "--log-driver",
+                driver,
+                image,
+                "sh",
+                "-c",
+                "echo '\"quoted\" ünï'; echo two"
+            )
+            .run()
+            .ok();
+            rpod!(t, "logs", driver).run().lines_are(&["\"quoted\" ünï", "two"]);
+            rpod!(t, "inspect", "--format", "{{.HostConfig.LogConfig.Type}}", driver).run().lines_are(&[driver]);
+        }
+        rpod!(t, "run", "--name", "none", "--log-driver", "none", image, "echo", "x").run().lines_are(&["x"]);
+        rpod!(t, "logs", "none").run().fails(125, &["none"]);
+        Ok(())
+    }));
+    trials.push(trial("logs::a_line_of_a_megabyte_and_binary", User::Sub, |t| {
+        let image = t.busybox()?;
+        let script = "head -c 1048576 /dev/zero | tr '\\0' x; echo; printf '\\377\\376\\0end\\n'";
+        rpod!(t, "run", "-d", "--name", "big", image, "sh", "-c", script).run().ok();
+        rpod!(t, "wait", "big").run().ok();
+        let out = rpod!(t, "logs", "big").run();
+        assert_eq!(out.stdout_bytes.len(), 1_048_576 + 1 + 7, "{} bytes", out.stdout_bytes.len());
+        assert!(out.stdout_bytes.ends_with(b"\xff\xfe\0end\n"));
+        Ok(())
+    }));
+    trials.push(trial("logs::slow_client_does_not_stop_the_container", User::Sub, |t| {
+        // Nobody reads the client's pipe; the container must go on and the log be complete.
+        let image = t.busybox()?;
+        let script = format!("rpod run --name slow {image} sh -c 'seq 200000; echo end >/end' | sleep 3");
+        let running = t.script(&script).spawn();
+        until("the log is complete", Duration::from_secs(30), || {
+            let out = rpod!(t, "logs", "--tail", "1", "slow").run();
+            (out.stdout == "200000\n").then_some(())
+        });
+        drop(running);
+        Ok(())
+    }));
+    trials
+}
+
+fn tail_since_until(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let script = "for i in 1 2 3; do echo line$i; sleep 1.1; done";
+    rpod!(t, "run", "-d", "--name", "l", image, "sh", "-c", script).run().ok();
+    rpod!(t, "wait", "l").run().ok();
+    rpod!(t, "logs", "--tail", "2", "l").run().lines_are(&["line2", "line3"]);
+    rpod!(t, "logs", "--tail", "0", "l").run().lines_are(&[]);
+    rpod!(t, "logs", "-n", "1", "l").run().lines_are(&["line3"]);
+    let stamped = rpod!(t, "logs", "-t", "l").run();
+    let stamps: Vec<String> = stamped.ok().lines().map(|line| line.split_once(' ').unwrap().0.to_owned()).collect();
+    assert!(stamps.len() == 3 && stamps.iter().all(|s| s.parse::<jiff::Timestamp>().is_ok()), "{stamped}");
+    rpod!(t, "logs", "--since", &stamps[1], "l").run().lines_are(&["line2", "line3"]);
+    rpod!(t, "logs", "--until", &stamps[1], "l").run().prints("line1");
+    assert!(!rpod!(t, "logs", "--until", &stamps[1], "l").run().stdout.contains("line3"));
+    rpod!(t, "logs", "--since", "1h", "l").run().lines_are(&["line1", "line2", "line3"]);
+    rpod!(t, "logs", "--until", "1h", "l").run().lines_are(&[]);
+    rpod!(t, "logs", "--since", "yesterdayish", "l").run().fails(125, &["yesterdayish"]);
+    rpod!(t, "logs", "--tail", "some", "l").run().code(125);
+    Ok(())
+}
+
+fn follow(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let script = "echo first; while [ ! -e /go ]; do sleep 0.05; done; echo second; exit 3";
+    rpod!(t, "run", "-d", "--name", "f", image, "sh", "-c", script).run().ok();
+    let following = rpod!(t, "logs", "-f", "f").spawn();
+    following.expect("first");
+    rpod!(t, "exec", "f", "touch", "/go").run().ok();
+    following.expect("second");
+    // It ends with the container, with its own success.
+    following.wait().lines_are(&["first", "second"]).code(0);
+    rpod!(t, "logs", "-f", "f").run().lines_are(&["first", "second"]);
+    Ok(())
+}
+
+fn rotate(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(
+        t,
+        "run",
+        "-d",
+        "--name",
+        "r",
+        "--log-opt",
+        "max-size=20kb",
+        "--log-opt",
+        "max-file=3",
+        image,
+        "seq",
+        "20000"
+    )
+    .run()
+    .ok();
+    rpod!(t, "wait", "r").run().ok();
+    let path = rpod!(t, "inspect", "--format", "{{.HostConfig.LogConfig.Path}}", "r").run().ok().to_owned();
+    let dir = std::path::Path::new(&path).parent().unwrap();
+    let sizes: Vec<u64> = std::fs::read_dir(dir)?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("ctr.log"))
+        .map(|entry| entry.metadata().unwrap().len())
+        .collect();
+    assert!(sizes.len() <= 3 && sizes.iter().all(|size| *size <= 22 * 1024), "{sizes:?}");
+    // What is kept is the end, without a gap.
+    let out = rpod!(t, "logs", "r").run();
+    let numbers: Vec<u32> = out.ok().lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(numbers.last(), Some(&20000), "{}", numbers.len());
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "a gap in the log");
+    // Followed through a rotation, nothing is lost.
+    let script = "sleep 0.5; seq 20000";
+    rpod!(
+        t,
+        "run",
+        "-d",
+        "--name",
+        "f",
+        "--log-opt",
+        "max-size=50kb",
+        "--log-opt",
+        "max-file=10",
+        image,
+        "sh",
+        "-c",
+        script
+    )
+    .run()
+    .ok();
+    let followed = rpod!(t, "logs", "-f", "f").run();
+    assert_eq!(followed.ok().lines().count(), 20000);
+    rpod!(t, "run", "--rm", "--log-opt", "max-size=big", image, "true").run().fails(125, &["max-size"]);
+    rpod!(t, "run", "--rm", "--log-opt", "nosuch=1", image, "true").run().fails(125, &["nosuch"]);
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! `rpod pull` from Debian's registry: plain, TLS, passwords, indexes, digests, compressions, mirrors.
+
+use crate::support::{
+    Compression, FakeRegistry, Image, Outcome, PASSWORD, Registry, Sandbox, Tarball, Trial, USERNAME, User,
+    for_each_user, rpod, trial,
+};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = for_each_user("pull::plain_where_configured", plain);
+    trials.push(trial("pull::tls", User::Sub, tls));
+    trials.push(trial("pull::passwords", User::Sub, passwords));
+    trials.push(trial("pull::kinds_of_layers", User::Sub, kinds));
+    trials.push(trial("pull::platforms", User::Sub, platforms));
+    trials.push(trial("pull::digests", User::Sub, digests));
+    trials.push(trial("pull::messages", User::Sub, messages));
+    trials.push(trial("pull::run_pulls", User::Sub, |t| {
+        let registry = Registry::plain()?;
+        configure(t, registry)?;
+        let name = format!("{}/library/busybox", registry.host());
+        let out = rpod!(t, "run", "--rm", &name, "echo", "hi").run();
+        out.lines_are(&["hi"]);
+        rpod!(t, "run", "--rm", "--pull=always", &name, "echo", "hi").run().lines_are(&["hi"]);
+        rpod!(t, "run", "--rm", "--pull=newer", &name, "echo", "hi").run().lines_are(&["hi"]);
+        Ok(())
+    }));
+    trials.push(trial("pull::docker_io_from_a_mirror", User::Sub, |t| {
+        let registry = Registry::plain()?;
+        configure(t, registry)?;
+        rpod!(t, "pull", "-q", "busybox").run().ok();
+        rpod!(t, "images", "--format", "{{.Repository}}:{{.Tag}}")
+            .run()
+            .lines_are(&["docker.io/library/busybox:latest"]);
+        Ok(())
+    }));
+    trials.push(trial("pull::nothing_twice", User::Sub, nothing_twice));
+    trials.push(trial("pull::save_what_was_pulled", User::NoSub, |t| {
+        let registry = Registry::plain()?;
+        configure(t, registry)?;
+        let name = format!("{}/library/busybox:layers", registry.host());
+        rpod!(t, "pull", "-q", &name).run().ok();
+        let layers = rpod!(t, "image", "inspect", "--format", "{{json .RootFS.Layers}}", &name).run().json();
+        let archive = rpod!(t, "save", &name).run();
+        let files = super::images::entries(&archive.stdout_bytes);
+        let manifest: serde_json::Value = serde_json::from_slice(&files["manifest.json"])?;
+        for (layer, diff_id) in manifest[0]["Layers"].as_array().unwrap().iter().zip(layers.as_array().unwrap()) {
+            assert_eq!(crate::support::sha256(&files[layer.as_str().unwrap()]), diff_id.as_str().unwrap());
+        }
+        Ok(())
+    }));
+    trials
+}
+
+/// registries.conf: this registry without TLS, and as docker.io.
+pub fn configure(t: &Sandbox, registry: &Registry) -> Outcome {
+    let host = registry.host();
+    let config = format!(
+        "unqualified-search-registries = [\"docker.io\"]\n\
+         [[registry]]\nlocation = \"{host}\"\ninsecure = true\n\
+         [[registry]]\nprefix = \"docker.io\"\nlocation = \"{host}\"\ninsecure = true\n"
+    );
+    t.write("home/.config/containers/registries.conf", config)?;
+    Ok(())
+}
+
+/// The registry's CA in `certs.d`.
+pub fn trust(t: &Sandbox, registry: &Registry) -> Outcome {
+    let certificate = std::fs::read(registry.ca())?;
+    t.write(&format!("home/.config/containers/certs.d/{}/ca.crt", registry.host()), certificate)?;
+    Ok(())
+}
+
+fn auth(registry: &Registry, password: &str) -> String {
+    let pair = base64(format!("{USERNAME}:{password}").as_bytes());
+    serde_json::json!({"auths": {registry.host(): {"auth": pair}}}).to_string()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for n in 0..4 {
+            text.push(if n <= chunk.len() { char::from(ALPHABET[(word >> (18 - 6 * n) & 63) as usize]) } else { '=' });
+        }
+    }
+    text
+}
+
+fn plain(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    let name = format!("{}/library/busybox", registry.host());
+    // TLS unless told otherwise.
+    rpod!(t, "pull", &name).run().code(125);
+    let id = rpod!(t, "pull", "-q", "--tls-verify=false", &name).run().ok().to_owned();
+    assert_eq!(id, Image::busybox()?.id()[7..]);
+    rpod!(t, "run", "--rm", "--network=none", &name, "echo", "runs").run().lines_are(&["runs"]);
+    rpod!(t, "rmi", &name).run().ok();
+    configure(t, registry)?;
+    let out = rpod!(t, "pull", &name).run();
+    assert_eq!(out.ok(), id, "only the id on stdout, progress on stderr\n{out}");
+    assert!(
+        !out.stderr.contains('\r') && !out.stderr.contains('\u{1b}'),
+        "plain lines where there is no terminal\n{out}"
+    );
+    Ok(())
+}
+
+fn tls(t: &Sandbox) -> Outcome {
+    let registry = Registry::tls()?;
+    let name = format!("{}/library/busybox", registry.host());
+    rpod!(t, "pull", &name).run().fails(125, &["certificate"]);
+    trust(t, registry)?;
+    rpod!(t, "pull", "-q", &name).run().ok();
+    rpod!(t, "rmi", &name).run().ok();
+    // --cert-dir, and no check at all.
+    let home = t.home();
+    std::fs::rename(home.join(".config/containers/certs.d"), home.join("certs"))?;
+    let dir = home.join("certs").join(registry.host());
+    rpod!(t, "pull", "-q", "--cert-dir", dir, &name).run().ok();
+    rpod!(t, "pull", "-q", "--tls-verify=false", &name).run().ok();
+    Ok(())
+}
+
+fn passwords(t: &Sandbox) -> Outcome {
+    let registry = Registry::tls_with_password()?;
+    trust(t, registry)?;
+    let name = format!("{}/library/busybox", registry.host());
+    rpod!(t, "pull", &name).run().fails(125, &["unauthorized"]);
+    let pull = || {
+        let out = rpod!(t, "pull", "-q", &name).run();
+        rpod!(t, "rmi", "-f", &name).run();
+        out
+    };
+    for place in [".config/containers/auth.json", ".docker/config.json"] {
+        let file = t.write(&format!("home/{place}"), auth(registry, PASSWORD))?;
+        pull().ok();
+        std::fs::remove_file(file)?;
+    }
+    let file = t.write("run/containers/auth.json", auth(registry, PASSWORD))?;
+    pull().ok();
+    std::fs::remove_file(file)?;
+    let file = t.write("home/own.json", auth(registry, PASSWORD))?;
+    rpod!(t, "pull", "-q", &name).env("REGISTRY_AUTH_FILE", &file).run().ok();
+    rpod!(t, "rmi", &name).run().ok();
+    rpod!(t, "pull", "-q", "--authfile", &file, &name).run().ok();
+    rpod!(t, "rmi", &name).run().ok();
+    rpod!(t, "pull", "-q", "--creds", format!("{USERNAME}:{PASSWORD}"), &name).run().ok();
+    rpod!(t, "rmi", &name).run().ok();
+    t.write("home/.config/containers/auth.json", auth(registry, "wrong"))?;
+    let out = pull();
+    out.fails(125, &["unauthorized"]);
+    assert!(
+        !out.stderr.contains("wrong") && !out.stderr.contains(&base64(b"tester:wrong")),
+        "the password is shown\n{out}"
+    );
+    // Without TLS a password is sent only where the registry is configured so.
+    let plain = Registry::plain_with_password()?;
+    let plain_name = format!("{}/library/busybox", plain.host());
+    let creds = format!("{USERNAME}:{PASSWORD}");
+    rpod!(t, "pull", "-q", "--creds", &creds, &plain_name).run().code(125);
+    rpod!(t, "pull", "-q", "--creds", &creds, "--tls-verify=false", &plain_name).run().ok();
+    t.write("home/.config/containers/auth.json", "{ broken")?;
+    pull().fails(125, &["auth.json"]);
+    Ok(())
+}
+
+fn kinds(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    configure(t, registry)?;
+    for tag in ["oci", "docker", "zstd", "plain", "layers"] {
+        let name = format!("{}/library/busybox:{tag}", registry.host());
+        rpod!(t, "pull", "-q", &name).run().ok();
+        rpod!(t, "run", "--rm", "--network=none", &name, "echo", tag).run().lines_are(&[tag]);
+    }
+    // One layer whatever its compression: all five share busybox's.
+    let layers = std::fs::read_dir(t.data().join("layers"))?.flatten().filter(|entry| entry.path().is_dir()).count();
+    assert_eq!(layers, 3);
+    let name = format!("{}/library/busybox:layers", registry.host());
+    let show = "ls /data /opaque | tr '\\n' ' '";
+    rpod!(t, "run", "--rm", "--network=none", &name, "sh", "-c", show)
+        .run()
+        .lines_are(&["/data: three two  /opaque: new "]);
+    Ok(())
+}
+
+fn platforms(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    configure(t, registry)?;
+    let name = format!("{}/library/busybox:multi", registry.host());
+    rpod!(t, "pull", "-q", &name).run().ok();
+    rpod!(t, "run", "--rm", "--network=none", &name, "cat", "/arch").run().lines_are(&[Image::scratch().architecture]);
+    rpod!(t, "pull", "-q", "--platform", "linux/s390x", &name).run().ok();
+    rpod!(t, "image", "inspect", "--format", "{{.Architecture}}", &name).run().lines_are(&["s390x"]);
+    rpod!(t, "pull", "-q", "--platform", "linux/arm64/v8", &name).run().ok();
+    rpod!(t, "pull", "-q", "--arch", "arm64", &name).run().ok();
+    rpod!(t, "pull", "--platform", "linux/riscv64", &name).run().fails(125, &["riscv64", "s390x"]);
+    Ok(())
+}
+
+fn digests(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    configure(t, registry)?;
+    let tagged = format!("{}/library/busybox:docker", registry.host());
+    rpod!(t, "pull", "-q", &tagged).run().ok();
+    let digest = rpod!(t, "image", "inspect", "--format", "{{.Digest}}", &tagged).run().ok().to_owned();
+    rpod!(t, "rmi", &tagged).run().ok();
+    let by_digest = format!("{}/library/busybox@{digest}", registry.host());
+    rpod!(t, "pull", "-q", &by_digest).run().ok();
+    rpod!(t, "run", "--rm", "--network=none", &by_digest, "true").run().ok();
+    let other = format!("{}/library/busybox@sha256:{}", registry.host(), "0".repeat(64));
+    rpod!(t, "pull", "-q", &other).run().code(125);
+    Ok(())
+}
+
+fn messages(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    configure(t, registry)?;
+    let host = registry.host();
+    rpod!(t, "pull", format!("{host}/library/busybox:nosuch")).run().fails(125, &["nosuch", "manifest unknown"]);
+    rpod!(t, "pull", format!("{host}/nosuch")).run().fails(125, &["nosuch"]);
+    rpod!(t, "pull", "127.0.0.1:1/x/y").run().fails(125, &["127.0.0.1:1", "refused"]);
+    rpod!(t, "pull", "no-such-host.invalid/x/y").run().fails(125, &["no-such-host.invalid"]);
+    for name in ["UPPER/x", "x:bad tag", "x@sha256:123", "http://x/y", "", "x//y", "-x"] {
+        rpod!(t, "pull", "--", name).run().code(125);
+    }
+    // On a terminal: a bar for each layer, and the id at the end.
+    let mut pty = rpod!(t, "pull", format!("{host}/library/busybox:layers")).pty(24, 80);
+    pty.expect("\u{1b}[");
+    assert_eq!(pty.finish(), 0);
+    Ok(())
+}
+
+/// Two processes at once, then a third: each layer crosses the wire once.
+fn nothing_twice(t: &Sandbox) -> Outcome {
+    let big = Tarball::new().file("big", 0o644, vec![b'x'; 8 << 20]).finish();
+    let image = Image::busybox()?.layer(big, Compression::None);
+    let server = FakeRegistry::of("x/y", &image).serve(|request, answer, _| {
+        if request.path().contains("/blobs/") { answer.stall(std::time::Duration::from_millis(300)) } else { answer }
+    });
+    let name = format!("{}/x/y", server.host());
+    let pulls: Vec<_> = (0..3).map(|_| rpod!(t, "pull", "-q", "--tls-verify=false", &name).spawn()).collect();
+    for pull in pulls {
+        pull.finish().ok();
+    }
+    rpod!(t, "pull", "-q", "--tls-verify=false", &name).run().ok();
+    for layer in &image.layers {
+        let path = format!("/v2/x/y/blobs/{}", crate::support::sha256(&layer.blob()));
+        let fetched = server.requests().iter().filter(|r| r.method == "GET" && r.path() == path).count();
+        assert_eq!(fetched, 1, "{path}");
+    }
+    Ok(())
+}

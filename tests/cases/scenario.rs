@@ -1,0 +1,64 @@
+//! "Done when": from a registry with a password to nginx answering another host, for both users, each driver, each network.
+
+use std::time::Duration;
+
+use crate::support::{
+    ClientHost, Need, Outcome, PASSWORD, Registry, Sandbox, Trial, USERNAME, User, free_port, need, rpod, trial, until,
+};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for user in [User::Sub, User::NoSub] {
+        for driver in ["overlay", "fuse-overlayfs", "copy"] {
+            for (network, helper) in [("slirp4netns", Need::Slirp4netns), ("pasta", Need::Pasta)] {
+                trials.push(trial(format!("scenario::nginx::{driver}::{network}::{user}"), user, move |t| {
+                    need([helper, Need::Curl, Need::ClientHost])?;
+                    super::storage::choose(t, driver)?;
+                    nginx(t, network)
+                }));
+            }
+        }
+    }
+    trials
+}
+
+fn nginx(t: &Sandbox, network: &str) -> Outcome {
+    let registry = Registry::tls_with_password()?;
+    let client = ClientHost::new()?;
+    super::pull::trust(t, registry)?;
+    let image = format!("{}/library/nginx", registry.host());
+    if crate::support::debian_is_missing()? {
+        return crate::support::skip("there is no Debian image");
+    }
+    let pull = rpod!(t, "pull", "-q", "--creds", format!("{USERNAME}:{PASSWORD}"), &image);
+    pull.limit(Duration::from_secs(240)).run().ok();
+
+    let port = free_port();
+    rpod!(t, "run", "-d", "--name", "web", "--network", network, "-p", format!("{port}:80"), &image).run().ok();
+    let url = format!("http://{}:{port}/", client.server_address());
+    let page = until("nginx answers", Duration::from_secs(20), || {
+        let out = client.curl(&url).run();
+        (out.code == Some(0)).then_some(out.stdout)
+    });
+    assert!(page.contains("Welcome to nginx"), "{page}");
+
+    // The log on stdout names the client, and -f shows the next request as it comes.
+    let following = rpod!(t, "logs", "-f", "web").spawn();
+    following.expect(&format!("{} - - ", client.address()));
+    client.curl(&format!("{url}second-request")).run().ok();
+    following.expect("GET /second-request");
+
+    let mut shell = rpod!(t, "exec", "-it", "web", "bash", "--norc").pty(24, 80);
+    shell.send("echo pid-1-is-$(cat /proc/1/comm); exit 7\r");
+    shell.expect("pid-1-is-nginx");
+    assert_eq!(shell.finish(), 7);
+
+    rpod!(t, "stop", "web").run().ok();
+    following.wait().code(0);
+    assert!(client.curl(&url).run().code != Some(0), "still answering after stop");
+    rpod!(t, "inspect", "--format", "{{.State.ExitCode}}", "web").run().lines_are(&["0"]);
+    rpod!(t, "rm", "web").run().ok();
+    rpod!(t, "rmi", &image).run().ok();
+    rpod!(t, "images", "-q").run().lines_are(&[]);
+    Ok(())
+}
