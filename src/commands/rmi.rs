@@ -14,14 +14,15 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     if args.all && !args.images.is_empty() {
         return Err(Error::new("when using the --all switch, you may not pass any images names or IDs"));
     }
-    let store = Store::open(context.dirs()?)?;
+    let dirs = context.dirs()?;
+    let store = Store::open(dirs)?;
     // With --all an image goes with all its names.
     let options = RemoveOptions { force: args.force, ignore: args.ignore, all_names: args.all };
     let names = if args.all { images::everything(&store)? } else { args.images };
     let mut code = 0;
     let mut deleted = Vec::new();
     for name in &names {
-        match images::remove(&store, name, options, &|_| Ok(Vec::new())) {
+        match images::remove(dirs, &store, name, options) {
             Ok(removal) => {
                 for name in removal.untagged {
                     context.ui.line(format_args!("Untagged: {name}"))?;
@@ -34,7 +35,7 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
             }
         }
     }
-    images::collect(&store)?;
+    images::collect(dirs, &store)?;
     deleted.iter().try_for_each(|id| context.ui.line(format_args!("Deleted: {id}")))?;
     Ok(code)
 }

@@ -2,10 +2,12 @@
 
 use super::list::{Listed, listed};
 use super::{Image, list, not_known, resolve, resolve_all};
+use crate::engine::container::store as container;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
-use crate::storage::Store;
+use crate::state::paths::Dirs;
+use crate::storage::{Keep, Store};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RemoveOptions {
@@ -25,13 +27,8 @@ pub(crate) struct Removal {
     pub deleted: Option<String>,
 }
 
-/// Removes `name`. `users` answers the containers of an image. Layers go when the caller collects garbage.
-pub(crate) fn remove(
-    store: &Store,
-    name: &str,
-    options: RemoveOptions,
-    users: &dyn Fn(&Digest) -> Result<Vec<String>>,
-) -> Result<Removal> {
+/// Removes `name`. Layers go when the caller collects garbage.
+pub(crate) fn remove(dirs: &Dirs, store: &Store, name: &str, options: RemoveOptions) -> Result<Removal> {
     let image = match resolve(store, name) {
         Ok(image) => image,
         Err(e) if e.kind() == Kind::NoSuchObject && (options.force || options.ignore) => return Ok(Removal::default()),
@@ -51,7 +48,7 @@ pub(crate) fn remove(
             listed.tags.join(" ")
         )));
     }
-    let containers = users(&image.id)?;
+    let containers = users(dirs, &image.id)?;
     if let Some(container) = containers.first().filter(|_| !options.force) {
         return Err(Error::new(format!("image used by {container}: image is in use by a container"))
             .hint("remove the container first, or use --force")
@@ -65,9 +62,24 @@ pub(crate) fn everything(store: &Store) -> Result<Vec<String>> {
     Ok(list(store)?.0.into_iter().map(|listed| listed.image.id.hex()).collect())
 }
 
-/// Frees what no name leads to any more.
-pub(crate) fn collect(_store: &Store) -> Result<()> {
-    Ok(())
+/// Frees what no name and no container leads to any more; not while somebody fetches an image.
+pub(crate) fn collect(dirs: &Dirs, store: &Store) -> Result<()> {
+    let keep = || {
+        let mut keep = Keep::default();
+        for container in container::list(dirs)? {
+            keep.layers.extend(container.record.layers);
+            keep.blobs.extend(format!("sha256:{}", container.record.image_id).parse::<Digest>());
+        }
+        Ok(keep)
+    };
+    store.try_collect(keep).map(drop)
+}
+
+/// The names of the containers of an image.
+fn users(dirs: &Dirs, id: &Digest) -> Result<Vec<String>> {
+    let hex = id.hex();
+    let containers = container::list(dirs)?.into_iter().map(|container| container.record);
+    Ok(containers.filter(|record| record.image_id == hex).map(|record| record.name).collect())
 }
 
 fn named_tag(image: &Image) -> Option<String> {
