@@ -51,7 +51,7 @@ pub(crate) struct PullOptions {
 struct Found {
     registry: Registry,
     manifest: Fetched,
-    parsed: Manifest,
+    parsed: Box<Manifest>,
     /// The index it was chosen from.
     index: Option<Fetched>,
     config: ImageConfig,
@@ -141,7 +141,7 @@ fn fetch(place: Place<'_>, name: &str, options: &PullOptions, progress: &dyn Pro
     let mut failures: Vec<Error> = Vec::new();
     for reference in &candidates {
         progress.message(&format!("Trying to pull {reference}..."));
-        match fetch_reference(&place, &config, reference, options, progress) {
+        match fetch_reference(place, &config, reference, options, progress) {
             Ok(image) => return Ok(image),
             Err(error) => failures.push(Error::wrap(format!("cannot pull {reference}"), error)),
         }
@@ -151,13 +151,13 @@ fn fetch(place: Place<'_>, name: &str, options: &PullOptions, progress: &dyn Pro
 }
 
 fn fetch_reference(
-    place: &Place<'_>,
+    place: Place<'_>,
     config: &Registries,
     reference: &Reference,
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<Image> {
-    let Place { dirs, store, maps } = *place;
+    let Place { dirs, store, maps } = place;
     let wanted = options.platform.clone().unwrap_or_else(Platform::host);
     let sources = registry::sources(config, reference)?;
     let registries =
