@@ -85,5 +85,5 @@ fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> 
         },
     };
     let progress = progress(context.ui, wanted.quiet);
-    images::pull_apart(store, &IdMaps::for_user()?, name, &options, &*progress)
+    images::pull_apart(context.dirs()?, store, &IdMaps::for_user()?, name, &options, &*progress)
 }

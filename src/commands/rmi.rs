@@ -39,7 +39,7 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
             }
         }
     }
-    images::collect(&store, || store::keep(dirs))?;
+    images::collect(dirs, &store)?;
     deleted.iter().try_for_each(|id| context.ui.line(format_args!("Deleted: {id}")))?;
     Ok(code)
 }
