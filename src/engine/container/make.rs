@@ -11,6 +11,7 @@ use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, HostFacts, MountKind, Request, Resolved};
 use super::rootfiles::Directories;
 use super::store::Container;
+use super::volumes;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::log;
@@ -45,16 +46,20 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let lower = lower(store, options, image)?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
     let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
+    let files = Directories(lower);
+    let host = HostFacts::read(IdMaps::for_user()?)?;
+    let volumes = dirs.data.join("volumes");
     let resolved = resolve::resolve(&Request {
         id: &reserved.id,
         options,
         image: image.map(|image| &image.config),
-        files: &Directories(lower),
-        host: &HostFacts::read(IdMaps::for_user()?)?,
-        volumes: &dirs.data.join("volumes"),
+        files: &files,
+        host: &host,
+        volumes: &volumes,
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
+    volumes::prepare(&volumes, &resolved.volumes, &files.0, &resolved.settings.process.user, &host.maps)?;
     let warnings = resolved.warnings.clone();
     let record = record(&reserved, &order, &resolved)?;
     let config = config(order, resolved)?;
