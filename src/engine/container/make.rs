@@ -111,6 +111,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
+        volumes: resolved.volumes.iter().filter(|volume| volume.anonymous).map(|volume| volume.name.clone()).collect(),
         cidfile: order
             .cidfile
             .map(std::path::absolute)

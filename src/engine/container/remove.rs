@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::store::{self, Container};
-use crate::error::{Context, Error, Result};
+use super::volumes;
+use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
@@ -25,7 +26,20 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, lock: &Lock) -> 
     if let Some(cidfile) = &container.record.cidfile {
         let _ = std::fs::remove_file(cidfile);
     }
-    clear(&container.place, lock)
+    clear(&container.place, lock)?;
+    if container.record.rm { remove_volumes(dirs, container) } else { Ok(()) }
+}
+
+/// Removes the volumes that were made for this container without a name.
+pub(crate) fn remove_volumes(dirs: &Dirs, container: &Container) -> Result<()> {
+    if container.record.volumes.is_empty() {
+        return Ok(());
+    }
+    let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);
+    container.record.volumes.iter().try_for_each(|name| match volumes::remove(&directory, name, &maps) {
+        Err(e) if e.kind() == Kind::NoSuchObject => Ok(()),
+        result => result,
+    })
 }
 
 /// Removes the directories of a container without a record. The lock's file goes last.
