@@ -5,7 +5,6 @@ use crate::cli::image::Rmi;
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Kind, Result};
 use crate::output::report;
-use crate::storage::Store;
 
 pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     if args.images.is_empty() && !args.all {
@@ -14,7 +13,7 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     if args.all && !args.images.is_empty() {
         return Err(Error::new("when using the --all switch, you may not pass any images names or IDs"));
     }
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     // With --all an image goes with all its names.
     let options = RemoveOptions { force: args.force, ignore: args.ignore, all_names: args.all };
     let names = if args.all { images::everything(&store)? } else { args.images };
