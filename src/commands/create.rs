@@ -14,7 +14,7 @@ use crate::storage::Store;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     let made = container(&args.container, &store, context)?;
     create::flush(&made.container)?;
     context.ui.line(made.container.id())?;
