@@ -7,6 +7,7 @@ use crate::engine::container::options::{Pull, RootSource};
 use crate::engine::container::{create, lifecycle, make, store};
 use crate::engine::images::{self, Image, PullOptions, PullPolicy};
 use crate::error::{Error, Kind, Result};
+use crate::image::builtin;
 use crate::output::progress::progress;
 use crate::registry::Options;
 use crate::storage::Store;
@@ -57,6 +58,10 @@ pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) 
 
 fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> Result<Image> {
     let wanted = pull_options(&args.image)?;
+    if name == builtin::NAME {
+        store.ensure_builtin(&IdMaps::for_user()?)?;
+        return images::resolve(store, name);
+    }
     // The start path: one ref, two blobs, no thread.
     if wanted.policy == Pull::Missing && wanted.platform.is_none() {
         match images::resolve(store, name) {
@@ -80,5 +85,5 @@ fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> 
         },
     };
     let progress = progress(context.ui, wanted.quiet);
-    images::pull_apart(store, &IdMaps::for_user()?, name, &options, &*progress)
+    images::pull_apart(context.dirs()?, store, &IdMaps::for_user()?, name, &options, &*progress)
 }

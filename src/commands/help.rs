@@ -31,7 +31,7 @@ pub(crate) fn run(args: Help, context: &Context<'_>) -> Result<u8> {
 pub(crate) fn verb(verb: &Verb, name: &str) -> String {
     let mut command = dispatch::command(verb, name);
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
-    let mut text = format!("{about}\n\nUsage:\n  {}\n", usage(&command, name));
+    let mut text = format!("{}\nUsage:\n  {}\n", wrapped(&about), usage(&command, name));
     if verb.paths.len() > 1 {
         let others: Vec<_> = verb.paths.iter().map(|p| format!("rpod {p}")).filter(|p| p != name).collect();
         let _ = write!(text, "\nAliases:\n  {}\n", others.join(", "));
@@ -39,12 +39,13 @@ pub(crate) fn verb(verb: &Verb, name: &str) -> String {
     if let Some(examples) = command.get_after_help() {
         let _ = write!(text, "\n{examples}\n");
     }
-    if command.get_positionals().any(|arg| arg.get_help().is_some()) {
-        command = command.help_template("{positionals}");
-        let _ = write!(text, "\nArguments:\n{}\n", command.render_help());
-    }
+    let arguments: Vec<_> = command
+        .get_positionals()
+        .filter_map(|arg| Some((arg.get_value_names()?.first()?.as_str(), arg.get_help()?.to_string())))
+        .collect();
+    section(&mut text, "Arguments", &arguments);
     command = command.help_template("{options}");
-    let _ = write!(text, "\nOptions:\n{}\n", command.render_help());
+    let _ = writeln!(text, "\nOptions:\n{}", command.render_help().to_string().trim_end());
     text
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn overview() -> String {
         .collect();
     section(&mut text, "By object", &nouns);
     let mut root = dispatch::root_command().help_template("{options}");
-    let _ = write!(text, "\nOptions:\n{}\n", root.render_help());
+    let _ = writeln!(text, "\nOptions:\n{}", root.render_help().to_string().trim_end());
     text
 }
 
@@ -116,6 +117,26 @@ pub(crate) fn noun_has_verbs(noun: &str) -> bool {
 /// The first line of the doc comment on the verb's arguments.
 pub(crate) fn summary(verb: &Verb) -> String {
     (verb.augment)(clap::Command::new("")).get_about().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Paragraphs in lines of at most 100 characters, each followed by an empty line.
+fn wrapped(text: &str) -> String {
+    let mut result = String::new();
+    for paragraph in text.split("\n\n") {
+        let mut column = 0;
+        for word in paragraph.split_whitespace() {
+            if column > 0 {
+                let full = column + 1 + word.len() > 100;
+                result.push(if full { '\n' } else { ' ' });
+                column = if full { 0 } else { column + 1 };
+            }
+            result.push_str(word);
+            column += word.len();
+        }
+        result.push_str("\n\n");
+    }
+    result.pop();
+    result
 }
 
 fn section(text: &mut String, title: &str, rows: &[(&str, String)]) {

@@ -9,6 +9,7 @@ mod create;
 mod create_options;
 mod dispatch;
 mod each;
+mod exec;
 mod foreground;
 mod help;
 mod history;
@@ -36,6 +37,7 @@ mod stop;
 mod table;
 mod tag;
 mod tree;
+mod unshare;
 mod version;
 mod wait;
 

@@ -28,11 +28,12 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
         },
         registry: registry_options(&args.registry)?,
     };
-    let store = Store::open(context.dirs()?)?;
+    let dirs = context.dirs()?;
+    let store = Store::open(dirs)?;
     let maps = IdMaps::for_user()?;
     for name in &args.images {
         let progress = progress(context.ui, args.quiet);
-        let image = images::pull(&store, &maps, name, &options, &*progress)?;
+        let image = images::pull(dirs, &store, &maps, name, &options, &*progress)?;
         drop(progress);
         context.ui.line(image.id.hex())?;
     }

@@ -7,7 +7,6 @@ use crate::engine::container::select::Selection;
 use crate::engine::container::{lifecycle, start};
 use crate::error::Result;
 use crate::monitor::state::Status;
-use crate::storage::Store;
 
 pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -24,7 +23,7 @@ pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
         }
         lifecycle::ask_to_stop(dirs, container, lifecycle::patience(container, args.time))?.finish()?;
         if let Some(lock) = start::claim(dirs, container)? {
-            let client = start::start(dirs, &Store::open(dirs)?, container, &container.config()?, lock, None)?;
+            let client = start::start(dirs, container, &container.config()?, lock, None)?;
             client.wait_started(&mut |warning| context.ui.warn(warning))?;
             client.detach();
         }

@@ -2,9 +2,13 @@
 
 use super::Context;
 use crate::cli::image::Rmi;
+use crate::engine::container::lifecycle::{self, Removal};
+use crate::engine::container::store;
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Kind, Result};
+use crate::image::digest::Digest;
 use crate::output::report;
+use crate::state::paths::Dirs;
 use crate::storage::Store;
 
 pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
@@ -14,14 +18,15 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     if args.all && !args.images.is_empty() {
         return Err(Error::new("when using the --all switch, you may not pass any images names or IDs"));
     }
-    let store = Store::open(context.dirs()?)?;
+    let dirs = context.dirs()?;
+    let store = Store::open(dirs)?;
     // With --all an image goes with all its names.
     let options = RemoveOptions { force: args.force, ignore: args.ignore, all_names: args.all };
     let names = if args.all { images::everything(&store)? } else { args.images };
     let mut code = 0;
     let mut deleted = Vec::new();
     for name in &names {
-        match images::remove(&store, name, options, &|_| Ok(Vec::new())) {
+        match images::remove(&store, name, options, &|image| users(dirs, image, args.force)) {
             Ok(removal) => {
                 for name in removal.untagged {
                     context.ui.line(format_args!("Untagged: {name}"))?;
@@ -34,9 +39,22 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
             }
         }
     }
-    images::collect(&store)?;
+    images::collect(dirs, &store)?;
     deleted.iter().try_for_each(|id| context.ui.line(format_args!("Deleted: {id}")))?;
     Ok(code)
+}
+
+/// Ids of the containers that were made from an image. With `--force` they are removed, as Podman does it.
+fn users(dirs: &Dirs, image: &Digest, force: bool) -> Result<Vec<String>> {
+    let mut users = Vec::new();
+    for container in store::list(dirs)?.into_iter().filter(|c| c.record.image_id == image.hex()) {
+        if force {
+            lifecycle::remove(dirs, &container, Removal { force: true, seconds: None, volumes: false })?;
+        } else {
+            users.push(container.record.id);
+        }
+    }
+    Ok(users)
 }
 
 /// Podman's: 1 when there is no such image, 2 when a container uses it.

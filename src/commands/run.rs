@@ -15,7 +15,7 @@ pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;
-    let client = start::start(dirs, &store, container, config, made.lock, foreground::size())?;
+    let client = start::start(dirs, container, config, made.lock, foreground::size())?;
     // While the monitor is at work, which writes nothing that has to be flushed.
     flush(container)?;
     if args.detach {

@@ -9,7 +9,6 @@ use crate::engine::container::start;
 use crate::engine::container::store::Container;
 use crate::error::{Error, Result};
 use crate::monitor::client::Client;
-use crate::storage::Store;
 
 pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -25,7 +24,7 @@ pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
     each(context, &containers, |(name, container)| {
         let lock = start::claim(dirs, container)?;
         if let Some(lock) = lock {
-            let client = start::start(dirs, &Store::open(dirs)?, container, &container.config()?, lock, None)?;
+            let client = start::start(dirs, container, &container.config()?, lock, None)?;
             client.wait_started(&mut |warning| context.ui.warn(warning))?;
             client.detach();
         }
@@ -45,9 +44,7 @@ fn start_attached(args: &Start, container: &Container, context: &Context<'_>) ->
     };
     context.ui.flush()?;
     let client = match start::claim(dirs, container)? {
-        Some(lock) => {
-            start::start(dirs, &Store::open(dirs)?, container, &container.config()?, lock, foreground::size())?
-        }
+        Some(lock) => start::start(dirs, container, &container.config()?, lock, foreground::size())?,
         None => Client::connect(&container.place)?,
     };
     foreground::follow(client, container, &connect, context)

@@ -48,6 +48,7 @@ macro_rules! verb {
 
 pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
+    verb!(Containers, cli::container::Exec, super::exec::run, ["exec", "container exec"]),
     verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect", "container inspect"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
     verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),
@@ -74,5 +75,6 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(System, cli::system::Completion, super::completion::run, ["completion"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
     verb!(System, cli::system::Info, super::info::run, ["info", "system info"]),
+    verb!(System, cli::system::Unshare, super::unshare::run, ["unshare"]),
     verb!(System, cli::system::Version, super::version::run, ["version"]),
 ];

@@ -1,6 +1,7 @@
 //! Images as data: digests, references, manifests, configs and archive formats. No network, no layers on disk.
 
 pub(crate) mod archive;
+pub(crate) mod builtin;
 pub(crate) mod change;
 pub(crate) mod config;
 pub(crate) mod digest;

@@ -15,7 +15,7 @@ use crate::sys::signal::SignalFd;
 use crate::sys::tty::{self, RawMode};
 
 /// Signals that a foreground command passes on. Those of job control are its own: ^Z stops the command.
-const PROXIED: [i32; 7] =
+pub(crate) const PROXIED: [i32; 7] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM];
 
 /// A connection to a monitor.
@@ -258,7 +258,7 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize> {
 }
 
 /// The container's bytes as they are, past the line buffer of [`std::io::Stdout`].
-fn write_all(stream: &impl AsFd, mut data: &[u8]) -> std::result::Result<(), Errno> {
+pub(crate) fn write_all(stream: &impl AsFd, mut data: &[u8]) -> std::result::Result<(), Errno> {
     while !data.is_empty() {
         match rustix::io::write(stream, data) {
             Ok(written) => data = &data[written..],

@@ -18,6 +18,7 @@ use super::protocol::{Event, Failure};
 use super::serve::{Outputs, Serving};
 use super::state::{State, Status, start_time};
 use crate::error::{Context, Error, Result};
+use crate::network::forward::{self, Forwarder, Listeners};
 use crate::network::helper::{self, Prepared};
 use crate::network::ports::PortMapping;
 use crate::runtime::{self, Bundle, Init, Join, Rootfs, Stdio, netdev};
@@ -157,9 +158,35 @@ impl runtime::Hooks for Meanwhile<'_> {
     }
 }
 
+/// The processes that connect the container; dropped, they end. The forwarder goes first: it leads into the helper's
+/// network.
+struct Network {
+    _forwarder: Option<Forwarder>,
+    _helper: Option<helper::Running>,
+}
+
+/// Waits for the network and publishes the ports. Answers them with the random ones filled in.
+fn connect(network: Option<Prepared>, listeners: Option<Listeners>) -> Result<(Network, Vec<PortMapping>)> {
+    let Some(network) = network else { return Ok((Network { _forwarder: None, _helper: None }, Vec::new())) };
+    let facts = network.facts().clone();
+    let helper = network.ready()?;
+    let Some(listeners) = listeners else {
+        return Ok((Network { _forwarder: None, _helper: Some(helper) }, Vec::new()));
+    };
+    let ports = listeners.mappings.clone();
+    let target = helper.target.as_ref().ok_or_else(|| Error::new("this network cannot publish ports"))?;
+    let forwarder = listeners.serve(target, &facts)?;
+    forwarder.ready()?;
+    Ok((Network { _forwarder: Some(forwarder), _helper: Some(helper) }, ports))
+}
+
 /// Makes and starts the container; writes its state.
-fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Option<helper::Running>)> {
+fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Network)> {
     leave_exit_code(&launch.lock, None);
+    let listeners = match launch.ports {
+        [] => None,
+        ports => Some(forward::listen(ports)?),
+    };
     let (stdio, feed, outputs) = streams(launch)?;
     let network = launch.network.take().ok_or_else(|| Error::new("the container was started twice"))?;
     // The requests were compiled before; the child only sends them.
@@ -179,7 +206,7 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Option<helper::Runn
     };
     let mut created = runtime::create(bundle, &mut meanwhile)?;
     let (log, listener) = meanwhile.made.ok_or_else(|| Error::new("the runtime did not call back"))?;
-    let network = meanwhile.network.map(Prepared::ready).transpose()?;
+    let (network, ports) = connect(meanwhile.network, listeners)?;
     created.start()?;
     let state = State {
         status: Status::Running,
@@ -187,6 +214,7 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Option<helper::Runn
         pid_start: start_time(created.pid.as_raw_nonzero().get()).unwrap_or(0),
         monitor: rustix::process::getpid().as_raw_nonzero().get(),
         started_at: Some(Timestamp::now()),
+        ports,
         ..State::default()
     };
     state.store(&launch.place.record)?;
@@ -216,13 +244,7 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Option<helper::Runn
 }
 
 /// From the program's first instruction to the monitor's end.
-fn serve(
-    launch: Launch<'_>,
-    mut serving: Serving,
-    mut state: State,
-    network: Option<helper::Running>,
-    mut client: clients::Client,
-) {
+fn serve(launch: Launch<'_>, mut serving: Serving, mut state: State, network: Network, mut client: clients::Client) {
     if client.send_event(&Event::Started).is_ok() && set_nonblocking_client(&client) {
         serving.clients.push(client);
     }

@@ -14,3 +14,5 @@ pub(crate) mod helper;
 pub(crate) mod mode;
 mod pasta_options;
 pub(crate) mod ports;
+#[cfg(test)]
+pub(crate) mod scenarios;

@@ -144,7 +144,7 @@ fn lookup(word: &str) -> Result<(&'static Known, Option<&str>), String> {
     };
     match found {
         Some(known) => Ok((known, attached)),
-        None if OURS.iter().any(|(short, long)| *short == name || *long == name) => {
+        None if !name.is_empty() && OURS.iter().any(|(short, long)| *short == name || *long == name) => {
             Err("rpod decides this itself".into())
         }
         None => Err("pasta has no such option for containers".into()),

@@ -218,7 +218,7 @@ mod tests {
     /// `-p` value → `ip|port|port|proto …`, or the start of the refusal.
     fn show(value: &str) -> String {
         match parse(value) {
-            Err(e) => format!("ERR {}", e.to_string().rsplit("\": ").next().unwrap_or_default()),
+            Err(e) => e.to_string().replacen(&format!("invalid published port {value:?}: "), "ERR ", 1),
             Ok(all) => all
                 .iter()
                 .map(|m| {

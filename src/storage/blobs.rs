@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::Store;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
-use crate::state::file::{self, Durability};
 
 /// Nothing larger is read as a blob. Manifests have a smaller limit where they come in.
 const MAX_BLOB: u64 = 16 << 20;
@@ -18,7 +17,7 @@ impl Store {
         let digest = Digest::of(content);
         // A damaged file of that name is replaced.
         if self.read_blob(&digest).is_err() {
-            file::write(&self.blob_path(&digest), content, Durability::Synced)?;
+            self.write(&self.blob_path(&digest), content)?;
         }
         Ok(digest)
     }

@@ -66,16 +66,6 @@ impl Layer {
             .ok_or_else(|| Error::new(format!("{} is not there", self.meta_path().display())))
     }
 
-    /// Remembers another compressed form of the layer.
-    pub(crate) fn add_source(&self, source: &Source) -> Result<()> {
-        let mut meta = self.meta()?;
-        if !meta.sources.contains(source) {
-            meta.sources.push(source.clone());
-            file::write_json(&self.meta_path(), &meta, Durability::Synced)?;
-        }
-        Ok(())
-    }
-
     fn meta_path(&self) -> PathBuf {
         self.dir.join("layer.json")
     }
@@ -98,6 +88,18 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Remembers another compressed form of a layer.
+    pub(crate) fn add_source(&self, diff_id: &DiffId, source: &Source) -> Result<()> {
+        let layer = Layer::at(self.layer_dir(diff_id));
+        let mut meta = layer.meta()?;
+        if !meta.sources.contains(source) {
+            meta.sources.push(source.clone());
+            let content = serde_json::to_vec(&meta).context(|| "cannot encode layer.json")?;
+            self.write(&layer.meta_path(), &content)?;
+        }
+        Ok(())
     }
 
     /// Every layer in the store.

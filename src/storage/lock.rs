@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::fstat;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::state::lock::{self, Mode};
 
 /// An exclusive lock on a file that [`Lock::remove`] may take away.
@@ -30,9 +30,14 @@ impl Lock {
         }
     }
 
-    /// Removes the file, then lets go.
+    /// Removes the file, if nobody else has done so, then lets go.
     pub(super) fn remove(self, path: &Path) -> Result<()> {
-        std::fs::remove_file(path).context(|| format!("cannot remove {}", path.display()))
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::wrap(format!("cannot remove {}", path.display()), e))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -11,23 +11,33 @@
 //! removed by a process inside the user namespace (`worker`); everything else is done by the user as such.
 
 mod blobs;
+mod builtin;
+mod collect;
+mod copy;
+mod driver;
 mod layer;
 mod limits;
 mod lock;
 mod refs;
 mod remove;
+mod rootfs;
 #[cfg(test)]
 pub(crate) mod scenarios;
 mod staging;
 mod unpack;
+mod view;
 mod whiteout;
 pub(crate) mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+pub(crate) use self::collect::{Freed, Keep};
+pub(crate) use self::driver::DriverName;
 pub(crate) use self::layer::{Layer, LayerMeta, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
+pub(crate) use self::rootfs::RootfsPlan;
+pub(crate) use self::view::LayerView;
 use crate::error::Result;
 use crate::state;
 use crate::state::lock::Mode;
@@ -42,6 +52,7 @@ pub(crate) struct Store {
     host_dir: PathBuf,
     /// Tells staging directories of several hosts apart.
     host: String,
+    wanted: Option<DriverName>,
 }
 
 impl Store {
@@ -49,7 +60,7 @@ impl Store {
     /// without cost; the caller should be single-threaded, otherwise it is left for the next one.
     pub(crate) fn open(dirs: &Dirs) -> Result<Self> {
         let host = dirs.host.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let store = Self { data: dirs.data.clone(), host_dir: dirs.host.clone(), host };
+        let store = Self { data: dirs.data.clone(), host_dir: dirs.host.clone(), host, wanted: None };
         // Made last, so that one look tells.
         if !store.staging_dir().is_dir() {
             for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
@@ -62,7 +73,11 @@ impl Store {
 
     /// Keeps [`Store::collect`](collect) away while this process fetches what no ref leads to yet.
     pub(crate) fn gc_lock(&self, mode: Mode) -> Result<state::lock::Lock> {
-        state::lock::Lock::acquire(&self.data.join("gc.lock"), mode)
+        state::lock::Lock::acquire(&self.gc_lock_path(), mode)
+    }
+
+    fn gc_lock_path(&self) -> PathBuf {
+        self.data.join("gc.lock")
     }
 
     /// Removes what dead processes left in `staging/`.
@@ -73,6 +88,11 @@ impl Store {
         }
         // The files may belong to ids that only root of the user's namespace may remove.
         enter::run(&IdMaps::for_user()?, || staging::clean(dead))
+    }
+
+    /// Writes a file of the store.
+    fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
+        staging::write(&self.staging_dir(), &self.host, path, content)
     }
 
     fn staging_dir(&self) -> PathBuf {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::Store;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
-use crate::state::file::{self, Durability, TEMPORARY_PREFIX};
 use crate::state::paths::create_private;
 
 impl Store {
@@ -16,11 +15,11 @@ impl Store {
         let parent = path.parent().unwrap_or(&path);
         let content = format!("{manifest}\n");
         create_private(parent)?;
-        match file::write(&path, content.as_bytes(), Durability::Synced) {
+        match self.write(&path, content.as_bytes()) {
             // The last other image of that repository may have been removed just now, and its directory with it.
             Err(_) if !parent.exists() => {
                 create_private(parent)?;
-                file::write(&path, content.as_bytes(), Durability::Synced)
+                self.write(&path, content.as_bytes())
             }
             written => written,
         }
@@ -84,7 +83,7 @@ fn list(dir: &Path, prefix: &str, refs: &mut Vec<(String, Digest)>) -> Result<()
     for entry in entries {
         let entry = entry.context(failed)?;
         let file_name = entry.file_name();
-        let Some(file_name) = file_name.to_str().filter(|name| !name.starts_with(TEMPORARY_PREFIX)) else { continue };
+        let Some(file_name) = file_name.to_str() else { continue };
         let name = format!("{prefix}{file_name}");
         if entry.file_type().context(failed)?.is_dir() {
             list(&entry.path(), &format!("{name}/"), refs)?;

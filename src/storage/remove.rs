@@ -10,6 +10,8 @@ use crate::error::{Context, Result};
 
 /// Directories open at a time; what is deeper is first moved up.
 const MAX_OPEN: usize = 200;
+/// Names read at a time: a directory may have millions.
+const BATCH: usize = 4096;
 
 /// Removes `name` (of the directory `parent`) when it is not a directory. The last argument is its path.
 pub(super) type Unlink<'a> = dyn FnMut(BorrowedFd<'_>, &[u8], &[u8]) -> Result<(), Errno> + 'a;
@@ -55,6 +57,8 @@ struct Level {
     name: Vec<u8>,
     path: Vec<u8>,
     children: Vec<(Vec<u8>, FileType)>,
+    /// Whether the directory has more than was read of it.
+    more: bool,
 }
 
 type Away<'a> = dyn FnMut(BorrowedFd<'_>, &[u8], Vec<u8>) -> Result<(), Errno> + 'a;
@@ -69,7 +73,7 @@ fn one(
     let Some(top) = Level::open(parent, name, path.to_vec())? else { return Ok(()) };
     let mut stack = vec![top];
     while let Some(level) = stack.last_mut() {
-        let Some((child, file_type)) = level.children.pop() else {
+        let Some((child, file_type)) = level.next()? else {
             let Some(done) = stack.pop() else { break };
             let parent = stack.last().map_or(parent, |level| level.fd.as_fd());
             removed(retry(parent, || unlinkat(parent, &done.name[..], AtFlags::REMOVEDIR)))?;
@@ -115,15 +119,26 @@ impl Level {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened?,
         };
-        let mut children = Vec::new();
-        for entry in Dir::read_from(&fd)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") {
-                children.push((name.to_vec(), entry.file_type()));
+        Ok(Some(Self { fd, name: name.to_vec(), path, children: Vec::new(), more: true }))
+    }
+
+    /// A child that is still there. Those shown before have been removed, so reading begins again.
+    fn next(&mut self) -> Result<Option<(Vec<u8>, FileType)>, Errno> {
+        if self.children.is_empty() && self.more {
+            self.more = false;
+            for entry in Dir::read_from(&self.fd)? {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if !matches!(name, b"." | b"..") {
+                    self.children.push((name.to_vec(), entry.file_type()));
+                }
+                self.more = self.children.len() == BATCH;
+                if self.more {
+                    break;
+                }
             }
         }
-        Ok(Some(Self { fd, name: name.to_vec(), path, children }))
+        Ok(self.children.pop())
     }
 }
 
@@ -162,6 +177,9 @@ mod tests {
                 fchmod(&directory, Mode::from_raw_mode(0o500)).expect("locks");
             }
             directory = next;
+        }
+        for number in 0..2 * BATCH + 1 {
+            std::fs::write(base.join(number.to_string()), "").expect("writes");
         }
         path(&base).expect("removes");
         assert!(!base.exists());

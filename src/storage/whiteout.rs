@@ -4,7 +4,7 @@
 //! ```text
 //! removed     character device 0/0 (Linux 5.8 lets anybody make one); else an empty file with user.overlay.whiteout
 //!             in a directory with user.overlay.opaque=x (Linux 6.7)
-//! opaque      user.overlay.opaque=y; else an empty file named .wh..wh..opq (fuse-overlayfs and rpod know it)
+//! opaque      user.overlay.opaque=y; else an empty file named .wh..wh..opq (fuse-overlayfs knows and makes it)
 //! ```
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -68,7 +68,12 @@ pub(super) fn opaque(directory: impl AsFd) -> bool {
     match fgetxattr(&directory, OPAQUE_ATTRIBUTE, &mut value) {
         Ok(1) => value[0] == b'y',
         // Only where attributes are not to be had is the file made.
-        Err(Errno::NOTSUP) => statat(&directory, OPAQUE, AtFlags::SYMLINK_NOFOLLOW).is_ok(),
+        Err(Errno::NOTSUP) => opaque_by_file(&directory),
         _ => false,
     }
+}
+
+/// Whether `directory` is opaque as fuse-overlayfs writes it in an upper directory.
+pub(super) fn opaque_by_file(directory: impl AsFd) -> bool {
+    statat(&directory, OPAQUE, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 /// Has the kernel kill `process` when the other end of this pipe is closed by its last holder, however that ended. The process
-/// must hold the pipe itself and be of the caller's user. It works across user namespaces, which clear a parent-death signal.
+/// must hold the pipe itself and be of the caller's user; the other end must never be read from. It works across user namespaces, which clear a parent-death signal.
 pub(crate) fn kill_when_peer_closes(pipe: &OwnedFd, process: Pid) -> Result<(), Errno> {
     let fd = pipe.as_raw_fd();
     let set = |operation: libc::c_int, value: libc::c_int| {

@@ -16,3 +16,12 @@ pub(crate) fn setns(fd: BorrowedFd<'_>, kinds: libc::c_int) -> Result<(), Errno>
     // SAFETY: setns takes an open descriptor and flags and touches no memory of this process.
     if unsafe { libc::setns(fd.as_raw_fd(), kinds) } == 0 { Ok(()) } else { Err(super::last_errno()) }
 }
+
+/// Has a program start in another user namespace, as its root.
+pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: std::os::fd::OwnedFd) {
+    use std::os::fd::AsFd;
+    use std::os::unix::process::CommandExt;
+    let enter = move || setns(user.as_fd(), libc::CLONE_NEWUSER).map_err(std::io::Error::from);
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(enter) };
+}

@@ -21,17 +21,22 @@ const IFF_NO_PI: u16 = 0x1000;
 
 /// Makes a tap device in the caller's network namespace that stays there, waiting for a process that attaches to it.
 pub(crate) fn create_tap(name: &CStr) -> Result<(), Errno> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let device = rustix::fs::open(c"/dev/net/tun", flags, Mode::empty())?;
-    let mut request = Request::new(name)?;
-    request.value[..2].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
-    request.ioctl(&device, TUNSETIFF)?;
+    let device = attach_tap(name)?;
     // SAFETY: TUNSETPERSIST takes a number.
     if unsafe { libc::ioctl(device.as_raw_fd(), TUNSETPERSIST as _, 1) } == 0 {
         Ok(())
     } else {
         Err(super::last_errno())
     }
+}
+
+/// Makes a tap device, or attaches to one that exists: what goes through it can be read and written here.
+pub(crate) fn attach_tap(name: &CStr) -> Result<OwnedFd, Errno> {
+    let device = rustix::fs::open(c"/dev/net/tun", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let mut request = Request::new(name)?;
+    request.value[..2].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
+    request.ioctl(&device, TUNSETIFF)?;
+    Ok(device)
 }
 
 /// The index of an interface in the namespace that `socket` was made in.

@@ -26,7 +26,7 @@ pub(crate) fn patience(container: &Container, seconds: Option<i64>) -> Patience 
 }
 
 /// The container's first process, pinned: it cannot become another one.
-fn init(state: &State) -> Option<OwnedFd> {
+pub(super) fn init(state: &State) -> Option<OwnedFd> {
     if state.status != Status::Running {
         return None;
     }
@@ -144,7 +144,7 @@ pub(crate) fn remove(dirs: &Dirs, container: &Container, removal: Removal) -> Re
             Some(lock) => {
                 // With --rm its monitor has just done it.
                 return match Container::load(dirs, container.id())? {
-                    Some(container) => remove::remove_locked(dirs, &container, &lock),
+                    Some(container) => remove::remove_locked(dirs, &container, removal.volumes, &lock),
                     None => remove::clear(&container.place, &lock),
                 };
             }

@@ -1,6 +1,6 @@
 //! From options to a container that exists: reserve, resolve, plan, record.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -8,17 +8,17 @@ use super::create::Reserved;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
-use super::resolve::{self, HostFacts, MountKind, Request, Resolved};
-use super::rootfiles::Directories;
+use super::resolve::{self, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
+use super::volumes;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::log;
-use crate::network::mode::Mode;
+use crate::network::mode::Mode as Network;
 use crate::spec;
-use crate::state::lock::Lock;
-use crate::state::paths::Dirs;
-use crate::storage::Store;
+use crate::state::lock::{Lock, Mode};
+use crate::state::paths::{Dirs, create_private};
+use crate::storage::{LayerView, RootfsPlan, Store};
 use crate::userns::IdMaps;
 
 /// What to make, beside the options.
@@ -42,22 +42,28 @@ pub(crate) struct Made {
 /// Makes the container.
 pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made> {
     let Order { options, image, .. } = order;
-    let lower = lower(store, options, image)?;
+    // From here until the record names them, nobody may take the layers away.
+    let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
+    let rootfs = rootfs(store, options, image, &reserved.place.disk)?;
+    let directories = rootfs.directories();
+    let maps = IdMaps::for_user()?;
+    let volumes = dirs.data.join("volumes");
     let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
     let resolved = resolve::resolve(&Request {
         id: &reserved.id,
         options,
         image: image.map(|image| &image.config),
-        files: &Directories(lower),
-        host: &HostFacts::read(IdMaps::for_user()?)?,
-        volumes: &dirs.data.join("volumes"),
+        files: &View(LayerView::new(&directories)?),
+        host: &HostFacts::read(maps.clone())?,
+        volumes: &volumes,
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
     let warnings = resolved.warnings.clone();
+    volumes::prepare(&volumes, &resolved.volumes, &directories, &resolved.settings.process.user, &maps)?;
     let record = record(&reserved, &order, &resolved)?;
-    let config = config(order, resolved)?;
+    let config = config(order, resolved, rootfs)?;
     let (container, lock) = reserved.commit(record, &config)?;
     if let Some(cidfile) = cidfile {
         cidfile.keep();
@@ -65,13 +71,33 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     Ok(Made { container, config, lock, warnings })
 }
 
-/// Directories of the root file system, the top first.
-fn lower(store: &Store, options: &RunOptions, image: Option<&Image>) -> Result<Vec<PathBuf>> {
+/// The files of the new root file system, before anything is mounted.
+struct View(LayerView);
+
+impl RootFiles for View {
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.0.read_file(path, limit)
+    }
+
+    fn exists(&self, path: &str) -> Result<bool> {
+        self.0.exists(path)
+    }
+}
+
+fn rootfs(store: &Store, options: &RunOptions, image: Option<&Image>, disk: &Path) -> Result<RootfsPlan> {
     match (&options.root, image) {
-        (RootSource::Directory { path, .. }, _) => Ok(vec![path.clone()]),
-        (RootSource::Image(_), Some(image)) => {
-            Ok(store.layers(&image.layers)?.iter().rev().map(|layer| layer.diff()).collect())
+        (RootSource::Directory { path, overlay: false }, _) => Ok(RootfsPlan::Directory { path: path.clone() }),
+        (RootSource::Directory { path, overlay: true }, _) => {
+            let (upper, work) = (disk.join("upper"), disk.join("work"));
+            create_private(&upper)?;
+            create_private(&work)?;
+            // The root of an overlay has the mode of its upper directory.
+            std::fs::metadata(path)
+                .and_then(|meta| std::fs::set_permissions(&upper, meta.permissions()))
+                .context(|| format!("cannot use {} as a root file system", path.display()))?;
+            Ok(RootfsPlan::Overlay { lower: vec![path.clone()], upper, work })
         }
+        (RootSource::Image(_), Some(image)) => store.prepare_rootfs(&image.layers, disk),
         (RootSource::Image(name), None) => Err(Error::new(format!("{name}: image not known"))),
     }
 }
@@ -114,7 +140,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
     })
 }
 
-fn config(order: Order<'_>, resolved: Resolved) -> Result<Config> {
+fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Config> {
     let options = order.options;
     let anonymous = |name: &Option<String>| {
         name.as_ref().is_some_and(|name| resolved.volumes.iter().any(|volume| volume.anonymous && volume.name == *name))
@@ -134,6 +160,7 @@ fn config(order: Order<'_>, resolved: Resolved) -> Result<Config> {
             RootSource::Directory { path, overlay: false } => Root::Directory(path.clone()),
             RootSource::Directory { path, overlay: true } => Root::Overlay(path.clone()),
         },
+        rootfs,
         init: options.init,
         names: names(options, &resolved),
         log: log::Options {
@@ -183,15 +210,15 @@ fn names(options: &RunOptions, resolved: &Resolved) -> NameFiles {
 }
 
 /// As `HostConfig.NetworkMode` shows it.
-fn network_name(mode: &Mode) -> String {
+fn network_name(mode: &Network) -> String {
     match mode {
-        Mode::Private => "private".to_owned(),
-        Mode::None => "none".to_owned(),
-        Mode::Host => "host".to_owned(),
-        Mode::Slirp4netns(_) => "slirp4netns".to_owned(),
-        Mode::Pasta(_) => "pasta".to_owned(),
-        Mode::Container(id) => format!("container:{id}"),
-        Mode::Path(path) => format!("ns:{}", path.display()),
+        Network::Private => "private".to_owned(),
+        Network::None => "none".to_owned(),
+        Network::Host => "host".to_owned(),
+        Network::Slirp4netns(_) => "slirp4netns".to_owned(),
+        Network::Pasta(_) => "pasta".to_owned(),
+        Network::Container(id) => format!("container:{id}"),
+        Network::Path(path) => format!("ns:{}", path.display()),
     }
 }
 

@@ -17,6 +17,7 @@
 //! ```
 
 pub(crate) mod create;
+pub(crate) mod exec;
 pub(crate) mod filter;
 pub(crate) mod inspect;
 pub(crate) mod lifecycle;
@@ -26,10 +27,10 @@ pub(crate) mod options;
 mod pattern;
 pub(crate) mod ports;
 pub(crate) mod record;
+mod relay;
 pub(crate) mod remove;
 mod repair;
 pub(crate) mod resolve;
-mod rootfiles;
 pub(crate) mod select;
 pub(crate) mod start;
 pub(crate) mod store;

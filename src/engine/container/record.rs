@@ -17,6 +17,7 @@ use crate::monitor::log;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::state::file::{self, Durability};
+use crate::storage::RootfsPlan;
 use crate::userns::IdMaps;
 
 /// File names in the record directory.
@@ -72,6 +73,8 @@ pub(crate) struct Config {
     /// The ids of the container's user namespace; `None` when it has none of its own.
     pub maps: Option<IdMaps>,
     pub root: Root,
+    /// What is mounted; made at creation.
+    pub rootfs: RootfsPlan,
     /// Process 1 is a reaper, the program its child.
     #[serde(default)]
     pub init: bool,

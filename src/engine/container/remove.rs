@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use super::store::{self, Container};
-use crate::error::{Context, Error, Result};
+use super::volumes;
+use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
 use crate::userns::{IdMaps, enter};
 
-/// Removes a container whose lock the caller holds.
-pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, lock: &Lock) -> Result<()> {
+/// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
+pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
+    let anonymous = if volumes { anonymous_volumes(container) } else { Vec::new() };
     let record = container.place.record.join(super::record::RECORD);
     match std::fs::remove_file(&record) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -25,7 +27,21 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, lock: &Lock) -> 
     if let Some(cidfile) = &container.record.cidfile {
         let _ = std::fs::remove_file(cidfile);
     }
-    clear(&container.place, lock)
+    clear(&container.place, lock)?;
+    for name in anonymous {
+        match volumes::remove(&dirs.data.join("volumes"), &name, &IdMaps::for_user()?) {
+            Err(e) if e.kind() != Kind::NoSuchObject => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Volumes that were made for this container and have no name of their own.
+fn anonymous_volumes(container: &Container) -> Vec<String> {
+    // A container whose config is torn can still be removed.
+    let mounts = container.config().map(|config| config.mounts).unwrap_or_default();
+    mounts.into_iter().filter(|mount| mount.anonymous).filter_map(|mount| mount.name).collect()
 }
 
 /// Removes the directories of a container without a record. The lock's file goes last.

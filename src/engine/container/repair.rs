@@ -38,7 +38,7 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
         ..state
     };
     if container.record.rm {
-        remove::remove_locked(dirs, container, &lock)?;
+        remove::remove_locked(dirs, container, true, &lock)?;
     } else {
         ended.store(&container.place.record)?;
     }

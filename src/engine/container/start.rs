@@ -1,14 +1,13 @@
 //! Starting a container that exists: its files become a plan for the monitor.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
-use super::record::{Config, Root};
+use super::record::Config;
 use super::store::Container;
 use super::{namefiles, remove};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::state::{State, Status};
 use crate::monitor::{self, Launch};
@@ -16,8 +15,8 @@ use crate::network::helper;
 use crate::runtime::Rootfs;
 use crate::spec::seccomp;
 use crate::state::lock::Lock;
-use crate::state::paths::{Dirs, create_private};
-use crate::storage::Store;
+use crate::state::paths::Dirs;
+use crate::storage::RootfsPlan;
 use crate::sys::seccomp::Filter;
 use crate::sys::tty::Size;
 
@@ -48,7 +47,6 @@ pub(crate) fn claim(dirs: &Dirs, container: &Container) -> Result<Option<Lock>> 
 /// Starts the container; its monitor holds the lock from now on. `size` is that of the terminal it will be seen on.
 pub(crate) fn start(
     dirs: &Dirs,
-    store: &Store,
     container: &Container,
     config: &Config,
     lock: Lock,
@@ -58,13 +56,13 @@ pub(crate) fn start(
     let network = helper::prepare(&config.network)?;
     namefiles::write(&container.place.record, record, &config.names, network.facts())?;
     let seccomp = seccomp(&config.spec)?;
-    let remove = |lock: &Lock| remove::remove_locked(dirs, container, lock);
+    let remove = |lock: &Lock| remove::remove_locked(dirs, container, true, lock);
     monitor::launch(Launch {
         place: &container.place,
         lock,
         spec: &config.spec,
         maps: config.maps.as_ref(),
-        rootfs: rootfs(store, container, config)?,
+        rootfs: rootfs(container, &config.rootfs),
         init: config.init,
         join: Vec::new(),
         seccomp: seccomp.as_ref(),
@@ -80,26 +78,21 @@ pub(crate) fn start(
     })
 }
 
-fn seccomp(spec: &Spec) -> Result<Option<Filter>> {
+pub(super) fn seccomp(spec: &Spec) -> Result<Option<Filter>> {
     let rules = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let filter = |rules| Ok(Filter { program: seccomp::compile(rules)?, flags: seccomp::flags(rules) });
     rules.map(filter).transpose()
 }
 
-fn rootfs(store: &Store, container: &Container, config: &Config) -> Result<Rootfs> {
-    let lower = match &config.root {
-        Root::Directory(path) => return Ok(Rootfs::Directory { path: path.clone() }),
-        Root::Overlay(path) => vec![path.clone()],
-        Root::Image => store.layers(&container.record.layers)?.iter().rev().map(|layer| layer.diff()).collect(),
-    };
-    let own = |name: &str| -> Result<PathBuf> {
-        let dir = container.place.disk.join(name);
-        create_private(&dir)?;
-        Ok(dir)
-    };
-    let (upper, work) = (own("upper")?, own("work")?);
-    // The root directory of an overlay has the mode of the upper one; nobody but us gets to it from outside.
-    std::fs::set_permissions(&upper, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .context(|| format!("cannot change the mode of {}", upper.display()))?;
-    Ok(Rootfs::Overlay { lower, upper, work, volatile: container.record.rm })
+/// What was planned at creation, for the runtime.
+fn rootfs(container: &Container, plan: &RootfsPlan) -> Rootfs {
+    match plan.clone() {
+        RootfsPlan::Overlay { lower, upper, work } => {
+            Rootfs::Overlay { lower, upper, work, volatile: container.record.rm }
+        }
+        RootfsPlan::FuseOverlayfs { lower, upper, work, program } => {
+            Rootfs::FuseOverlayfs { lower, upper, work, program }
+        }
+        RootfsPlan::Directory { path } => Rootfs::Directory { path },
+    }
 }

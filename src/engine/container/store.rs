@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use super::record::{Config, Record};
 use super::repair;
 use crate::error::{Context, Error, Kind, Result};
+use crate::image::digest::Digest;
 use crate::monitor::place::Place;
 use crate::monitor::state::{State, Status};
 use crate::state::paths::Dirs;
+use crate::storage::Keep;
 
 /// A container that exists.
 #[derive(Debug, Clone)]
@@ -117,6 +119,16 @@ pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Container>> {
     }
     containers.sort_by_key(|c| c.record.created);
     Ok(containers)
+}
+
+/// What all containers need of the image store.
+pub(crate) fn keep(dirs: &Dirs) -> Result<Keep> {
+    let mut keep = Keep::default();
+    for container in list(dirs)? {
+        keep.layers.extend(container.record.layers);
+        keep.blobs.extend(format!("sha256:{}", container.record.image_id).parse::<Digest>());
+    }
+    Ok(keep)
 }
 
 /// Every id that has a directory, also those that are only half there.

@@ -2,9 +2,11 @@
 
 use super::list::{Listed, listed};
 use super::{Image, list, not_known, resolve, resolve_all};
+use crate::engine::container::store as container;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
+use crate::state::paths::Dirs;
 use crate::storage::Store;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,9 +67,9 @@ pub(crate) fn everything(store: &Store) -> Result<Vec<String>> {
     Ok(list(store)?.0.into_iter().map(|listed| listed.image.id.hex()).collect())
 }
 
-/// Frees what no name leads to any more.
-pub(crate) fn collect(_store: &Store) -> Result<()> {
-    Ok(())
+/// Frees what no name and no container leads to any more; not while somebody fetches an image.
+pub(crate) fn collect(dirs: &Dirs, store: &Store) -> Result<()> {
+    store.try_collect(|| container::keep(dirs)).map(drop)
 }
 
 fn named_tag(image: &Image) -> Option<String> {

@@ -1,7 +1,7 @@
 //! The container's side: routes that bring answers back, and sockets that speak in a client's name.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -17,6 +17,9 @@ const MARK: u32 = 0x7270_6f64;
 const TABLE_MARKED: u32 = MARK;
 const TABLE_CLIENTS: u32 = MARK + 1;
 const PRIORITY: u32 = 100;
+
+const ANY4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const ANY6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// The namespace that this process is in.
 #[derive(Debug)]
@@ -41,25 +44,18 @@ impl Inside {
         let what = "cannot prepare the container's network for published ports";
         let netlink = netlink::socket().context(|| what)?;
         let ipv6 = std::path::Path::new("/proc/sys/net/ipv6").exists();
-        if ports.iter().any(|(protocol, _)| *protocol == Protocol::Tcp) {
-            inherit_marks(ipv6).context(|| what)?;
-            for version6 in [false, true].into_iter().take(1 + usize::from(ipv6)) {
-                let any: IpAddr = if version6 {
-                    std::net::Ipv6Addr::UNSPECIFIED.into()
-                } else {
-                    std::net::Ipv4Addr::UNSPECIFIED.into()
-                };
+        inherit_marks(ipv6).context(|| what)?;
+        let clients = ranges(ports.iter().filter(|(protocol, _)| *protocol == Protocol::Udp).map(|(_, port)| *port));
+        let versions: &[IpAddr] = if ipv6 { &[ANY4, ANY6] } else { &[ANY4] };
+        for any in versions {
+            let mut batch = netlink::Batch::default();
+            batch.local_default("route marked packets to the forwarder", TABLE_MARKED, *any);
+            batch.rule("add a routing rule", any.is_ipv6(), netlink::Match::Mark(MARK), TABLE_MARKED, PRIORITY);
+            apply(&netlink, &batch)?;
+            for &(first, last) in &clients {
                 let mut batch = netlink::Batch::default();
-                batch.local_default("route marked packets to the forwarder", TABLE_MARKED, any);
-                batch.rule("add a routing rule", version6, netlink::Match::Mark(MARK), TABLE_MARKED, PRIORITY);
-                apply(&netlink, &batch)?;
-            }
-        }
-        for range in ranges(ports.iter().filter(|(protocol, _)| *protocol == Protocol::Udp).map(|(_, port)| *port)) {
-            for version6 in [false, true].into_iter().take(1 + usize::from(ipv6)) {
-                let mut batch = netlink::Batch::default();
-                let from = netlink::Match::UdpFrom(range.0, range.1);
-                batch.rule("add a routing rule", version6, from, TABLE_CLIENTS, PRIORITY + 1);
+                let from = netlink::Match::UdpFrom(first, last);
+                batch.rule("add a routing rule", any.is_ipv6(), from, TABLE_CLIENTS, PRIORITY + 1);
                 apply(&netlink, &batch)?;
             }
         }
@@ -117,6 +113,7 @@ impl Inside {
     pub(super) fn datagrams(&mut self, way: Way) -> Result<OwnedFd, Errno> {
         let begin = |way: Way| {
             let fd = open(SocketType::DGRAM, way)?;
+            socket::set_mark(&fd, MARK)?;
             bind_as(&fd, way)?;
             connect(&fd, &way.to)?;
             Ok(fd)
@@ -202,7 +199,8 @@ fn apply(socket: &OwnedFd, batch: &netlink::Batch) -> Result<()> {
     batch.apply(socket, 0).map_err(|(step, e)| Error::wrap(format!("cannot publish ports: cannot {step}"), e))
 }
 
-/// Connections accepted from marked packets, and refusals of marked packets, carry the mark too (Linux 3.16).
+/// Connections accepted from marked packets, and refusals of marked packets (TCP resets, ICMP errors), carry the mark too
+/// (Linux 3.16).
 fn inherit_marks(ipv6: bool) -> std::io::Result<()> {
     std::fs::write("/proc/sys/net/ipv4/tcp_fwmark_accept", "1")?;
     std::fs::write("/proc/sys/net/ipv4/fwmark_reflect", "1")?;

@@ -14,7 +14,7 @@
 //! Clients on the host's loopback interface appear as the network's gateway, never as 127.0.0.1: services trust loopback.
 
 mod inside;
-mod listen;
+pub(crate) mod listen;
 mod serve;
 mod tcp;
 mod udp;
@@ -30,8 +30,6 @@ use super::helper::{Facts, Target};
 use super::ports::{PortMapping, Protocol};
 use crate::error::{Context, Error, Result};
 use crate::sys::process::{Child, Fork, exit_now, fork};
-
-pub(crate) use listen::listen;
 
 /// Sockets that wait for clients.
 #[derive(Debug)]

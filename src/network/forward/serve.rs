@@ -200,7 +200,7 @@ impl Server {
                 Some(Protocol::Udp) => {
                     let Self { epoll, flows, listeners, inside, .. } = self;
                     if let Some(listener) = listeners.get(number) {
-                        flows.from_clients(number, listener, inside, &mut |socket, flow| {
+                        flows.receive_requests(number, listener, inside, &mut |socket, flow| {
                             watch_flow(epoll, socket, flow)
                         });
                     }
@@ -209,7 +209,7 @@ impl Server {
             },
             Token::Flow(index) => {
                 let Self { epoll, flows, listeners, inside, .. } = self;
-                flows.from_service(index, listeners, inside, &mut |socket, flow| watch_flow(epoll, socket, flow));
+                flows.receive_answers(index, listeners, inside, &mut |socket, flow| watch_flow(epoll, socket, flow));
             }
             Token::Connection(index, generation, side) => {
                 let Some(connection) = self.connection(index, generation) else { return };
@@ -298,9 +298,15 @@ impl Server {
     /// The service answered, or refused.
     fn connected(&mut self, index: usize, generation: u32) {
         let Some(connection) = self.connection(index, generation) else { return };
-        if let Ok(Ok(())) = sockopt::socket_error(&connection.server) {
-            connection.connecting = false;
-            return self.pump(index, generation);
+        match sockopt::socket_error(&connection.server) {
+            Ok(Ok(())) => {
+                connection.connecting = false;
+                return self.pump(index, generation);
+            }
+            // Nobody listens on this protocol version.
+            Ok(Err(Errno::CONNREFUSED)) => {}
+            // Accepted and reset at once, or no answer.
+            _ => return self.end(index, generation, true),
         }
         let mut ways = std::mem::take(&mut connection.ways);
         let next = self.connect(&mut ways);

@@ -63,7 +63,7 @@ impl Flows {
     }
 
     /// Datagrams from clients. `watch` is told of a new flow's socket.
-    pub(super) fn from_clients(
+    pub(super) fn receive_requests(
         &mut self,
         number: usize,
         listener: &Listener,
@@ -132,7 +132,7 @@ impl Flows {
     }
 
     /// Datagrams from the service.
-    pub(super) fn from_service(
+    pub(super) fn receive_answers(
         &mut self,
         index: usize,
         listeners: &[Listener],

@@ -139,6 +139,11 @@ impl Prepared {
         &self.facts
     }
 
+    /// The container's namespaces, from [`Prepared::cloned`] on: what the forwarder enters.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
     /// Whether published ports lead anywhere.
     pub(crate) fn can_publish(&self) -> bool {
         self.helper.is_some()

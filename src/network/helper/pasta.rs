@@ -1,11 +1,11 @@
 //! pasta(1) in the foreground, configuring the namespace itself with copies of the host's addresses and routes.
 //!
 //! Of its descriptors, newer versions keep only the standard streams, so these carry everything: the network
-//! namespace is standard input, the pid that says it is ready goes to standard output. The user namespace is opened before
-//! it is entered and may be named through our own /proc entry.
+//! namespace is standard input, the pid that says it is ready goes to standard output. The user namespace is entered before
+//! the program is executed, which leaves it with the rights it needs there and nothing to open.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -13,7 +13,7 @@ use super::program::{self, Started};
 use super::{Facts, Target};
 use crate::error::{Context, Result};
 use crate::network::mode::PastaOptions;
-use crate::sys::descriptor_signal;
+use crate::sys::{descriptor_signal, namespace};
 
 /// Name server and host inside the namespace: link-local, so that they hide no address of the real network (as Podman's).
 const DNS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -51,11 +51,10 @@ impl Pasta {
         command.stdin(Stdio::from(target.net.try_clone().context(what)?));
         command.stdout(Stdio::from(ready.try_clone().context(what)?));
         command.args(["--foreground", "--quiet", "--config-net", "--no-netns-quit", "--pid", "/proc/self/fd/1"]);
-        match &target.user {
-            Some(user) => command.arg("--userns").arg(format!("/proc/{}/fd/{}", std::process::id(), user.as_raw_fd())),
-            None => command.arg("--netns-only"),
-        };
-        command.args(["--netns", "/proc/self/fd/0"]);
+        if let Some(user) = &target.user {
+            namespace::enter_before_exec(&mut command, user.try_clone().context(what)?);
+        }
+        command.args(["--netns-only", "--netns", "/proc/self/fd/0"]);
         for (option, value) in [("tcp-ports", "none"), ("udp-ports", "none"), ("tcp-ns", "none"), ("udp-ns", "none")] {
             if !self.options.has(option) {
                 command.arg(format!("--{option}")).arg(value);
@@ -84,10 +83,8 @@ impl Pasta {
         Ok(started.tie.as_fd())
     }
 
-    /// Whether the pid was written; end of file means that it failed.
+    /// Whether the pid was written. It stays in the pipe: reading would count as a sign for the signal on its other end.
     pub(super) fn is_ready(&self, started: &Started) -> Result<bool> {
-        let mut pid = [0; 32];
-        let read = rustix::io::read(&started.tie, &mut pid).context(|| "cannot wait for pasta")?;
-        Ok(read > 0)
+        Ok(rustix::io::ioctl_fionread(&started.tie).context(|| "cannot wait for pasta")? > 0)
     }
 }

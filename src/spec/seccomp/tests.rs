@@ -32,7 +32,7 @@ fn run(program: &[sock_filter], audit: u32, number: u32, arguments: [u64; 6]) ->
         let branch = |holds: bool| at + usize::from(if holds { i.jt } else { i.jf });
         match i.code {
             0x20 => {
-                assert!(i.k % 4 == 0 && i.k < 64, "load at {}", i.k);
+                assert!(i.k.is_multiple_of(4) && i.k < 64, "load at {}", i.k);
                 let offset = i.k as usize;
                 accumulator = u32::from_le_bytes(data[offset..offset + 4].try_into().expect("four bytes"));
             }
@@ -245,7 +245,7 @@ fn default_profile_equals_libseccomp() {
         for caps in [capabilities::DEFAULT, CapSet::EMPTY, all, admin.resolve(true, false, all).bounding] {
             let filter = default_profile(caps, host(native)).expect("a profile");
             let Some((expected, unknown)) = reference(&filter) else {
-                eprintln!("skipped: python3 or libseccomp is missing");
+                let _ = writeln!(std::io::stderr(), "skipped: python3 or libseccomp is missing");
                 return;
             };
             let program = compile_for(&filter, native).expect("a program");

@@ -375,6 +375,8 @@ fn killed() {
     drop(pipe);
     assert!(pending.finish(true).is_err());
     assert!(!f.staging_is_empty());
+    // And a file that was being written.
+    std::fs::write(f.dirs.data.join("staging/test-0123.new"), "x").expect("writes");
     f.store = Store::open(&f.dirs).expect("opens");
     assert!(f.staging_is_empty());
     f.worker = Some(crate::storage::worker::UnpackWorker::start(&f.store, &f.maps).expect("starts"));

@@ -1,6 +1,7 @@
 //! The store at work in single-threaded processes of every kind of user (see `sys::scenario`).
 
 mod bench;
+mod drivers;
 mod hostile;
 mod layers;
 mod tarball;
@@ -19,7 +20,7 @@ use crate::userns::IdMaps;
 
 /// Runs one scenario; it panics when something is not as it should be.
 pub(crate) fn run(name: &str) {
-    let all = [layers::ALL, hostile::ALL, bench::ALL];
+    let all = [layers::ALL, hostile::ALL, drivers::ALL, bench::ALL];
     match all.into_iter().flatten().find(|(known, _)| *known == name) {
         Some((_, scenario)) => scenario(),
         None => panic!("no scenario {name}"),

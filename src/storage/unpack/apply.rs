@@ -29,6 +29,9 @@ use crate::userns::IdMaps;
 const NEW_FILE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Memory for directories' attributes: a million with long names. Real layers need a few hundred kilobytes.
+const MAX_WAITING: usize = 256 << 20;
+
 /// A layer being unpacked.
 pub(super) struct Apply {
     tree: Tree,
@@ -37,6 +40,8 @@ pub(super) struct Apply {
     setter: Setter,
     /// By path; also tells which directories an entry of this layer named.
     directories: BTreeMap<Vec<u8>, Attributes>,
+    /// Bytes of names and attributes that `directories` was given.
+    waiting: usize,
     contents: Contents,
     unpacked: u64,
 }
@@ -56,8 +61,16 @@ impl Apply {
             .and_then(|()| fchmod(&diff, Mode::from_raw_mode(0o755)))
             .context(|| "cannot prepare the layer's directory")?;
         let setter = Setter { maps, skipped: Skipped::default() };
-        let contents = Contents::default();
-        Ok(Self { tree: Tree::new(diff)?, aside, record, setter, directories: BTreeMap::new(), contents, unpacked: 0 })
+        Ok(Self {
+            tree: Tree::new(diff)?,
+            aside,
+            record,
+            setter,
+            directories: BTreeMap::new(),
+            waiting: 0,
+            contents: Contents::default(),
+            unpacked: 0,
+        })
     }
 
     pub(super) fn record(&mut self) -> &mut Recorder {
@@ -117,8 +130,7 @@ impl Apply {
         if entry.kind != Kind::Directory {
             return Err(Error::new("the layer's root is not a directory"));
         }
-        self.directories.insert(Vec::new(), entry.attributes.clone());
-        Ok(())
+        self.postpone(Vec::new(), &entry.attributes)
     }
 
     /// Enters the parent of an entry, making what is missing.
@@ -195,7 +207,16 @@ impl Apply {
 
     fn directory(&mut self, name: &[u8], entry: &Entry) -> Result<()> {
         self.make_directory(name)?;
-        self.directories.insert(self.tree.path_of(name), entry.attributes.clone());
+        self.postpone(self.tree.path_of(name), &entry.attributes)
+    }
+
+    fn postpone(&mut self, path: Vec<u8>, attributes: &Attributes) -> Result<()> {
+        let xattrs = attributes.xattrs.iter().map(|(name, value)| name.len() + value.len());
+        self.waiting += path.len() + xattrs.sum::<usize>() + size_of::<Attributes>();
+        if self.waiting > MAX_WAITING {
+            return Err(Error::new("the names and attributes of the layer's directories need too much memory"));
+        }
+        self.directories.insert(path, attributes.clone());
         Ok(())
     }
 

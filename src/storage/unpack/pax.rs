@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn values_may_be_binary() {
-        let pax = Pax::parse(b"33 SCHILY.xattr.user.a=x\n=\0y\n12345\n12 path=a/b\n").expect("parses");
+        let pax = Pax::parse(b"35 SCHILY.xattr.user.a=x\n=\0y\n12345\n12 path=a/b\n").expect("parses");
         assert_eq!(pax.xattrs, [(b"user.a".to_vec(), b"x\n=\0y\n12345".to_vec())]);
         assert_eq!(pax.path.as_deref(), Some(&b"a/b"[..]));
     }

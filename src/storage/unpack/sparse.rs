@@ -99,7 +99,7 @@ fn inline(payload: &mut u64, blocks: &mut Blocks, record: &mut Recorder) -> Resu
 }
 
 fn pairs(numbers: &[u64]) -> Result<Vec<Segment>> {
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err(damaged());
     }
     let mut segments = Vec::new();

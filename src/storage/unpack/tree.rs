@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_as_text() {
-        let cases: [(&[u8], Option<&[&[u8]]>); 8] = [
+        type Case = (&'static [u8], Option<&'static [&'static [u8]]>);
+        let cases: [Case; 8] = [
             (b"a/b", Some(&[b"a", b"b"])),
             (b"/a//./b/", Some(&[b"a", b"b"])),
             (b"./", Some(&[])),

@@ -13,7 +13,7 @@ use crate::image::digest::DiffId;
 use crate::storage::layer::LayerMeta;
 use crate::storage::staging::Staging;
 use crate::storage::unpack::{self, pack};
-use crate::storage::{Store, remove};
+use crate::storage::{Store, copy, remove};
 use crate::sys::file::close_all_but;
 use crate::userns::IdMaps;
 use crate::userns::enter::Failure;
@@ -76,7 +76,7 @@ impl Worker<'_> {
             }
             Request::RemoveLayer { diff_id } => self.remove_layer(&diff_id)?,
             Request::RemoveTree { path } => remove::path(&path)?,
-            Request::CopyRootfs { .. } => {}
+            Request::CopyRootfs { layers, dest } => copy::rootfs(&layers, &dest)?,
         }
         Ok(Answer::Done)
     }

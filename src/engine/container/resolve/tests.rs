@@ -147,7 +147,7 @@ fn mount<'a>(spec: &'a Value, destination: &str) -> Option<&'a Value> {
     spec["mounts"].as_array()?.iter().find(|mount| mount["destination"] == destination)
 }
 
-fn options_of<'a>(spec: &'a Value, destination: &str) -> String {
+fn options_of(spec: &Value, destination: &str) -> String {
     mount(spec, destination).map(|mount| words(&mount["options"]).join(",")).unwrap_or_default()
 }
 

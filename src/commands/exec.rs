@@ -1,0 +1,62 @@
+//! `rpod exec`.
+
+use super::Context;
+use super::foreground;
+use crate::cli::container::Exec;
+use crate::engine::container::exec::{self, ExecOptions};
+use crate::engine::container::options::environment::{Environment, host_variables};
+use crate::engine::container::store;
+use crate::error::{Error, Kind, Result};
+use crate::output;
+use crate::state::id;
+use crate::sys::tty::Size;
+
+/// What Podman answers when there is nothing to run in.
+const NOT_RUNNING: u8 = 255;
+
+pub(crate) fn run(args: Exec, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    exec::check_detach_keys(args.detach_keys.as_deref())?;
+    let word = |word: &std::ffi::OsString| {
+        word.to_str().map(str::to_owned).ok_or_else(|| Error::new(format!("the argument {word:?} is not valid UTF-8")))
+    };
+    let mut words = args.words.iter().map(word).collect::<Result<Vec<_>>>()?;
+    let container = match (args.latest, words.is_empty()) {
+        (true, _) => store::latest(dirs)?,
+        (false, true) => {
+            return Err(Error::new("exec requires the name or ID of a container or the --latest flag"));
+        }
+        (false, false) => store::find(dirs, &words.remove(0))?,
+    };
+    if words.is_empty() {
+        return Err(Error::new("must provide a non-empty command to start an exec session: invalid argument"));
+    }
+    let host = host_variables();
+    let mut environment = Environment::default();
+    for file in &args.env_file {
+        environment.add_file(file, &host)?;
+    }
+    for variable in &args.env {
+        environment.add(variable, &host)?;
+    }
+    let options = ExecOptions {
+        command: words,
+        environment,
+        user: args.user,
+        workdir: args.workdir,
+        interactive: args.interactive,
+        terminal: args.tty.then(|| foreground::size().unwrap_or(Size { rows: 24, columns: 80 })),
+        privileged: args.privileged,
+        detach: args.detach,
+    };
+    context.ui.flush()?;
+    match exec::exec(dirs, &container, &options, &mut |warning| context.ui.warn(warning)) {
+        Err(error) if error.kind() == Kind::Conflict => {
+            output::report::error(context.ui, &error);
+            Ok(NOT_RUNNING)
+        }
+        // As Podman does; there is nothing yet that the number could be used for.
+        Ok(0) if args.detach => context.ui.line(id::random()?).map(|()| 0),
+        result => result,
+    }
+}

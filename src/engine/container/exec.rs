@@ -1,0 +1,182 @@
+//! Another process in a running container: joined by the command itself, no monitor in between.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, User};
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::options::environment::Environment;
+use super::record::Config;
+use super::relay::{Outputs, Relay};
+use super::store::Container;
+use super::{lifecycle, start};
+use crate::error::{Context, Error, Kind, Result};
+use crate::monitor::detach;
+use crate::runtime::{self, Stdio, Target};
+use crate::spec::capabilities::CapSet;
+use crate::spec::user;
+use crate::state::paths::Dirs;
+use crate::storage::LayerView;
+use crate::sys::tty::Size;
+
+/// Largest passwd or group file that is read.
+const ACCOUNT_FILE_LIMIT: u64 = 4 << 20;
+
+/// What to run, as asked for.
+#[derive(Debug)]
+pub(crate) struct ExecOptions {
+    pub command: Vec<String>,
+    pub environment: Environment,
+    pub user: Option<String>,
+    pub workdir: Option<String>,
+    pub interactive: bool,
+    /// With a terminal, its first size.
+    pub terminal: Option<Size>,
+    pub privileged: bool,
+    /// The process goes on when this one ends.
+    pub detach: bool,
+}
+
+/// Starts the process and, unless it is detached, stays connected with it; answers its exit code.
+pub(crate) fn exec(
+    dirs: &Dirs,
+    container: &Container,
+    options: &ExecOptions,
+    warn: &mut dyn FnMut(&str),
+) -> Result<u8> {
+    let state = container.state(dirs)?;
+    let Some(init) = lifecycle::init(&state) else {
+        return Err(Error::new("can only create exec sessions on running containers: container state improper")
+            .with_kind(Kind::Conflict));
+    };
+    let config = container.config()?;
+    let process = process(&config, options)?;
+    let seccomp = if options.privileged { None } else { start::seccomp(&config.spec)? };
+    let mut spec = config.spec;
+    if options.privileged {
+        // Nothing of the filter is to be loaded, so the plan must not ask for it.
+        let mut linux = spec.linux().clone().unwrap_or_default();
+        linux.set_seccomp(None);
+        spec.set_linux(Some(linux));
+    }
+    let (stdio, input, outputs) = streams(options)?;
+    let target = Target {
+        pidfd: init.as_fd(),
+        spec: &spec,
+        maps: config.maps.as_ref(),
+        cgroup: None,
+        seccomp: seccomp.as_ref(),
+        detach: options.detach,
+    };
+    let child = runtime::exec(&target, &process, &stdio)?;
+    // Our copies of its ends would keep its pipes open.
+    drop(stdio);
+    child.warnings.iter().for_each(|warning| warn(warning));
+    if options.detach {
+        return Ok(0);
+    }
+    let outputs = match (child.console, outputs) {
+        (Some(master), _) => Outputs::Console(master),
+        (None, Some((stdout, stderr))) => Outputs::Pipes { stdout: Some(stdout), stderr: Some(stderr) },
+        (None, None) => return Err(Error::new("the runtime made no terminal")),
+    };
+    Relay { pidfd: child.pidfd, outputs, input, interactive: options.interactive }.run()
+}
+
+/// The container's own process with another command.
+fn process(config: &Config, options: &ExecOptions) -> Result<Process> {
+    let mut process = config.spec.process().clone().ok_or_else(|| Error::new("the container's Spec has no process"))?;
+    process.set_args(Some(options.command.clone()));
+    process.set_terminal(options.terminal.is_some().then_some(true));
+    let mut env = process.env().clone().unwrap_or_default();
+    let mut set = |name: &str, value: &str| {
+        env.retain(|variable| variable.split('=').next() != Some(name));
+        env.push(format!("{name}={value}"));
+    };
+    if options.terminal.is_some() {
+        set("TERM", "xterm");
+    }
+    options.environment.set.iter().for_each(|(name, value)| set(name, value));
+    process.set_env(Some(env));
+    if let Some(dir) = options.workdir.as_deref().filter(|dir| !dir.is_empty()) {
+        if !dir.starts_with('/') {
+            return Err(Error::new(format!("the working directory {dir:?} is not an absolute path")));
+        }
+        process.set_cwd(dir.into());
+    }
+    if let Some(wanted) = &options.user {
+        process.set_user(identity(config, wanted, process.user())?);
+    }
+    if options.user.is_some() || options.privileged {
+        let capabilities = capabilities(&process, options.privileged)?;
+        process.set_capabilities(Some(capabilities));
+    }
+    Ok(process)
+}
+
+/// `--user`, looked up in the container's files as they are now.
+fn identity(config: &Config, wanted: &str, own: &User) -> Result<User> {
+    let view = LayerView::new(&config.rootfs.directories())?;
+    let read = |path| -> Result<String> {
+        let content = view.read_file(path, ACCOUNT_FILE_LIMIT)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    };
+    let found = user::resolve(wanted, &[], &read("etc/passwd")?, &read("etc/group")?)?.identity;
+    let mut user = own.clone();
+    user.set_uid(found.uid).set_gid(found.gid);
+    user.set_additional_gids(Some(found.groups).filter(|groups| !groups.is_empty()));
+    Ok(user)
+}
+
+/// What the container may have at most, in effect for root only; everything with `--privileged`.
+fn capabilities(process: &Process, privileged: bool) -> Result<LinuxCapabilities> {
+    let mut sets = process.capabilities().clone().unwrap_or_default();
+    if privileged {
+        let names = CapSet::all(last_capability()?).names();
+        let all: Capabilities = names
+            .into_iter()
+            .map(|name| name.parse().context(|| format!("cannot put the capability {name} into a Spec")))
+            .collect::<Result<_>>()?;
+        sets.set_bounding(Some(all));
+    }
+    let effective = if process.user().uid() == 0 || privileged { sets.bounding().clone() } else { None };
+    sets.set_effective(effective.clone()).set_permitted(effective);
+    sets.set_inheritable(None).set_ambient(None);
+    Ok(sets)
+}
+
+fn last_capability() -> Result<u32> {
+    let path = "/proc/sys/kernel/cap_last_cap";
+    let text = std::fs::read_to_string(path).context(|| format!("cannot read {path}"))?;
+    text.trim().parse().context(|| format!("cannot understand {path}"))
+}
+
+/// The process's standard streams, our end of its input, and our ends of its outputs.
+type Streams = (Stdio, Option<OwnedFd>, Option<(OwnedFd, OwnedFd)>);
+
+fn streams(options: &ExecOptions) -> Result<Streams> {
+    if let Some(Size { rows, columns }) = options.terminal {
+        return Ok((Stdio::Terminal { rows, cols: columns }, None, None));
+    }
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).context(|| "cannot make a pipe");
+    let null = || {
+        rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context(|| "cannot open /dev/null")
+    };
+    let (stdin, input) = if options.interactive && !options.detach {
+        let (stdin, input) = pipe()?;
+        (stdin, Some(input))
+    } else {
+        (null()?, None)
+    };
+    if options.detach {
+        return Ok((Stdio::Pipes { stdin, stdout: null()?, stderr: null()? }, None, None));
+    }
+    let ((out, stdout), (err, stderr)) = (pipe()?, pipe()?);
+    Ok((Stdio::Pipes { stdin, stdout, stderr }, input, Some((out, err))))
+}
+
+/// Keys that would detach are checked, although a process started by `exec` cannot be left alone yet.
+pub(crate) fn check_detach_keys(keys: Option<&str>) -> Result<()> {
+    keys.map_or(Ok(()), |keys| detach::parse(keys).map(drop))
+}

@@ -1,0 +1,166 @@
+//! Removes what nothing uses: blobs and layers that no ref and no container leads to.
+
+use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
+
+use serde::Deserialize;
+
+use super::Store;
+use super::staging::Staging;
+use crate::error::{Context, Kind, Result};
+use crate::image::digest::{DiffId, Digest};
+use crate::state::lock::{Lock, Mode};
+use crate::userns::{IdMaps, enter};
+
+/// What containers still need besides what the refs lead to.
+#[derive(Debug, Default)]
+pub(crate) struct Keep {
+    pub layers: HashSet<DiffId>,
+    /// Manifests or configs; what they lead to is kept with them.
+    pub blobs: HashSet<Digest>,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Freed {
+    pub blobs: u64,
+    pub layers: u64,
+    /// Of blobs, and of the layers' file content.
+    pub bytes: u64,
+}
+
+/// The fields of manifests, indexes and configs that lead further. Unknown documents lead nowhere.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Links {
+    config: Option<serde_json::Value>,
+    manifests: Vec<Descriptor>,
+    rootfs: Option<RootFs>,
+    subject: Option<Descriptor>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Descriptor {
+    digest: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct RootFs {
+    #[serde(default)]
+    diff_ids: Vec<String>,
+}
+
+impl Store {
+    /// Removes every blob and layer that no ref and nothing in `keep` leads to. Waits until nobody fetches an image;
+    /// `keep` is made while nobody can start a container from one either. Needs a single-threaded process when there
+    /// are layers to remove.
+    pub(crate) fn collect(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Freed> {
+        let _lock = self.gc_lock(Mode::Exclusive)?;
+        self.collect_locked(keep)
+    }
+
+    /// [`Store::collect`], unless somebody is fetching an image: whoever collects next finds the same garbage.
+    pub(crate) fn try_collect(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Option<Freed>> {
+        match Lock::try_acquire(&self.gc_lock_path(), Mode::Exclusive)? {
+            Some(_lock) => self.collect_locked(keep).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn collect_locked(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Freed> {
+        let Keep { layers, blobs } = keep()?;
+        let mut reached = Reached { store: self, blobs: HashSet::new(), layers };
+        for (_, digest) in self.list_refs()? {
+            reached.follow(&digest)?;
+        }
+        for digest in &blobs {
+            reached.follow(digest)?;
+        }
+        let (blobs, layers) = (reached.blobs, reached.layers);
+        let mut freed = Freed::default();
+        self.remove_layers(&layers, &mut freed)?;
+        self.remove_blobs(&blobs, &mut freed)?;
+        Ok(freed)
+    }
+
+    fn remove_layers(&self, kept: &HashSet<DiffId>, freed: &mut Freed) -> Result<()> {
+        let garbage: Vec<DiffId> = self.list_layers()?.into_iter().filter(|id| !kept.contains(id)).collect();
+        if garbage.is_empty() {
+            return Ok(());
+        }
+        let staging = Staging::create(&self.staging_dir(), &self.host)?;
+        for id in &garbage {
+            let dir = self.layer_dir(id);
+            freed.bytes += self.layer(id).and_then(|layer| layer.meta().ok()).map_or(0, |meta| meta.unpacked_size);
+            freed.layers += 1;
+            // Out of its place at once: what a crash leaves is in staging.
+            std::fs::rename(&dir, staging.path().join(id.hex()))
+                .context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        enter::run(&IdMaps::for_user()?, || {
+            garbage.iter().try_for_each(|id| super::remove::path(&staging.path().join(id.hex())))
+        })
+    }
+
+    fn remove_blobs(&self, kept: &HashSet<Digest>, freed: &mut Freed) -> Result<()> {
+        let dir = self.blobs_dir();
+        let failed = || format!("cannot read {}", dir.display());
+        for entry in std::fs::read_dir(&dir).context(failed)? {
+            let entry = entry.context(failed)?;
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| format!("sha256:{name}").parse::<Digest>().ok());
+            // What has no digest as its name was being written by a process that holds no lock on the store: a dead one.
+            if digest.is_none_or(|digest| !kept.contains(&digest)) {
+                freed.bytes += entry.metadata().map_or(0, |meta| meta.size());
+                freed.blobs += 1;
+                std::fs::remove_file(entry.path()).context(|| format!("cannot remove {}", entry.path().display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many refs and kept blobs lead to each layer, for sizes that are shared or not.
+    pub(crate) fn layer_uses(&self) -> Result<HashMap<DiffId, u64>> {
+        let mut uses = HashMap::new();
+        for (_, digest) in self.list_refs()? {
+            let mut reached = Reached { store: self, blobs: HashSet::new(), layers: HashSet::new() };
+            reached.follow(&digest)?;
+            for layer in reached.layers {
+                *uses.entry(layer).or_default() += 1;
+            }
+        }
+        Ok(uses)
+    }
+}
+
+struct Reached<'a> {
+    store: &'a Store,
+    blobs: HashSet<Digest>,
+    layers: HashSet<DiffId>,
+}
+
+impl Reached<'_> {
+    /// Each document once, so that a recursive index ends. A damaged one is an error: it may lead to layers that are whole.
+    fn follow(&mut self, digest: &Digest) -> Result<()> {
+        let mut todo = vec![*digest];
+        while let Some(digest) = todo.pop() {
+            if !self.blobs.insert(digest) {
+                continue;
+            }
+            let content = match self.store.read_blob(&digest) {
+                Ok(content) => content,
+                // Of an index, only some platforms' manifests are here.
+                Err(e) if e.kind() == Kind::NoSuchObject => continue,
+                Err(e) => return Err(e),
+            };
+            let Ok(links) = serde_json::from_slice::<Links>(&content) else { continue };
+            let config =
+                links.config.as_ref().and_then(|config| config.get("digest")).and_then(|digest| digest.as_str());
+            let descriptors = links.manifests.iter().chain(&links.subject).map(|descriptor| descriptor.digest.as_str());
+            todo.extend(descriptors.chain(config).filter_map(|text| text.parse::<Digest>().ok()));
+            let diff_ids = links.rootfs.into_iter().flat_map(|rootfs| rootfs.diff_ids);
+            self.layers.extend(diff_ids.filter_map(|text| text.parse::<DiffId>().ok()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! Layers copied one over the other into a plain directory, for hosts where no union mount works. Runs as root of the
+//! user's map. Blocks are shared where the file system can (FICLONE), holes stay holes, hard links stay links.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat,
+    copy_file_range, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, ftruncate, futimens, ioctl_ficlone,
+    linkat, mkdirat, mknodat, openat, readlinkat, seek, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{remove, whiteout};
+use crate::error::{Context, Result};
+
+/// Copies `layers` (diff directories, bottom first) into the empty directory `dest`.
+pub(super) fn rootfs(layers: &[PathBuf], dest: &Path) -> Result<()> {
+    rustix::process::umask(Mode::empty());
+    // Two descriptors per level of the deepest tree.
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let open = |path: &Path| open_dir(CWD, path.as_os_str().as_encoded_bytes());
+    for layer in layers {
+        let failed = || format!("cannot copy {} to {}", layer.display(), dest.display());
+        let from = open(layer).context(failed)?;
+        let to = open(dest).context(failed)?;
+        let mut copy = Copy { root: open(dest).context(failed)?, links: HashMap::new(), path: Vec::new() };
+        copy.directory(from.as_fd(), to.as_fd())
+            .map_err(|e| std::io::Error::other(format!("{}: {e}", copy.path.escape_ascii())))
+            .context(failed)?;
+    }
+    Ok(())
+}
+
+struct Copy {
+    root: OwnedFd,
+    /// Where the first name of an inode with several went, below the root.
+    links: HashMap<u64, Vec<u8>>,
+    /// Of the entry at hand.
+    path: Vec<u8>,
+}
+
+impl Copy {
+    /// Everything in `from`, then its own attributes.
+    fn directory(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+        if whiteout::opaque(from) {
+            clear(to)?;
+        }
+        for name in names(from)? {
+            if name == whiteout::OPAQUE {
+                continue;
+            }
+            let length = self.path.len();
+            if length > 0 {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(&name);
+            self.entry(from, to, &name)?;
+            self.path.truncate(length);
+        }
+        let stat = fstat(from)?;
+        // A layer that says nothing about the root leaves it as it is.
+        if self.path.is_empty() && stat.st_mode & 0o7777 == 0o755 {
+            return Ok(());
+        }
+        fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+        fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
+        xattrs(from, to)?;
+        futimens(to, &times(&stat))
+    }
+
+    fn entry(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if whiteout::is(from, name, &stat) {
+            return remove_any(to, name);
+        }
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(there) if FileType::from_raw_mode(there.st_mode) == FileType::Directory => {}
+                _ => {
+                    remove_any(to, name)?;
+                    mkdirat(to, name, Mode::RWXU)?;
+                }
+            }
+            return self.directory(open_dir(from, name)?.as_fd(), open_dir(to, name)?.as_fd());
+        }
+        remove_any(to, name)?;
+        if stat.st_nlink > 1 {
+            if let Some(first) = self.links.get(&stat.st_ino) {
+                return linkat(&self.root, first, to, name, AtFlags::empty());
+            }
+            self.links.insert(stat.st_ino, self.path.clone());
+        }
+        match kind {
+            FileType::RegularFile => return file(from, to, name, &stat),
+            FileType::Symlink => {
+                let target = readlinkat(from, name, Vec::new())?;
+                symlinkat(&target, to, name)?;
+            }
+            kind => match mknodat(to, name, kind, Mode::from_raw_mode(stat.st_mode & 0o7777), stat.st_rdev) {
+                // As when the layer was unpacked: no right to make devices.
+                Err(Errno::PERM) => return Ok(()),
+                made => made?,
+            },
+        }
+        let owner = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
+        chownat(to, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        utimensat(to, name, &times(&stat), AtFlags::SYMLINK_NOFOLLOW)
+    }
+}
+
+fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Result<(), Errno> {
+    let source = openat(from, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = openat(to, name, flags, Mode::RUSR | Mode::WUSR)?;
+    if stat.st_size > 0 && ioctl_ficlone(&target, &source).is_err() {
+        content(source.as_fd(), target.as_fd(), stat.st_size.unsigned_abs())?;
+    }
+    fchown(&target, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    fchmod(&target, Mode::from_raw_mode(stat.st_mode))?;
+    xattrs(source.as_fd(), target.as_fd())?;
+    futimens(&target, &times(stat))
+}
+
+/// Stretch by stretch, holes left out.
+fn content(source: BorrowedFd<'_>, target: BorrowedFd<'_>, size: u64) -> Result<(), Errno> {
+    ftruncate(target, size)?;
+    let mut at = 0;
+    while at < size {
+        let start = match seek(source, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => break,
+            Err(_) => at,
+        };
+        let end = seek(source, SeekFrom::Hole(start)).unwrap_or(size).min(size);
+        let (mut from, mut to) = (start, start);
+        while from < end {
+            let left = usize::try_from(end - from).unwrap_or(usize::MAX);
+            let copied = match copy_file_range(source, Some(&mut from), target, Some(&mut to), left) {
+                Err(Errno::XDEV | Errno::NOSYS | Errno::NOTSUP | Errno::INVAL) => {
+                    return by_hand(source, target, start, size);
+                }
+                copied => copied?,
+            };
+            if copied == 0 {
+                break;
+            }
+        }
+        at = end.max(start + 1);
+    }
+    Ok(())
+}
+
+fn by_hand(source: BorrowedFd<'_>, target: BorrowedFd<'_>, mut at: u64, size: u64) -> Result<(), Errno> {
+    let mut buffer = vec![0; 256 * 1024];
+    while at < size {
+        let length = rustix::io::pread(source, &mut buffer, at)?;
+        if length == 0 {
+            break;
+        }
+        let mut written = 0;
+        while written < length {
+            written += rustix::io::pwrite(target, &buffer[written..length], at + written as u64)?;
+        }
+        at += length as u64;
+    }
+    Ok(())
+}
+
+fn xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut list = vec![0u8; 64 * 1024];
+    let length = match flistxattr(from, &mut list) {
+        Ok(length) => length,
+        Err(Errno::NOTSUP) => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let mut value = Vec::new();
+    for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        // The layer's own marks; and what the kernel keeps for itself.
+        if name.starts_with(b"user.overlay.") || name == b"security.selinux" {
+            continue;
+        }
+        value.resize(64 * 1024, 0);
+        let length = fgetxattr(from, name, &mut value)?;
+        match fsetxattr(to, name, &value[..length], XattrFlags::empty()) {
+            Ok(()) | Err(Errno::NOTSUP | Errno::PERM | Errno::NOSPC) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn remove_any(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => {
+            remove::tree(parent, name, b"", &mut |parent, name, _| unlinkat(parent, name, AtFlags::empty()))
+        }
+        removed => removed,
+    }
+}
+
+fn clear(dir: BorrowedFd<'_>) -> Result<(), Errno> {
+    names(dir)?.iter().try_for_each(|name| remove_any(dir, name))
+}
+
+fn names(dir: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn open_dir(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn times(stat: &Stat) -> Timestamps {
+    let nanoseconds = |n| i64::try_from(n).unwrap_or_default();
+    Timestamps {
+        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: nanoseconds(stat.st_atime_nsec) },
+        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: nanoseconds(stat.st_mtime_nsec) },
+    }
+}

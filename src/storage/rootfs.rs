@@ -1,0 +1,112 @@
+//! A container's root file system, made of an image's layers.
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::driver::{DriverName, fuse_overlayfs};
+use super::{Store, copy, remove, whiteout};
+use crate::error::{Context, Error, Result};
+use crate::image::digest::DiffId;
+use crate::state::paths::create_private;
+use crate::userns::{IdMaps, enter};
+
+/// What is to be mounted, or is there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "kebab-case")]
+pub(crate) enum RootfsPlan {
+    /// `lower` is top first. To be mounted with `userxattr`.
+    Overlay {
+        lower: Vec<PathBuf>,
+        upper: PathBuf,
+        work: PathBuf,
+    },
+    FuseOverlayfs {
+        lower: Vec<PathBuf>,
+        upper: PathBuf,
+        work: PathBuf,
+        program: PathBuf,
+    },
+    Directory {
+        path: PathBuf,
+    },
+}
+
+impl RootfsPlan {
+    /// The directories that make up what the container sees, top first, for [`super::LayerView`].
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Overlay { lower, upper, .. } | Self::FuseOverlayfs { lower, upper, .. } => {
+                std::iter::once(upper).chain(lower).cloned().collect()
+            }
+            Self::Directory { path } => vec![path.clone()],
+        }
+    }
+}
+
+impl Store {
+    /// Prepares the root file system of a container in its directory `dir`, from an image's layers, bottom first. Doing
+    /// it again changes nothing. With the copy driver this needs a single-threaded process and takes its time.
+    pub(crate) fn prepare_rootfs(&self, layers: &[DiffId], dir: &Path) -> Result<RootfsPlan> {
+        let driver = self.driver()?;
+        let mut lower = Vec::with_capacity(layers.len());
+        let mut mode = None;
+        for layer in self.layers(layers)?.iter().rev() {
+            let diff = layer.diff();
+            let meta = std::fs::metadata(&diff).context(|| format!("cannot examine {}", diff.display()))?;
+            // 0755 is also what a layer has that says nothing about the root; the first that says something else wins.
+            mode = mode.or(Some(meta.mode() & 0o7777).filter(|mode| *mode != 0o755));
+            let opaque = std::fs::File::open(&diff).is_ok_and(whiteout::opaque);
+            lower.push(diff);
+            // overlayfs does not ask whether a layer's root is opaque.
+            if opaque {
+                break;
+            }
+        }
+        create_private(dir)?;
+        if driver == DriverName::Copy {
+            lower.reverse();
+            return copied(&lower, dir);
+        }
+        if lower.is_empty() {
+            // An image from scratch; a mount needs at least one.
+            let empty = dir.join("empty");
+            make(&empty, 0o755)?;
+            lower.push(empty);
+        }
+        let (upper, work) = (dir.join("upper"), dir.join("work"));
+        make(&upper, mode.unwrap_or(0o755))?;
+        make(&work, 0o700)?;
+        Ok(match driver {
+            DriverName::Overlay => RootfsPlan::Overlay { lower, upper, work },
+            _ => RootfsPlan::FuseOverlayfs { lower, upper, work, program: fuse_overlayfs()? },
+        })
+    }
+}
+
+/// One process makes a container's directory, so the name of an unfinished copy needs no lock.
+fn copied(layers: &[PathBuf], dir: &Path) -> Result<RootfsPlan> {
+    let path = dir.join("rootfs");
+    if !path.exists() {
+        let partial = dir.join("rootfs.partial");
+        enter::run(&IdMaps::for_user()?, || {
+            remove::path(&partial)?;
+            make(&partial, 0o755)?;
+            copy::rootfs(layers, &partial)
+        })?;
+        std::fs::rename(&partial, &path).context(|| format!("cannot create {}", path.display()))?;
+    }
+    Ok(RootfsPlan::Directory { path })
+}
+
+/// With exactly that mode, whatever the umask.
+fn make(dir: &Path, mode: u32) -> Result<()> {
+    let failed = || format!("cannot create {}", dir.display());
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) if mode == 0o700 => Ok(()),
+        Ok(()) => std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).context(failed),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(Error::wrap(failed(), e)),
+    }
+}
