@@ -9,13 +9,10 @@ use clap::builder::{TypedValueParser, ValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
-/// The id of the flag that asks for help.
-pub(crate) const HELP: &str = "help";
-
-/// Adds `--help`, and `-h` when it is free.
+/// Adds `--help`, and `-h` when it is free. Asking for help ends the parsing, whatever else is missing or wrong later.
 pub(crate) fn with_help(command: Command) -> Command {
     let short_taken = command.get_arguments().any(|arg| arg.get_short() == Some('h'));
-    let help = Arg::new(HELP).long("help").action(ArgAction::SetTrue).help("Show this help");
+    let help = Arg::new("help").long("help").action(ArgAction::Help).help("Show this help");
     let help = if short_taken { help } else { help.short('h') };
     command.disable_help_flag(true).disable_version_flag(true).arg(help)
 }
@@ -114,6 +111,9 @@ mod tests {
             ("--nope img", Err(ErrorKind::UnknownArgument)),
             ("-x img", Err(ErrorKind::UnknownArgument)),
             ("--rm", Err(ErrorKind::MissingRequiredArgument)),
+            ("--rm --help", Err(ErrorKind::DisplayHelp)),
+            ("-h", Err(ErrorKind::DisplayHelp)),
+            ("img --help", Ok(" [] None [img, --help]")),
         ] {
             assert_eq!(parse(line), wanted.map(str::to_owned), "{line}");
         }

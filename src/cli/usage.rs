@@ -30,7 +30,9 @@ pub(crate) fn explain(error: &clap::Error, command: &Command) -> Error {
             let other = text(ContextKind::PriorArg).unwrap_or_default();
             format!("{:?} and {:?} cannot be used together", flag(&arg), flag(&other))
         }
-        ErrorKind::MissingRequiredArgument => format!("`{name}` needs {}", arg.replace(['<', '>'], "")),
+        ErrorKind::MissingRequiredArgument => {
+            format!("`{name}` needs {}", arg.replace(['<', '>'], "").trim_end_matches("..."))
+        }
         ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
         _ => error.to_string().lines().next().unwrap_or("bad arguments").trim_start_matches("error: ").to_owned(),
     };

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::context::Context;
@@ -47,11 +48,10 @@ pub(crate) fn dispatch(args: Vec<OsString>, ui: &Ui) -> Result<u8> {
         }
         Target::Verb { verb, name } => {
             let command = command_with_globals(verb, &name);
-            let mut matches = parse(command, words.collect())?;
-            if matches.remove_one::<bool>(goflags::HELP) == Some(true) {
+            let Some(mut matches) = parse(command, words.collect())? else {
                 ui.print(&help::verb(verb, &name))?;
                 return Ok(0);
-            }
+            };
             globals.update_from_arg_matches(&matches).map_err(|e| Error::new(e.to_string()))?;
             ui.set_verbosity(globals.log_level.unwrap_or_default() <= LogLevel::Warn, verbose(&globals));
             (verb.run)(&mut matches, &Context::new(globals, ui))
@@ -65,13 +65,12 @@ fn verbose(globals: &Globals) -> bool {
 
 /// Global options in front of the verb; `None` when they asked for something that has been printed.
 fn leading_options(args: Vec<OsString>, ui: &Ui) -> Result<Option<(Globals, Vec<OsString>)>> {
-    let mut matches = parse(root_command().allow_external_subcommands(true), args)?;
+    let Some(mut matches) = parse(root_command().allow_external_subcommands(true), args)? else {
+        ui.print(&help::overview())?;
+        return Ok(None);
+    };
     if matches.remove_one::<bool>("version") == Some(true) {
         ui.print(&format!("rpod version {}\n", env!("CARGO_PKG_VERSION")))?;
-        return Ok(None);
-    }
-    if matches.remove_one::<bool>(goflags::HELP) == Some(true) {
-        ui.print(&help::overview())?;
         return Ok(None);
     }
     let words = match matches.remove_subcommand() {
@@ -111,9 +110,14 @@ fn command_with_globals(verb: &Verb, name: &str) -> Command {
     command
 }
 
-fn parse(command: Command, words: Vec<OsString>) -> Result<clap::ArgMatches> {
+/// `None` when the words ask for help.
+fn parse(command: Command, words: Vec<OsString>) -> Result<Option<clap::ArgMatches>> {
     let mut command = goflags::relaxed(command).no_binary_name(true).color(clap::ColorChoice::Never);
-    command.try_get_matches_from_mut(words).map_err(|error| usage::explain(&error, &command))
+    match command.try_get_matches_from_mut(words) {
+        Ok(matches) => Ok(Some(matches)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(None),
+        Err(error) => Err(usage::explain(&error, &command)),
+    }
 }
 
 /// The verb or noun that one or two words name, and how many of them it took.
@@ -201,7 +205,6 @@ mod tests {
             "--root=/x --log-level debug version --format={{.Client.Version}}",
             "version --root /x -f{{.Client.Version}} --log-level=WARN",
             "version -f x --format {{.Client.Version}}",
-            "version --help=false -f {{.Client.Version}}",
         ] {
             assert_eq!(run(line), Ok(format!("{version}\n")), "{line}");
         }
@@ -213,9 +216,12 @@ mod tests {
     fn help_is_the_same_however_it_is_asked_for() {
         let help = run("version --help");
         assert!(help.as_ref().is_ok_and(|text| text.contains("Usage:\n  rpod version [options]\n")), "{help:?}");
-        for line in ["version -h", "help version", "version -f x --help", "--root /x version --help"] {
+        for line in
+            ["version -h", "help version", "version -f x --help", "version --help --bad", "--root /x version --help"]
+        {
             assert_eq!(run(line), help, "{line}");
         }
+        assert!(run("completion --help").is_ok(), "help needs no SHELL");
         assert_eq!(run("help"), run("--help"));
         assert_eq!(run("system --help"), run("help system"));
         let alias = run("system info --help").unwrap_or_default();
@@ -255,7 +261,6 @@ mod tests {
                 "--log-level loud version",
                 "invalid argument \"loud\" for \"--log-level\"; choose from: trace, debug, info, warn, error; see 'rpod --help'",
             ),
-            ("version --help=maybe", "invalid argument \"maybe\" for \"--help\"; see 'rpod version --help'"),
             ("completion", "`rpod completion` needs SHELL; see 'rpod completion --help'"),
             (
                 "completion tcsh",

@@ -2,16 +2,42 @@
 //!
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
+mod attach;
 mod completion;
 mod context;
+mod create;
+mod create_options;
 mod dispatch;
+mod each;
+mod foreground;
 mod help;
+mod history;
+mod image_exists;
+mod image_inspect;
+mod images;
+mod import;
 mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
 #[cfg(test)]
 mod man;
+mod port;
+mod ps;
+mod pull;
+mod restart;
+mod rm;
+mod rmi;
+mod run;
+mod save;
+mod start;
+mod stop;
 mod table;
+mod tag;
 mod tree;
 mod version;
+mod wait;
 
 pub(crate) use context::Context;
 pub(crate) use dispatch::dispatch;

@@ -1,1 +1,3 @@
-//! Configuration files shared with the other container tools.
+//! The configuration files shared with Podman, Buildah and Skopeo (containers-common): read, never written.
+
+pub(crate) mod registries;

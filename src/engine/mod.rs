@@ -1,3 +1,5 @@
 //! Containers and images as users know them. Never prints.
 
+pub(crate) mod container;
+pub(crate) mod images;
 pub(crate) mod info;

@@ -1,1 +1,25 @@
 //! The per-container parent: log, exit code, attach socket, network helper, clean-up.
+//!
+//! ```text
+//! rpod run ── fork ──▶ monitor (setsid, holds monitor.lock)
+//!    │                    ├─ init of the container (dies with the monitor)
+//!    │  SOCK_SEQPACKET    ├─ network helper, port forwarder (die with the monitor)
+//!    └── client ◀────────▶│  poll: output → log, clients; clients → input, signals, window size
+//!  rpod attach ◀─────────▶│
+//!                         └─ at the end: state.json, the lock's exit code, --rm
+//! ```
+//!
+//! The monitor is what a detached container costs, so it has one thread and gives back the memory of its start.
+
+pub(crate) mod client;
+mod clients;
+pub(crate) mod detach;
+mod input;
+mod launch;
+pub(crate) mod log;
+pub(crate) mod place;
+pub(crate) mod protocol;
+mod serve;
+pub(crate) mod state;
+
+pub(crate) use launch::{Launch, launch};

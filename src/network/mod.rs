@@ -1,1 +1,16 @@
 //! User-mode networks of containers: modes, helpers, published ports, name files.
+//!
+//! ```text
+//! mode     --network as typed → Mode (pure)
+//! ports    -p as typed → PortMapping (pure)
+//! helper   slirp4netns | pasta: found, started, watched; ends with the monitor
+//! forward  published ports: host listener → connection made inside the namespace, client's address kept
+//! files    what /etc/resolv.conf and /etc/hosts of the container say (pure)
+//! ```
+
+pub(crate) mod files;
+pub(crate) mod forward;
+pub(crate) mod helper;
+pub(crate) mod mode;
+mod pasta_options;
+pub(crate) mod ports;

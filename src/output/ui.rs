@@ -123,10 +123,15 @@ impl Ui {
 
     /// Text for standard error, after what is pending for standard output. `text` is safe for a terminal already.
     pub(crate) fn stderr(&self, text: &str) {
+        self.stderr_bytes(text.as_bytes());
+    }
+
+    /// Bytes for standard error, as they are, after what is pending for standard output: a container's own output.
+    pub(crate) fn stderr_bytes(&self, bytes: &[u8]) {
         let _ = self.flush();
         if !self.broken.get() {
             // There is nowhere left to say that standard error cannot be written.
-            let _ = write_all(&std::io::stderr(), text.as_bytes());
+            let _ = write_all(&std::io::stderr(), bytes);
         }
     }
 

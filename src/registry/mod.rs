@@ -1,1 +1,76 @@
-//! The distribution client: authentication, transfers, retries.
+//! The distribution client: OCI distribution spec 1.1 and Docker's registry API v2, pull side.
+//!
+//! oci-client supplies the protocol's types, but not the requests: its client reads manifests, tokens and error bodies
+//! without a limit, follows redirects from https to http, hides `Retry-After` and takes no client certificate, and a registry
+//! is not to be trusted with any of that. So requests go through reqwest here:
+//!
+//! ```text
+//! sources   a name → the places to ask
+//! client    what callers use: a manifest, a small blob, a streamed blob of one repository
+//! transfer  a blob into a writer: digest, size, stall, resume by Range
+//! auth      WWW-Authenticate → basic or bearer token          credentials  auth files and helpers
+//! http      one request: https or http, redirects by hand, limits, what may be retried
+//! retry     how often and how long to wait                    trust        certs.d      dns  names without NSS
+//! ```
+//! Credentials go to the registry they belong to and to the token service it names, over TLS unless the registry is
+//! configured as insecure; never to where a redirect leads.
+
+mod auth;
+mod client;
+mod credentials;
+mod dns;
+mod http;
+mod retry;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod trust;
+
+pub(crate) use client::{Fetched, Registry};
+pub(crate) use credentials::Credentials;
+pub(crate) use retry::RetryPolicy;
+pub(crate) use sources::{candidates, sources};
+pub(crate) use transfer::TransferError;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Seconds without a byte after which a transfer is broken off and resumed.
+pub(crate) const ENV_STALL: &str = "RPOD_REGISTRY_TIMEOUT";
+const DEFAULT_STALL: Duration = Duration::from_secs(30);
+
+/// How to talk to registries in one command.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// `--tls-verify`; unset, registries.conf decides.
+    pub tls_verify: Option<bool>,
+    /// `--creds`: instead of what the auth files say.
+    pub credentials: Option<Credentials>,
+    /// `--authfile`
+    pub auth_file: Option<PathBuf>,
+    /// `--cert-dir`
+    pub cert_dir: Option<PathBuf>,
+    pub retry: RetryPolicy,
+    pub stall: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let stall = std::env::var(ENV_STALL).ok().and_then(|v| v.parse().ok()).map(Duration::from_secs);
+        Self {
+            tls_verify: None,
+            credentials: None,
+            auth_file: None,
+            cert_dir: None,
+            retry: RetryPolicy::default(),
+            stall: stall.filter(|s| !s.is_zero()).unwrap_or(DEFAULT_STALL),
+        }
+    }
+}
+
+/// Makes ring the provider of rustls' cryptography; there is no default one in this build.
+fn install_crypto() {
+    // Fails only when it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -19,8 +19,23 @@
 //! before the working directory is entered, which must then lie inside (CVE-2024-21626); the process is not dumpable and its
 //! /proc/PID/exe is a sealed memfd by the time the program's path is resolved (CVE-2019-5736).
 
+mod child;
+mod copyup;
+mod create;
+mod exec;
+mod fuse;
+pub(crate) mod netdev;
+mod ops;
+mod place;
+mod plan;
+mod protocol;
 #[cfg(test)]
 pub(crate) mod scenarios;
+mod streams;
+mod trampoline;
+
+pub(crate) use create::create;
+pub(crate) use exec::{ExecChild, Target, exec};
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -29,7 +44,8 @@ use oci_spec::runtime::Spec;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
 
 /// Everything that one container needs to come up.
@@ -43,6 +59,8 @@ pub(crate) struct Bundle<'a> {
     pub netdev: Option<&'a Netdev<'a>>,
     /// Namespaces of others to enter, in this order; those with a path in the Spec come after them.
     pub join: Vec<Join>,
+    /// What the Spec's seccomp rules compile to.
+    pub seccomp: Option<&'a Filter>,
     /// Pid 1 is a reaper that passes signals on to the program.
     pub init: bool,
     /// Where the process is born (cgroups(7), v2), from [`cgroup`].
@@ -128,12 +146,20 @@ pub(crate) struct Created {
     pub console: Option<OwnedFd>,
     /// What could not be honoured, for stderr.
     pub warnings: Vec<String>,
+    /// Gone once started.
+    rest: Option<Rest>,
 }
 
-/// Makes the container's process up to the point where it waits to become the program. For a single-threaded process.
-pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Created> {
-    let _ = (bundle, hooks);
-    Err(crate::error::Error::new("cannot create a container yet"))
+/// The way from [`create()`] to [`Created::start`].
+struct Rest {
+    channel: OwnedFd,
+    plan: plan::Plan,
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.plan.fmt(f)
+    }
 }
 
 impl Created {
@@ -143,6 +169,17 @@ impl Created {
     /// Of kind `ProgramNotFound` or `CannotInvoke` when the program cannot be executed, else the step that failed. The
     /// process has ended and has been reaped then.
     pub(crate) fn start(&mut self) -> Result<()> {
-        Err(crate::error::Error::new("cannot start a container yet"))
+        match self.rest.take() {
+            Some(Rest { channel, plan }) => create::start(&channel, &plan, &self.pidfd, &mut self.warnings),
+            None => Err(Error::new("the container was started already")),
+        }
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        if self.rest.is_some() {
+            create::kill(&self.pidfd);
+        }
     }
 }

@@ -4,4 +4,5 @@
 pub(crate) mod file;
 pub(crate) mod id;
 pub(crate) mod lock;
+pub(crate) mod names;
 pub(crate) mod paths;

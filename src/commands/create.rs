@@ -1,0 +1,84 @@
+//! `rpod create`, and what `run` has in common with it.
+
+use super::Context;
+use super::create_options::{pull_options, run_options};
+use crate::cli::run::{Container, Create};
+use crate::engine::container::options::{Pull, RootSource};
+use crate::engine::container::{create, lifecycle, make, store};
+use crate::engine::images::{self, Image, PullOptions, PullPolicy};
+use crate::error::{Error, Kind, Result};
+use crate::output::progress::progress;
+use crate::registry::Options;
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
+    let store = Store::open(context.dirs()?)?;
+    let made = container(&args.container, &store, context)?;
+    create::flush(&made.container)?;
+    context.ui.line(made.container.id())?;
+    Ok(0)
+}
+
+/// Makes the container that the flags describe, pulling its image when it is missing.
+pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) -> Result<make::Made> {
+    let dirs = context.dirs()?;
+    let options = run_options(args)?;
+    let image = match &options.root {
+        RootSource::Image(name) => Some(image(name, args, store, context)?),
+        RootSource::Directory { .. } => None,
+    };
+    if let Some(name) = args.general.name.as_deref().filter(|_| args.general.replace) {
+        match store::find(dirs, name) {
+            Ok(old) if old.record.name == name => {
+                let removal = lifecycle::Removal { force: true, seconds: None, volumes: false };
+                lifecycle::remove(dirs, &old, removal)?;
+            }
+            Err(e) if e.kind() != Kind::NoSuchObject => return Err(e),
+            _ => {}
+        }
+    }
+    let made = make::make(
+        dirs,
+        store,
+        make::Order {
+            options: &options,
+            image: image.as_ref(),
+            name: args.general.name.as_deref().filter(|name| !name.is_empty()),
+            cidfile: args.general.cidfile.as_deref(),
+            create_command: std::env::args().collect(),
+        },
+    )?;
+    for warning in &made.warnings {
+        context.ui.warn(warning);
+    }
+    Ok(made)
+}
+
+fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> Result<Image> {
+    let wanted = pull_options(&args.image)?;
+    // The start path: one ref, two blobs, no thread.
+    if wanted.policy == Pull::Missing && wanted.platform.is_none() {
+        match images::resolve(store, name) {
+            Err(e) if e.kind() == Kind::NoSuchObject => {}
+            result => return result,
+        }
+    }
+    let policy = match wanted.policy {
+        Pull::Always => PullPolicy::Always,
+        Pull::Missing => PullPolicy::Missing,
+        Pull::Never => PullPolicy::Never,
+        Pull::Newer => PullPolicy::Newer,
+    };
+    let options = PullOptions {
+        policy,
+        platform: wanted.platform,
+        registry: Options {
+            tls_verify: args.image.tls_verify,
+            auth_file: args.image.authfile.clone(),
+            ..Options::default()
+        },
+    };
+    let progress = progress(context.ui, wanted.quiet);
+    images::pull_apart(store, &IdMaps::for_user()?, name, &options, &*progress)
+}

@@ -1,0 +1,319 @@
+//! The flags of `run` and `create` → what the engine is asked for.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use crate::cli::run::{Container, Image, Network, Process, Storage};
+use crate::engine::container::options::environment::{Environment, host_variables};
+use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
+use crate::engine::container::options::{limits, mounts, security, values};
+use crate::error::{Error, Result};
+use crate::image::platform::Platform;
+use crate::network::mode::{self, Mode};
+use crate::network::ports;
+use crate::spec::{capabilities, defaults};
+use crate::state::names;
+
+/// How the image is come by.
+#[derive(Debug, Clone)]
+pub(crate) struct PullOptions {
+    pub policy: Pull,
+    pub quiet: bool,
+    /// `None`: this machine's.
+    pub platform: Option<Platform>,
+}
+
+/// Typed values of everything that describes the container. Reads the files that flags name.
+pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
+    let mut words = args.words.iter().map(text).collect::<Result<Vec<_>>>()?.into_iter();
+    let first = words.next().filter(|word| !word.is_empty());
+    let first = first.ok_or_else(|| Error::new("an image name must be specified"))?;
+    if let Some(name) = &args.general.name {
+        names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
+    }
+    if let Some(policy) = args.general.restart.as_deref().filter(|policy| !matches!(*policy, "" | "no" | "never")) {
+        return Err(restart(policy, args.general.rm));
+    }
+    let Container { general, process, storage, network, security, limits, .. } = args;
+    values::user_namespace(security.userns.as_deref(), &security.uidmap, &security.gidmap)?;
+    let namespace =
+        |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
+    Ok(RunOptions {
+        root: if storage.rootfs { values::rootfs(&first)? } else { RootSource::Image(first) },
+        command: words.collect(),
+        entrypoint: process.entrypoint.as_deref().map(values::entrypoint),
+        tty: process.tty,
+        interactive: process.interactive,
+        rm: general.rm,
+        init: process.init,
+        environment: environment(process, &host_variables())?,
+        workdir: process.workdir.clone(),
+        user: process.user.clone(),
+        groups: process.group_add.clone(),
+        umask: process.umask.as_deref().map_or(Ok(defaults::UMASK), values::umask)?,
+        hostname: network.hostname.as_deref().map(values::hostname).transpose()?,
+        labels: values::labels(&general.label, &general.label_file)?,
+        annotations: values::annotations(&general.annotation)?,
+        stop_signal: process.stop_signal.as_deref().map(values::signal).transpose()?,
+        stop_timeout: process.stop_timeout,
+        mounts: mounts::requests(&storage.volume, &storage.mount, &storage.tmpfs)?,
+        image_volumes: mounts::image_volumes(storage.image_volume.as_deref().unwrap_or_default())?,
+        devices: storage.device.iter().map(|device| values::device(device)).collect::<Result<_>>()?,
+        shm_size: shm_size(storage)?,
+        read_only: storage.read_only,
+        read_only_tmpfs: storage.read_only_tmpfs.unwrap_or(true),
+        network: network_options(network)?,
+        capabilities: capabilities::Changes::parse(&security.cap_add, &security.cap_drop)?,
+        security: security::security(&security.security_opt)?,
+        privileged: security.privileged,
+        pid: namespace("pid", &security.pid)?,
+        ipc: namespace("ipc", &security.ipc)?,
+        uts: namespace("uts", &security.uts)?,
+        cgroup: namespace("cgroupns", &security.cgroupns)?,
+        memory: limits.memory.as_deref().map_or(Ok(None), limits::memory)?,
+        cpu_quota: limits.cpus.map_or(Ok(None), limits::cpu_quota)?,
+        pids: limits.pids_limit.map_or(Ok(None), limits::pids)?,
+        ulimits: limits::ulimits(&limits.ulimit)?,
+        sysctls: limits.sysctl.iter().map(|sysctl| limits::sysctl(sysctl)).collect::<Result<_>>()?,
+        oom_score_adj: limits.oom_score_adj.map(limits::oom_score_adj).transpose()?,
+        log: values::log(general.log_driver.as_deref(), &general.log_opt)?,
+    })
+}
+
+/// The words of an OCI Spec are UTF-8.
+fn text(word: &OsString) -> Result<String> {
+    word.to_str().map(ToOwned::to_owned).ok_or_else(|| Error::new(format!("the argument {word:?} is not valid UTF-8")))
+}
+
+fn restart(policy: &str, rm: bool) -> Error {
+    match policy.split(':').next().unwrap_or_default() {
+        "always" | "on-failure" | "unless-stopped" if rm => {
+            Error::new("the --rm option conflicts with --restart, when the restartPolicy is not \"\" and \"no\"")
+        }
+        "always" | "on-failure" | "unless-stopped" => {
+            Error::new(format!("--restart {policy} is not supported yet: it comes later"))
+        }
+        _ => Error::new(format!("{policy:?} is not a valid restart policy: invalid argument")),
+    }
+}
+
+fn environment(process: &Process, host: &BTreeMap<String, String>) -> Result<Environment> {
+    let mut environment =
+        Environment { unset: process.unsetenv.clone(), unset_all: process.unsetenv_all, ..Environment::default() };
+    if process.http_proxy.unwrap_or(true) {
+        environment.pass_proxy(host);
+    }
+    if process.env_host {
+        environment.set.extend(host.clone());
+    }
+    for file in &process.env_file {
+        environment.add_file(file, host)?;
+    }
+    for variable in &process.env {
+        environment.add(variable, host)?;
+    }
+    Ok(environment)
+}
+
+fn shm_size(storage: &Storage) -> Result<u64> {
+    match storage.shm_size.as_deref() {
+        None | Some("") => Ok(defaults::SHM_SIZE),
+        // 0: as much as a tmpfs takes by itself.
+        Some(size) => values::size(size).map_err(|e| Error::wrap("unable to translate --shm-size", e)),
+    }
+}
+
+fn network_options(network: &Network) -> Result<NetworkOptions> {
+    let mode = match &network.network[..] {
+        [] => Mode::default(),
+        [one] => mode::parse(one)?,
+        [_, ..] => {
+            return Err(Error::new(
+                "more than one --network is not supported yet: bridges and named networks come later",
+            ));
+        }
+    };
+    let add_hosts = network.add_host.iter().map(|host| values::add_host(host)).collect::<Result<Vec<_>>>()?;
+    if network.no_hosts && !add_hosts.is_empty() {
+        return Err(Error::new("--no-hosts and --add-host cannot be set together"));
+    }
+    Ok(NetworkOptions {
+        mode,
+        ports: ports::parse_all(&network.publish)?,
+        publish_all: network.publish_all,
+        expose: network.expose.clone(),
+        dns: values::dns(&network.dns, &network.dns_search, &network.dns_option)?,
+        add_hosts,
+        no_hosts: network.no_hosts,
+    })
+}
+
+/// `--pull`, `--platform`, `--arch`, `--os`, `--variant`.
+pub(crate) fn pull_options(image: &Image) -> Result<PullOptions> {
+    let mut platform = image.platform.as_deref().map(Platform::parse).transpose()?;
+    if image.arch.is_some() || image.os.is_some() || image.variant.is_some() {
+        let host = platform.take().unwrap_or_else(Platform::host);
+        let (os, arch) = (image.os.as_deref().unwrap_or(&host.os), image.arch.as_deref().unwrap_or(&host.architecture));
+        let variant = image.variant.as_deref().map(|v| format!("/{v}")).unwrap_or_default();
+        platform = Some(Platform::parse(&format!("{os}/{arch}{variant}"))?);
+    }
+    let policy = image.pull.as_deref().map_or(Ok(Pull::default()), values::pull)?;
+    Ok(PullOptions { policy, quiet: image.quiet, platform })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+    use crate::cli::goflags;
+    use crate::cli::run::Run;
+
+    fn parse(line: &str) -> Result<RunOptions> {
+        let command = goflags::relaxed(goflags::with_help(Run::augment_args(Command::new("run"))));
+        let words = line.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace('~', " "));
+        let matches = command.no_binary_name(true).try_get_matches_from(words).expect(line);
+        run_options(&Run::from_arg_matches(&matches).expect(line).container)
+    }
+
+    /// In Podman's words, except where a comment says why not. `~` stands for a blank.
+    #[test]
+    fn refusals_have_podmans_words() {
+        for (line, message) in [
+            ("-e =x i", "invalid variable: \"=x\""),
+            (
+                "--env-file /nonexistent i",
+                "parsing file \"/nonexistent\": open /nonexistent: No such file or directory",
+            ),
+            ("-v /nonexistent:/x i", "statfs /nonexistent: no such file or directory"),
+            ("-v ./nonexistent:/x i", "statfs /"),
+            ("-v /tmp:x i", "invalid container path \"x\", must be an absolute path"),
+            ("-v x i", "invalid container path \"x\", must be an absolute path"),
+            ("-v /tmp:/x:foo i", "invalid option type \"foo\""),
+            ("-v /tmp:/x:ro,rw i", "invalid options \"ro, rw\", can only specify 1 'rw' or 'ro' option"),
+            (
+                "-v a/b:/x i",
+                "creating named volume \"a/b\": running volume create option: names must match [a-zA-Z0-9]",
+            ),
+            ("-v ..:/x/.. i", "invalid container path \"/\""),
+            ("-v /tmp:/x:a:b i", "/tmp:/x:a:b: incorrect volume format, should be [host-dir:]ctr-dir[:option]"),
+            ("-v v1:/x -v v2:/x/ i", "/x: duplicate mount destination"),
+            ("-v /tmp:/x --tmpfs /x i", "/x: duplicate mount destination"),
+            ("--mount foo i", "incorrect mount format: should be --mount type="),
+            ("--mount type=foo,dst=/x i", "invalid filesystem type \"foo\""),
+            ("--mount type=bind,dst=/nonexistent i", "statfs /nonexistent: no such file or directory"),
+            ("--mount type=bind,src=/tmp i", "must set volume destination"),
+            ("--mount type=bind,src=/tmp,dst=/x,foo=1 i", "foo: invalid mount option"),
+            ("--mount type=bind,src=/tmp,dst=/x,foo i", "foo: invalid mount option"),
+            ("--mount type=tmpfs,src=/a,dst=/x i", "\"src\" option not supported for \"tmpfs\" mount types"),
+            ("--mount type=tmpfs,dst=x i", "invalid container path \"x\", must be an absolute path"),
+            (
+                "--mount type=volume,dst=/x,tmpfs-size=1 i",
+                "\"tmpfs-size\" option not supported for \"volume\" mount types",
+            ),
+            // Podman takes any value for true.
+            ("--mount type=bind,src=/tmp,dst=/x,ro=maybe i", "ro=maybe: invalid mount option"),
+            ("--tmpfs x i", "invalid container path \"x\", must be an absolute path"),
+            ("--tmpfs /x:foo i", "unknown mount option \"foo\": invalid mount option"),
+            ("--shm-size 1q i", "unable to translate --shm-size: invalid size: '1q'"),
+            (
+                "--ulimit foo=1 i",
+                "ulimit option \"foo=1\" requires name=SOFT:HARD, failed to be parsed: invalid ulimit",
+            ),
+            ("--sysctl foo i", "foo is invalid, sysctl values must be in the form of KEY=VALUE"),
+            ("--sysctl kernel.foo=1 i", "sysctl 'kernel.foo' is not allowed"),
+            ("--device /dev/fuse:/dev/x:z i", "invalid device mode: z"),
+            ("--label =x i", "unable to process labels: invalid label format: \"=x\""),
+            ("--annotation foo i", "annotations must be formatted KEY=VALUE"),
+            ("--stop-signal FOO i", "invalid signal: FOO"),
+            ("--log-opt foo i", "invalid log option \"foo\""),
+            ("--log-opt max-size=foo i", "invalid size: 'foo'"),
+            // Podman names neither the driver nor the choice, and passes over options it does not know.
+            ("--log-driver foo i", "invalid log driver \"foo\""),
+            ("--log-opt foo=1 i", "invalid log option \"foo=1\""),
+            ("--memory foo i", "invalid value for memory: invalid size: 'foo'"),
+            ("--memory -1 i", "invalid value for memory: invalid size: '-1'"),
+            // Podman takes it for no limit.
+            ("--cpus -1 i", "invalid value for cpus: -1"),
+            ("--pids-limit -2 i", "invalid value for pids-limit: -2"),
+            ("--security-opt foo i", "invalid --security-opt 1: \"foo\""),
+            ("--security-opt foo=bar i", "invalid --security-opt 2: \"foo=bar\""),
+            (
+                "--security-opt seccomp=/nonexistent i",
+                "opening seccomp profile failed: open /nonexistent: No such file",
+            ),
+            ("--cap-add foo i", "\"CAP_FOO\": unknown capability"),
+            ("--cap-add chown --cap-drop CAP_CHOWN i", "capability \"CAP_CHOWN\" cannot be dropped and added"),
+            ("--cap-add all --cap-drop all i", "adding all caps and removing all caps not allowed"),
+            ("--rm --restart always i", "the --rm option conflicts with --restart, when the restartPolicy is not"),
+            ("--restart always i", "--restart always is not supported yet: it comes later"),
+            ("--name a/b i", "running container create option: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*"),
+            ("--add-host foo i", "bad format for add-host: \"foo\""),
+            ("--add-host foo:bar i", "invalid IP address in add-host: \"bar\""),
+            ("--dns foo i", "foo is not an ip address"),
+            ("--rootfs /nonexistent", "cannot use the root file system /nonexistent: No such file or directory"),
+            ("--uidmap 0:0:1 --userns host i", "--userns and --uidmap/--gidmap/--subuidname/--subgidname are mutually"),
+            ("--userns foo i", "unrecognized namespace mode foo passed"),
+            ("--userns keep-id i", "--userns keep-id is not supported yet: it comes later"),
+            ("--uidmap 0:1:1 i", "--uidmap is not supported yet: it comes later"),
+            ("--pid container:x i", "--pid container:x is not supported yet"),
+            ("--network mine i", "network \"mine\" is not supported yet"),
+            ("--hostname a~b i", "invalid hostname \"a b\""),
+            ("--umask 999 i", "invalid umask 999: invalid argument"),
+            ("--oom-score-adj 2000 i", "invalid value for oom-score-adj: 2000"),
+        ] {
+            let error = parse(line).map(|_| ()).expect_err(line);
+            assert!(error.to_string().starts_with(message), "{line}: {error}");
+            assert_eq!(error.kind().exit_code(), 125, "{line}");
+        }
+    }
+
+    #[test]
+    fn values() {
+        let options = parse(
+            "-it --rm --init -e A=1 -v web:/web:ro --mount type=volume,src=v5,dst=/m --mount dst=/n --tmpfs /t:size=1m \
+             --cap-add sys_admin,net_admin --dns 1.1.1.1,::1 --dns-search a.b --add-host h;g:host-gateway --memory 1g \
+             --cpus 0.5 --pids-limit 7 --ulimit nofile=1:2 --sysctl net.a=1,net.b=2 --entrypoint [\"a\",\"b\"] \
+             -u bob:x --group-add a,b --stop-signal sigint -m 64m --log-opt max-size=1k -h box img -x --rm",
+        )
+        .expect("options");
+        assert_eq!(options.root, RootSource::Image("img".into()));
+        assert_eq!(options.command, ["-x", "--rm"]);
+        assert_eq!(options.entrypoint.as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));
+        assert!(options.tty && options.interactive && options.rm && options.init);
+        assert_eq!(options.mounts.len(), 4);
+        assert_eq!(options.memory, Some(64 << 20));
+        assert_eq!(options.cpu_quota, Some(50_000));
+        assert_eq!(options.stop_signal, Some(2));
+        assert_eq!(options.sysctls.len(), 2);
+        assert_eq!(options.network.dns.servers.len(), 2);
+        assert_eq!(options.network.add_hosts[0].names, ["h", "g"]);
+        assert_eq!(options.groups, ["a", "b"]);
+        assert_eq!(options.log.max_size, Some(1024));
+        assert_eq!(options.hostname.as_deref(), Some("box"));
+        assert_eq!(options.shm_size, 65_536_000);
+        for (text, number) in [("9", 9), ("SIGKILL", 9), ("rtmin+1", 35), ("RTMAX-1", 63), ("usr1", 10), ("CLD", 17)] {
+            assert_eq!(values::signal(text).ok(), Some(number), "{text}");
+        }
+        for text in ["0", "65", "RTMIN+31", "RTMAX-31", "", "SIG", "-1"] {
+            assert!(values::signal(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn platforms() {
+        let image = |arch: Option<&str>, platform: Option<&str>| Image {
+            arch: arch.map(ToOwned::to_owned),
+            platform: platform.map(ToOwned::to_owned),
+            ..Image::default()
+        };
+        let chosen = |image: &Image| pull_options(image).map(|p| p.platform.map(|p| p.architecture));
+        assert_eq!(chosen(&image(None, None)).ok(), Some(None));
+        assert_eq!(chosen(&image(Some("arm64"), None)).ok(), Some(Some("arm64".into())));
+        assert_eq!(chosen(&image(None, Some("linux/s390x"))).ok(), Some(Some("s390x".into())));
+        let policy =
+            |text: &str| pull_options(&Image { pull: Some(text.into()), ..Image::default() }).map(|p| p.policy);
+        assert_eq!(policy("always").ok(), Some(Pull::Always));
+        assert_eq!(policy("foo").expect_err("bad").to_string(), "unsupported pull policy \"foo\"");
+    }
+}

@@ -1,0 +1,31 @@
+//! `rpod image inspect`.
+
+use super::Context;
+use crate::cli::image::Inspect;
+use crate::engine::images;
+use crate::error::{Kind, Result};
+use crate::output::{json, listing, report};
+use crate::storage::Store;
+
+pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
+    let store = Store::open(context.dirs()?)?;
+    let mut found = Vec::new();
+    let mut code = 0;
+    for name in &args.images {
+        match images::resolve(&store, name).and_then(|image| images::inspect(&store, &image)) {
+            Ok(inspection) => found.push(inspection),
+            Err(error) if error.kind() == Kind::NoSuchObject => {
+                code = 125;
+                report::error(context.ui, &error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match args.format.as_deref().filter(|format| *format != "json") {
+        None => json::pretty(context.ui, &found)?,
+        Some(format) => found
+            .iter()
+            .try_for_each(|inspection| listing::object(context.ui, "image inspect", format, inspection, true))?,
+    }
+    Ok(code)
+}

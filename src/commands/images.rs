@@ -1,0 +1,144 @@
+//! `rpod images`, `rpod image ls`.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::cli::image::Images;
+use crate::engine::images::{self, Filter, Listed};
+use crate::error::Result;
+use crate::output::human;
+use crate::output::listing::{Column, Listing};
+use crate::state::id::short;
+use crate::storage::Store;
+
+const NONE: &str = "<none>";
+
+const COLUMNS: &[Column] = &[
+    Column("Repository", "REPOSITORY"),
+    Column("Tag", "TAG"),
+    Column("ID", "IMAGE ID"),
+    Column("CreatedSince", "CREATED"),
+    Column("Size", "SIZE"),
+];
+const COLUMNS_WITH_DIGEST: &[Column] = &[
+    Column("Repository", "REPOSITORY"),
+    Column("Tag", "TAG"),
+    Column("Digest", "DIGEST"),
+    Column("ID", "IMAGE ID"),
+    Column("CreatedSince", "CREATED"),
+    Column("Size", "SIZE"),
+];
+
+/// One line: an image under one of its names.
+struct Row<'a> {
+    repository: &'a str,
+    tag: &'a str,
+    listed: &'a Listed,
+}
+
+pub(crate) fn run(args: Images, context: &Context<'_>) -> Result<u8> {
+    let store = Store::open(context.dirs()?)?;
+    let (images, damaged) = images::list(&store)?;
+    damaged.iter().for_each(|what| context.ui.warn(what));
+    let filter = Filter::parse(&store, &args.filter, args.image.as_deref())?;
+    let kept: Vec<(&Listed, Vec<&str>)> = images.iter().filter_map(|l| Some((l, filter.names(l)?))).collect();
+    let mut rows: Vec<Row<'_>> = kept.iter().flat_map(|(listed, names)| rows(listed, names)).collect();
+    sort(&mut rows, &args.sort);
+    let now = Timestamp::now();
+    let mut values: Vec<Value> = rows.iter().map(|row| value(row, args.no_trunc, now)).collect();
+    if args.quiet {
+        // An image with two names is one image.
+        values.dedup_by(|a, b| a["ID"] == b["ID"]);
+    }
+    let listing = Listing {
+        name: "images",
+        columns: if args.digests { COLUMNS_WITH_DIGEST } else { COLUMNS },
+        other_headings: &[],
+        format: args.format.as_deref(),
+        noheading: args.noheading,
+        quiet: args.quiet.then_some("ID"),
+    };
+    listing
+        .print(context.ui, &values, || Ok(Value::Array(kept.iter().map(|(listed, _)| machine(listed)).collect())))?;
+    Ok(0)
+}
+
+fn rows<'a>(listed: &'a Listed, names: &[&'a str]) -> Vec<Row<'a>> {
+    let split = |name: &'a str| name.rsplit_once(':').unwrap_or((name, NONE));
+    let mut rows: Vec<Row<'a>> =
+        names.iter().map(|name| split(name)).map(|(repository, tag)| Row { repository, tag, listed }).collect();
+    if rows.is_empty() {
+        // Known by its digest only, as Docker shows it.
+        let repository = listed.digests.first().and_then(|name| name.split_once('@')).map_or(NONE, |(name, _)| name);
+        rows.push(Row { repository, tag: NONE, listed });
+    }
+    rows
+}
+
+fn sort(rows: &mut [Row<'_>], order: &str) {
+    match order {
+        "id" => rows.sort_by_key(|row| row.listed.image.id),
+        "repository" => rows.sort_by_key(|row| (row.repository, row.tag)),
+        "size" => rows.sort_by_key(|row| row.listed.size),
+        "tag" => rows.sort_by_key(|row| (row.tag, row.repository)),
+        // As the engine gives them.
+        _ => {}
+    }
+}
+
+fn value(row: &Row<'_>, no_trunc: bool, now: Timestamp) -> Value {
+    let Row { repository, tag, listed } = row;
+    let image = &listed.image;
+    let hex = image.id.hex();
+    let id = if no_trunc { image.id.to_string() } else { short(&hex).to_owned() };
+    let since = human::ago(image.created(), now);
+    json!({
+        "ID": id,
+        "Id": hex,
+        "Repository": repository,
+        "Tag": tag,
+        "Digest": image.manifest.to_string(),
+        "CreatedSince": since,
+        "Created": since,
+        "CreatedAt": image.created().strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        "CreatedTime": image.created().strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        "Size": human::size_spaced(listed.size),
+        "VirtualSize": human::size_spaced(listed.size),
+        "SharedSize": "0",
+        "ParentId": "",
+        "Containers": 0,
+        "Dangling": listed.tags.is_empty(),
+        "ReadOnly": false,
+        "RepoTags": listed.tags,
+        "RepoDigests": listed.digests,
+        "Names": listed.tags,
+        "History": listed.tags,
+        "Labels": image.config.config.labels,
+    })
+}
+
+fn machine(listed: &Listed) -> Value {
+    let image = &listed.image;
+    let labels = &image.config.config.labels;
+    let mut value = json!({
+        "Id": image.id.hex(),
+        "ParentId": "",
+        "RepoTags": null,
+        "RepoDigests": listed.digests,
+        "Size": listed.size,
+        "SharedSize": 0,
+        "VirtualSize": listed.size,
+        "Labels": if labels.is_empty() { Value::Null } else { json!(labels) },
+        "Containers": 0,
+        "Digest": image.manifest.to_string(),
+        "History": listed.tags,
+        "Names": listed.tags,
+        "Created": image.created().as_second(),
+        "CreatedAt": image.created().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    });
+    if listed.tags.is_empty() {
+        value["Dangling"] = Value::Bool(true);
+    }
+    value
+}

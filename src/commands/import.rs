@@ -1,0 +1,44 @@
+//! `rpod import`.
+
+use std::fs::File;
+
+use super::Context;
+use super::pull::platform;
+use crate::cli::image::Import;
+use crate::engine::images::{self, ImportOptions};
+use crate::error::{Context as _, Error, Result};
+use crate::image::change;
+use crate::image::config::Settings;
+use crate::image::platform::Platform;
+use crate::output::progress::progress;
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
+    let mut settings = Settings::default();
+    args.change.iter().try_for_each(|text| change::apply(&mut settings, text))?;
+    let options = ImportOptions {
+        name: args.name,
+        settings,
+        message: args.message.unwrap_or_default(),
+        platform: platform(None, args.os.as_deref(), args.arch.as_deref(), args.variant.as_deref())?
+            .unwrap_or_else(Platform::host),
+    };
+    if args.path.starts_with("http://") || args.path.starts_with("https://") {
+        return Err(Error::new("import does not fetch from the network")
+            .hint(format!("curl -L {} | rpod import - NAME", args.path)));
+    }
+    let store = Store::open(context.dirs()?)?;
+    let maps = IdMaps::for_user()?;
+    let progress = progress(context.ui, args.quiet);
+    let id = match args.path.as_str() {
+        "-" => images::import(&store, &maps, std::io::stdin().lock(), options, &*progress)?,
+        path => {
+            let file = File::open(path).context(|| format!("cannot open {path}"))?;
+            images::import(&store, &maps, file, options, &*progress)?
+        }
+    };
+    drop(progress);
+    context.ui.line(id)?;
+    Ok(0)
+}

@@ -1,0 +1,35 @@
+//! `rpod load`.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use super::Context;
+use crate::cli::image::Load;
+use crate::engine::images;
+use crate::error::{Context as _, Error, Result};
+use crate::output::progress::progress;
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
+    let input = match args.input.as_ref().filter(|path| path.as_os_str() != "-") {
+        Some(path) => File::open(path).context(|| format!("cannot open {}", path.display()))?,
+        None if std::io::stdin().is_terminal() => {
+            return Err(Error::new("cannot read from terminal, use command-line redirection or the --input flag"));
+        }
+        None => File::from(std::io::stdin().as_fd().try_clone_to_owned().context(|| "cannot read standard input")?),
+    };
+    let dirs = context.dirs()?;
+    let store = Store::open(dirs)?;
+    let progress = progress(context.ui, args.quiet);
+    let loaded = images::load(&store, &IdMaps::for_user()?, input, &dirs.data, &*progress)?;
+    drop(progress);
+    for image in loaded {
+        if image.names.is_empty() {
+            context.ui.line(format_args!("Loaded image: {}", image.id))?;
+        }
+        image.names.iter().try_for_each(|name| context.ui.line(format_args!("Loaded image: {name}")))?;
+    }
+    Ok(0)
+}

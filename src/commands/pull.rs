@@ -1,0 +1,84 @@
+//! `rpod pull`.
+
+use std::time::Duration;
+
+use super::Context;
+use crate::cli::image::{Pull, RegistryFlags};
+use crate::engine::images::{self, PullOptions, PullPolicy};
+use crate::error::{Error, Result};
+use crate::image::platform::Platform;
+use crate::output::progress::progress;
+use crate::registry::{Credentials, Options, RetryPolicy};
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
+    let options = PullOptions {
+        platform: platform(
+            args.platform.as_deref(),
+            args.os.as_deref(),
+            args.arch.as_deref(),
+            args.variant.as_deref(),
+        )?,
+        policy: match args.policy.as_str() {
+            "missing" => PullPolicy::Missing,
+            "never" => PullPolicy::Never,
+            "newer" => PullPolicy::Newer,
+            _ => PullPolicy::Always,
+        },
+        registry: registry_options(&args.registry)?,
+    };
+    let store = Store::open(context.dirs()?)?;
+    let maps = IdMaps::for_user()?;
+    for name in &args.images {
+        let progress = progress(context.ui, args.quiet);
+        let image = images::pull(&store, &maps, name, &options, &*progress)?;
+        drop(progress);
+        context.ui.line(image.id.hex())?;
+    }
+    Ok(0)
+}
+
+/// `--platform`, or `--os`, `--arch` and `--variant`.
+pub(crate) fn platform(
+    platform: Option<&str>,
+    os: Option<&str>,
+    arch: Option<&str>,
+    variant: Option<&str>,
+) -> Result<Option<Platform>> {
+    if let Some(platform) = platform.filter(|p| !p.is_empty()) {
+        return Platform::parse(platform).map(Some);
+    }
+    if os.is_none() && arch.is_none() && variant.is_none() {
+        return Ok(None);
+    }
+    let host = Platform::host();
+    let mut text = format!("{}/{}", os.unwrap_or(&host.os), arch.unwrap_or(&host.architecture));
+    if let Some(variant) = variant {
+        text = format!("{text}/{variant}");
+    }
+    Platform::parse(&text).map(Some)
+}
+
+pub(crate) fn registry_options(flags: &RegistryFlags) -> Result<Options> {
+    let mut retry = RetryPolicy::default();
+    if let Some(retries) = flags.retry {
+        retry.retries = retries;
+    }
+    if let Some(delay) = &flags.retry_delay {
+        retry.delay = duration(delay)?;
+    }
+    Ok(Options {
+        tls_verify: flags.tls_verify,
+        credentials: flags.creds.as_deref().map(Credentials::parse).transpose()?,
+        auth_file: flags.authfile.clone(),
+        cert_dir: flags.cert_dir.clone(),
+        retry,
+        ..Options::default()
+    })
+}
+
+fn duration(text: &str) -> Result<Duration> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
+    parsed.ok_or_else(|| Error::new(format!("{text:?} is not a duration")).hint("write 2s, 500ms or 1m"))
+}

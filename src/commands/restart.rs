@@ -1,0 +1,33 @@
+//! `rpod restart`.
+
+use super::Context;
+use super::each::each;
+use crate::cli::container::Restart;
+use crate::engine::container::select::Selection;
+use crate::engine::container::{lifecycle, start};
+use crate::error::Result;
+use crate::monitor::state::Status;
+use crate::storage::Store;
+
+pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    let selection = Selection {
+        names: &args.containers,
+        all: args.all || (args.running && args.containers.is_empty()),
+        latest: args.latest,
+        ..Selection::default()
+    };
+    let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
+    each(context, &containers, |(name, container)| {
+        if args.running && container.state(dirs)?.status != Status::Running {
+            return Ok(());
+        }
+        lifecycle::ask_to_stop(dirs, container, lifecycle::patience(container, args.time))?.finish()?;
+        if let Some(lock) = start::claim(dirs, container)? {
+            let client = start::start(dirs, &Store::open(dirs)?, container, &container.config()?, lock, None)?;
+            client.wait_started(&mut |warning| context.ui.warn(warning))?;
+            client.detach();
+        }
+        context.ui.line(name)
+    })
+}

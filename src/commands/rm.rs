@@ -1,0 +1,36 @@
+//! `rpod rm`.
+
+use super::Context;
+use super::each::each;
+use crate::cli::container::Rm;
+use crate::engine::container::lifecycle::{self, Removal};
+use crate::engine::container::select::Selection;
+use crate::error::{Kind, Result};
+use crate::output;
+
+pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    let selection = Selection {
+        names: &args.containers,
+        all: args.all,
+        latest: args.latest,
+        cidfiles: &args.cidfile,
+        ignore: args.ignore || args.force,
+    };
+    let removal = Removal { force: args.force, seconds: args.time, volumes: args.volumes };
+    let removed = selection.resolve(dirs, "you must provide at least one name or id").and_then(|containers| {
+        each(context, &containers, |(name, container)| {
+            lifecycle::remove(dirs, container, removal)?;
+            context.ui.line(name)
+        })
+    });
+    removed.or_else(|error| {
+        let code = match error.kind() {
+            Kind::NoSuchObject => 1,
+            Kind::Conflict => 2,
+            _ => return Err(error),
+        };
+        output::report::error(context.ui, &error);
+        Ok(code)
+    })
+}

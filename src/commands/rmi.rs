@@ -1,0 +1,49 @@
+//! `rpod rmi`, `rpod image rm`.
+
+use super::Context;
+use crate::cli::image::Rmi;
+use crate::engine::images::{self, RemoveOptions};
+use crate::error::{Error, Kind, Result};
+use crate::output::report;
+use crate::storage::Store;
+
+pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
+    if args.images.is_empty() && !args.all {
+        return Err(Error::new("image name or ID must be specified"));
+    }
+    if args.all && !args.images.is_empty() {
+        return Err(Error::new("when using the --all switch, you may not pass any images names or IDs"));
+    }
+    let store = Store::open(context.dirs()?)?;
+    // With --all an image goes with all its names.
+    let options = RemoveOptions { force: args.force, ignore: args.ignore, all_names: args.all };
+    let names = if args.all { images::everything(&store)? } else { args.images };
+    let mut code = 0;
+    let mut deleted = Vec::new();
+    for name in &names {
+        match images::remove(&store, name, options, &|_| Ok(Vec::new())) {
+            Ok(removal) => {
+                for name in removal.untagged {
+                    context.ui.line(format_args!("Untagged: {name}"))?;
+                }
+                deleted.extend(removal.deleted);
+            }
+            Err(error) => {
+                code = code.max(exit_code(&error));
+                report::error(context.ui, &error);
+            }
+        }
+    }
+    images::collect(&store)?;
+    deleted.iter().try_for_each(|id| context.ui.line(format_args!("Deleted: {id}")))?;
+    Ok(code)
+}
+
+/// Podman's: 1 when there is no such image, 2 when a container uses it.
+fn exit_code(error: &Error) -> u8 {
+    match error.kind() {
+        Kind::NoSuchObject => 1,
+        Kind::Conflict => 2,
+        _ => 125,
+    }
+}

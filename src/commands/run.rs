@@ -1,0 +1,36 @@
+//! `rpod run`.
+
+use super::Context;
+use super::create;
+use super::foreground::{self, Connect};
+use crate::cli::run::Run;
+use crate::engine::container::create::flush;
+use crate::engine::container::start;
+use crate::error::Result;
+use crate::storage::Store;
+
+pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    let store = Store::open(dirs)?;
+    let made = create::container(&args.container, &store, context)?;
+    let (container, config) = (&made.container, &made.config);
+    context.ui.flush()?;
+    let client = start::start(dirs, &store, container, config, made.lock, foreground::size())?;
+    // While the monitor is at work, which writes nothing that has to be flushed.
+    flush(container)?;
+    if args.detach {
+        client.wait_started(&mut |warning| context.ui.warn(warning))?;
+        client.detach();
+        context.ui.line(container.id())?;
+        return Ok(0);
+    }
+    let connect = Connect {
+        stdin: container.record.interactive,
+        stdout: true,
+        stderr: true,
+        sig_proxy: args.sig_proxy.unwrap_or(true),
+        detach_keys: args.detach_keys.as_deref(),
+        owner: true,
+    };
+    foreground::follow(client, container, &connect, context)
+}

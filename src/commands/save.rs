@@ -1,0 +1,42 @@
+//! `rpod save`.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use super::Context;
+use crate::cli::image::Save;
+use crate::engine::images::{self, SaveOptions};
+use crate::error::{Context as _, Error, Result};
+use crate::image::archive::Format;
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+pub(crate) fn run(args: Save, context: &Context<'_>) -> Result<u8> {
+    let store = Store::open(context.dirs()?)?;
+    let options = SaveOptions {
+        format: if args.format == "oci-archive" { Format::Oci } else { Format::Docker },
+        only_images: args.multi_image_archive,
+    };
+    let plan = images::plan_save(&store, &args.images, options)?;
+    let maps = IdMaps::for_user()?;
+    match &args.output {
+        Some(path) => {
+            let file = File::create(path).context(|| format!("cannot create {}", path.display()))?;
+            let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
+            let saved = images::save(&store, &maps, &plan, options, file);
+            if saved.is_err() && is_file {
+                // Half an archive is worse than none; the error that matters is the first.
+                let _ = std::fs::remove_file(path);
+            }
+            saved?;
+        }
+        None if context.ui.stdout_is_terminal() => {
+            return Err(Error::new("refusing to save to terminal. Use -o flag or redirect"));
+        }
+        None => {
+            let out = std::io::stdout().as_fd().try_clone_to_owned().context(|| "cannot write to standard output")?;
+            images::save(&store, &maps, &plan, options, File::from(out))?;
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,54 @@
+//! `rpod start`.
+
+use super::Context;
+use super::each::each;
+use super::foreground::{self, Connect};
+use crate::cli::container::Start;
+use crate::engine::container::select::Selection;
+use crate::engine::container::start;
+use crate::engine::container::store::Container;
+use crate::error::{Error, Result};
+use crate::monitor::client::Client;
+use crate::storage::Store;
+
+pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    let selection = Selection { names: &args.containers, all: args.all, latest: args.latest, ..Selection::default() };
+    let containers = selection.resolve(dirs, "start requires at least one argument")?;
+    let attach = args.attach || args.interactive;
+    if attach && containers.len() > 1 {
+        return Err(Error::new("you cannot start and attach multiple containers at once"));
+    }
+    if let (true, [(_, container)]) = (attach, containers.as_slice()) {
+        return start_attached(&args, container, context);
+    }
+    each(context, &containers, |(name, container)| {
+        let lock = start::claim(dirs, container)?;
+        if let Some(lock) = lock {
+            let client = start::start(dirs, &Store::open(dirs)?, container, &container.config()?, lock, None)?;
+            client.wait_started(&mut |warning| context.ui.warn(warning))?;
+            client.detach();
+        }
+        context.ui.line(name)
+    })
+}
+
+fn start_attached(args: &Start, container: &Container, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    let connect = Connect {
+        stdin: args.interactive && container.record.interactive,
+        stdout: true,
+        stderr: true,
+        sig_proxy: args.sig_proxy.unwrap_or(true),
+        detach_keys: args.detach_keys.as_deref(),
+        owner: false,
+    };
+    context.ui.flush()?;
+    let client = match start::claim(dirs, container)? {
+        Some(lock) => {
+            start::start(dirs, &Store::open(dirs)?, container, &container.config()?, lock, foreground::size())?
+        }
+        None => Client::connect(&container.place)?,
+    };
+    foreground::follow(client, container, &connect, context)
+}

@@ -1,0 +1,314 @@
+//! Everything known about a container, in the fields of `podman inspect`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use oci_spec::runtime::{Capability, LinuxCapabilities, Spec};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::ports;
+use super::record::{Config, Mount, Root};
+use super::resolve::MountKind;
+use super::store::Container;
+use crate::error::Result;
+use crate::monitor::state::{State, Status};
+use crate::network::ports::PortMapping;
+use crate::state::paths::Dirs;
+use crate::sys::signal;
+
+/// Go's zero time.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// One container.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Inspected {
+    id: String,
+    created: Timestamp,
+    path: String,
+    args: Vec<String>,
+    state: Value,
+    image: String,
+    image_name: String,
+    rootfs: String,
+    pod: &'static str,
+    resolv_conf_path: String,
+    hostname_path: String,
+    hosts_path: String,
+    static_dir: String,
+    #[serde(rename = "OCIConfigPath")]
+    oci_config_path: String,
+    #[serde(rename = "OCIRuntime")]
+    oci_runtime: &'static str,
+    name: String,
+    restart_count: u32,
+    driver: &'static str,
+    mount_label: &'static str,
+    process_label: &'static str,
+    app_armor_profile: &'static str,
+    effective_caps: Vec<String>,
+    bounding_caps: Vec<String>,
+    #[serde(rename = "ExecIDs")]
+    exec_ids: [String; 0],
+    graph_driver: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_rw: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_root_fs: Option<u64>,
+    mounts: Vec<Value>,
+    dependencies: [String; 0],
+    network_settings: Value,
+    namespace: &'static str,
+    is_infra: bool,
+    is_service: bool,
+    config: Value,
+    host_config: Value,
+    /// The plan itself, which Podman does not show.
+    spec: Spec,
+}
+
+/// Looks at a container; `size` measures its files as well.
+pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<Inspected> {
+    let state = container.state(dirs)?;
+    let config = container.config()?;
+    let record = &container.record;
+    let at = |file: &str| container.place.record.join(file).display().to_string();
+    let ports = ports::current(container, &state);
+    let process = config.spec.process().clone().unwrap_or_default();
+    let mut args = process.args().clone().unwrap_or_default();
+    let path = if args.is_empty() { String::new() } else { args.remove(0) };
+    let caps = process.capabilities().clone().unwrap_or_default();
+    Ok(Inspected {
+        id: record.id.clone(),
+        created: record.created,
+        path,
+        args,
+        state: state_of(&state),
+        image: record.image_id.clone(),
+        image_name: record.image.clone(),
+        rootfs: match &config.root {
+            Root::Image => String::new(),
+            Root::Directory(path) | Root::Overlay(path) => path.display().to_string(),
+        },
+        pod: "",
+        resolv_conf_path: at("resolv.conf"),
+        hostname_path: at("hostname"),
+        hosts_path: at("hosts"),
+        static_dir: container.place.record.display().to_string(),
+        oci_config_path: at(super::record::CONFIG),
+        oci_runtime: "rpod",
+        name: record.name.clone(),
+        restart_count: 0,
+        driver: "overlay",
+        mount_label: "",
+        process_label: "",
+        app_armor_profile: "",
+        effective_caps: names(&caps, LinuxCapabilities::effective),
+        bounding_caps: names(&caps, LinuxCapabilities::bounding),
+        exec_ids: [],
+        graph_driver: json!({ "Name": "overlay", "Data": {
+            "UpperDir": container.place.disk.join("upper"),
+            "WorkDir": container.place.disk.join("work"),
+        } }),
+        size_rw: size.then(|| container.written()),
+        size_root_fs: size.then(|| container.written() + container.image_size()),
+        mounts: mounts(&config),
+        dependencies: [],
+        network_settings: network(ports, &record.exposed),
+        namespace: "",
+        is_infra: false,
+        is_service: false,
+        config: settings(container, &config, &process),
+        host_config: host(container, &config, ports),
+        spec: config.spec,
+    })
+}
+
+fn state_of(state: &State) -> Value {
+    let time = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
+    json!({
+        "OciVersion": "1.2.0",
+        "Status": state.status.as_str(),
+        "Running": state.status == Status::Running,
+        "Paused": false,
+        "Restarting": false,
+        "OOMKilled": state.oom_killed,
+        "Dead": false,
+        "Pid": state.pid,
+        "ConmonPid": state.monitor,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": time(state.started_at),
+        "FinishedAt": time(state.finished_at),
+    })
+}
+
+fn names(
+    caps: &LinuxCapabilities,
+    set: impl Fn(&LinuxCapabilities) -> &Option<std::collections::HashSet<Capability>>,
+) -> Vec<String> {
+    let mut names: Vec<String> = set(caps).iter().flatten().map(|cap| format!("CAP_{cap}")).collect();
+    names.sort();
+    names
+}
+
+fn mounts(config: &Config) -> Vec<Value> {
+    let shown = config.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
+    let mount = |mount: &Mount| {
+        let mut value = json!({
+            "Type": mount.kind,
+            "Source": mount.source,
+            "Destination": mount.destination,
+            "Driver": if mount.kind == MountKind::Volume { "local" } else { "" },
+            "Mode": "",
+            "Options": mount.options,
+            "RW": !mount.options.iter().any(|option| option == "ro"),
+            "Propagation": propagation(&mount.options),
+        });
+        if let Some(name) = &mount.name {
+            value["Name"] = name.as_str().into();
+        }
+        value
+    };
+    shown.map(mount).collect()
+}
+
+fn propagation(options: &[String]) -> &str {
+    const KINDS: [&str; 6] = ["shared", "rshared", "slave", "rslave", "private", "rprivate"];
+    options.iter().map(String::as_str).find(|option| KINDS.contains(option)).unwrap_or("rprivate")
+}
+
+fn network(ports: &[PortMapping], exposed: &[String]) -> Value {
+    json!({
+        "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0,
+        "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+        "MacAddress": "", "Bridge": "", "SandboxID": "", "HairpinMode": false,
+        "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
+        "Ports": bindings(ports, exposed),
+        "SandboxKey": "",
+    })
+}
+
+/// `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`; a port that is only exposed has null.
+fn bindings(ports: &[PortMapping], exposed: &[String]) -> Value {
+    let mut all: BTreeMap<String, Value> = exposed.iter().map(|port| (port.clone(), Value::Null)).collect();
+    for port in ports {
+        let host = port.host_ip.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
+        let binding = json!({ "HostIp": host, "HostPort": port.host_port.to_string() });
+        match all.entry(format!("{}/{}", port.container_port, port.protocol)).or_insert(Value::Null) {
+            Value::Array(bindings) => bindings.push(binding),
+            empty => *empty = Value::Array(vec![binding]),
+        }
+    }
+    json!(all)
+}
+
+/// `Config`: what image and command line said.
+fn settings(container: &Container, config: &Config, process: &oci_spec::runtime::Process) -> Value {
+    let record = &container.record;
+    let null_if_empty = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
+    json!({
+        "Hostname": config.names.hostname,
+        "Domainname": "",
+        "User": config.user,
+        "AttachStdin": false,
+        "AttachStdout": false,
+        "AttachStderr": false,
+        "Tty": record.tty,
+        "OpenStdin": record.interactive,
+        "StdinOnce": false,
+        "Env": process.env().clone().unwrap_or_default(),
+        "Cmd": null_if_empty(&record.command),
+        "Image": record.image,
+        "Volumes": null_if_empty(&[]),
+        "WorkingDir": process.cwd(),
+        "Entrypoint": null_if_empty(&config.entrypoint),
+        "OnBuild": null_if_empty(&[]),
+        "Labels": if record.labels.is_empty() { Value::Null } else { json!(record.labels) },
+        "Annotations": config.spec.annotations(),
+        "StopSignal": signal::name(record.stop_signal),
+        "CreateCommand": config.create_command,
+        "Umask": format!("{:04o}", process.user().umask().unwrap_or(0o022)),
+        "Timeout": 0,
+        "StopTimeout": record.stop_timeout,
+        "ExposedPorts": exposed(&record.exposed, &record.ports),
+    })
+}
+
+fn exposed(exposed: &[String], ports: &[PortMapping]) -> Value {
+    let published = ports.iter().map(|port| format!("{}/{}", port.container_port, port.protocol));
+    let all: Map<String, Value> = exposed.iter().cloned().chain(published).map(|p| (p, json!({}))).collect();
+    if all.is_empty() { Value::Null } else { Value::Object(all) }
+}
+
+/// `HostConfig`: what this host makes of it.
+fn host(container: &Container, config: &Config, ports: &[PortMapping]) -> Value {
+    let record = &container.record;
+    let binds: Vec<String> = config.mounts.iter().filter_map(Mount::bind).collect();
+    let tmpfs: BTreeMap<&str, String> = config
+        .mounts
+        .iter()
+        .filter(|mount| mount.kind == MountKind::Tmpfs)
+        .map(|mount| (mount.destination.as_str(), mount.options.join(",")))
+        .collect();
+    let linux = config.spec.linux().clone().unwrap_or_default();
+    let resources = linux.resources().clone().unwrap_or_default();
+    let memory = resources.memory().as_ref().and_then(|memory| memory.limit()).unwrap_or(0);
+    let (quota, period) =
+        resources.cpu().as_ref().map_or((0, 0), |cpu| (cpu.quota().unwrap_or(0), cpu.period().unwrap_or(0)));
+    let rlimits: Vec<Value> = config
+        .spec
+        .process()
+        .iter()
+        .flat_map(|process| process.rlimits().iter().flatten())
+        .map(|limit| json!({ "Name": limit.typ().to_string(), "Soft": limit.soft(), "Hard": limit.hard() }))
+        .collect();
+    json!({
+        "Binds": binds,
+        "CgroupManager": "cgroupfs",
+        "CgroupMode": "private",
+        "ContainerIDFile": record.cidfile.as_deref().unwrap_or("".as_ref()),
+        "LogConfig": {
+            "Type": config.log.driver.as_str(),
+            "Config": null,
+            "Path": config.log.file(&container.place.disk),
+            "Tag": config.log.tag,
+            "Size": format!("{}B", config.log.max_size.unwrap_or(0)),
+        },
+        "NetworkMode": record.network,
+        "PortBindings": bindings(ports, &[]),
+        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "AutoRemove": record.rm,
+        "Annotations": config.spec.annotations(),
+        "VolumesFrom": null,
+        "CapAdd": [],
+        "CapDrop": [],
+        "Dns": config.names.dns,
+        "DnsOptions": config.names.options,
+        "DnsSearch": config.names.search,
+        "ExtraHosts": [],
+        "GroupAdd": [],
+        "IpcMode": "private",
+        "OomScoreAdj": config.spec.process().as_ref().and_then(|process| process.oom_score_adj()).unwrap_or(0),
+        "PidMode": "private",
+        "Privileged": config.privileged,
+        "PublishAllPorts": false,
+        "ReadonlyRootfs": config.spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
+        "SecurityOpt": [],
+        "Tmpfs": tmpfs,
+        "UTSMode": "private",
+        "UsernsMode": "",
+        "ShmSize": config.shm_size,
+        "Runtime": "oci",
+        "ConsoleSize": [0, 0],
+        "CpuShares": 0,
+        "Memory": memory,
+        "NanoCpus": if period == 0 { 0 } else { quota.saturating_mul(1_000_000_000) / period.cast_signed().max(1) },
+        "CpuPeriod": period,
+        "CpuQuota": quota,
+        "Devices": [],
+        "PidsLimit": resources.pids().as_ref().map_or(0, |pids| pids.limit()),
+        "Ulimits": rlimits,
+    })
+}

@@ -1,0 +1,159 @@
+//! Stopping, signalling, waiting for and removing containers.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::remove;
+use super::store::Container;
+use crate::error::{Context, Error, Kind, Result};
+use crate::monitor::state::{State, Status, start_time};
+use crate::state::paths::Dirs;
+use crate::sys::signal;
+
+/// How long `stop` waits before it kills; `None`: for ever.
+pub(crate) type Patience = Option<Duration>;
+
+/// The `--time` option: seconds, negative for ever; without it what the container was created with.
+pub(crate) fn patience(container: &Container, seconds: Option<i64>) -> Patience {
+    match seconds {
+        None => Some(Duration::from_secs(container.record.stop_timeout.into())),
+        Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+    }
+}
+
+/// The container's first process, pinned: it cannot become another one.
+fn init(state: &State) -> Option<OwnedFd> {
+    if state.status != Status::Running {
+        return None;
+    }
+    let pidfd = pidfd_open(Pid::from_raw(state.pid)?, PidfdFlags::empty()).ok()?;
+    (start_time(state.pid) == Some(state.pid_start)).then_some(pidfd)
+}
+
+/// Sends `number` to the container's first process.
+pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()> {
+    let state = container.state(dirs)?;
+    let Some(pidfd) = init(&state) else {
+        return Err(Error::new(format!(
+            "can only kill running containers. {} is in state {}: container state improper",
+            container.id(),
+            state.status.as_str()
+        ))
+        .with_kind(Kind::Conflict));
+    };
+    signal::send(pidfd.as_fd(), number)
+        .context(|| format!("cannot send {} to container {}", signal::name(number), container.id()))
+}
+
+/// A container that was asked to stop.
+#[derive(Debug)]
+pub(crate) struct Stopping<'c> {
+    container: &'c Container,
+    /// `None`: it does not run.
+    pidfd: Option<OwnedFd>,
+    deadline: Option<Instant>,
+}
+
+/// Sends the stop signal. Several containers are stopped at once by asking all of them before waiting for any.
+pub(crate) fn ask_to_stop<'c>(dirs: &Dirs, container: &'c Container, patience: Patience) -> Result<Stopping<'c>> {
+    let pidfd = init(&container.state(dirs)?);
+    if let Some(pidfd) = &pidfd
+        && patience != Some(Duration::ZERO)
+    {
+        match signal::send(pidfd.as_fd(), container.record.stop_signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(e) => return Err(Error::wrap(format!("cannot stop container {}", container.id()), e)),
+        }
+    }
+    Ok(Stopping { container, pidfd, deadline: patience.map(|time| Instant::now() + time) })
+}
+
+impl Stopping<'_> {
+    /// Waits until the container has ended; kills it at the end of its time. Answers whether it had to be killed.
+    pub(crate) fn finish(self) -> Result<bool> {
+        let Some(pidfd) = self.pidfd else { return Ok(false) };
+        let what = || format!("cannot stop container {}", self.container.id());
+        let ended = wait_ended(&pidfd, self.deadline).context(what)?;
+        if !ended {
+            match signal::send(pidfd.as_fd(), libc::SIGKILL) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(e) => return Err(Error::wrap(what(), e)),
+            }
+        }
+        // The monitor writes the state, then lets go.
+        self.container.place.wait_unlocked()?;
+        Ok(!ended)
+    }
+}
+
+/// Whether the process has ended before `deadline`.
+fn wait_ended(pidfd: &OwnedFd, deadline: Option<Instant>) -> rustix::io::Result<bool> {
+    loop {
+        let left = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
+        });
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            result => return result.map(|ready| ready > 0),
+        }
+    }
+}
+
+/// Waits until the container does not run; answers its exit code.
+pub(crate) fn wait(dirs: &Dirs, container: &Container) -> Result<u8> {
+    let left = if container.state(dirs)?.status == Status::Running { container.place.wait_unlocked()? } else { None };
+    match Container::load(dirs, container.id())? {
+        Some(container) => Ok(container.state(dirs)?.exit_code),
+        // Removed meanwhile; its monitor left the code for us.
+        None => Ok(left.unwrap_or(137)),
+    }
+}
+
+/// How a container is to be removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Removal {
+    /// Stop it first.
+    pub force: bool,
+    /// `--time`.
+    pub seconds: Option<i64>,
+    /// Its anonymous volumes as well.
+    pub volumes: bool,
+}
+
+/// Removes the container.
+pub(crate) fn remove(dirs: &Dirs, container: &Container, removal: Removal) -> Result<()> {
+    loop {
+        let status = container.state(dirs)?.status;
+        if status == Status::Running {
+            if !removal.force {
+                return Err(Error::new(format!(
+                    "cannot remove container {} as it is running - running or paused containers cannot be removed \
+                     without force: container state improper",
+                    container.id()
+                ))
+                .with_kind(Kind::Conflict));
+            }
+            ask_to_stop(dirs, container, patience(container, removal.seconds))?.finish()?;
+        }
+        match container.place.try_lock()? {
+            Some(lock) => {
+                // With --rm its monitor has just done it.
+                return match Container::load(dirs, container.id())? {
+                    Some(container) => remove::remove_locked(dirs, &container, &lock),
+                    None => remove::clear(&container.place, &lock),
+                };
+            }
+            // Just being started or removed by somebody else.
+            None if removal.force => std::thread::sleep(Duration::from_millis(2)),
+            None => {
+                return Err(Error::new(format!("container {} is being used by another process", container.id()))
+                    .with_kind(Kind::Conflict));
+            }
+        }
+    }
+}

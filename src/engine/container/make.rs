@@ -1,0 +1,226 @@
+//! From options to a container that exists: reserve, resolve, plan, record.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::create::Reserved;
+use super::options::values::LogDriver;
+use super::options::{HostEntry, RootSource, RunOptions};
+use super::record::{Config, Mount, NameFiles, Record, Root};
+use super::resolve::{self, HostFacts, MountKind, Request, Resolved};
+use super::rootfiles::Directories;
+use super::store::Container;
+use crate::engine::images::Image;
+use crate::error::{Context, Error, Result};
+use crate::monitor::log;
+use crate::network::mode::Mode;
+use crate::spec;
+use crate::state::lock::Lock;
+use crate::state::paths::Dirs;
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+/// What to make, beside the options.
+pub(crate) struct Order<'a> {
+    pub options: &'a RunOptions,
+    /// `None` with `--rootfs`.
+    pub image: Option<&'a Image>,
+    pub name: Option<&'a str>,
+    pub cidfile: Option<&'a Path>,
+    pub create_command: Vec<String>,
+}
+
+/// A new container; whoever has the lock may start it.
+pub(crate) struct Made {
+    pub container: Container,
+    pub config: Config,
+    pub lock: Lock,
+    pub warnings: Vec<String>,
+}
+
+/// Makes the container.
+pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made> {
+    let Order { options, image, .. } = order;
+    let lower = lower(store, options, image)?;
+    let reserved = Reserved::new(dirs, order.name, options.rm)?;
+    let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
+    let resolved = resolve::resolve(&Request {
+        id: &reserved.id,
+        options,
+        image: image.map(|image| &image.config),
+        files: &Directories(lower),
+        host: &HostFacts::read(IdMaps::for_user()?)?,
+        volumes: &dirs.data.join("volumes"),
+        record: &reserved.place.record,
+        root: &reserved.place.disk.join("rootfs"),
+    })?;
+    let warnings = resolved.warnings.clone();
+    let record = record(&reserved, &order, &resolved)?;
+    let config = config(order, resolved)?;
+    let (container, lock) = reserved.commit(record, &config)?;
+    if let Some(cidfile) = cidfile {
+        cidfile.keep();
+    }
+    Ok(Made { container, config, lock, warnings })
+}
+
+/// Directories of the root file system, the top first.
+fn lower(store: &Store, options: &RunOptions, image: Option<&Image>) -> Result<Vec<PathBuf>> {
+    match (&options.root, image) {
+        (RootSource::Directory { path, .. }, _) => Ok(vec![path.clone()]),
+        (RootSource::Image(_), Some(image)) => {
+            Ok(store.layers(&image.layers)?.iter().rev().map(|layer| layer.diff()).collect())
+        }
+        (RootSource::Image(name), None) => Err(Error::new(format!("{name}: image not known"))),
+    }
+}
+
+fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Result<Record> {
+    let Order { options, image, .. } = *order;
+    let exposed = image.iter().flat_map(|image| image.config.config.exposed_ports.keys());
+    let exposed =
+        exposed.chain(options.network.expose.iter().map(String::as_str)).map(|port| match port.contains('/') {
+            true => port.to_owned(),
+            false => format!("{port}/tcp"),
+        });
+    let shown = resolved.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
+    Ok(Record {
+        id: reserved.id.clone(),
+        name: reserved.name.clone(),
+        image: match (image, &options.root) {
+            (Some(image), RootSource::Image(typed)) => image.name.clone().unwrap_or_else(|| typed.clone()),
+            _ => String::new(),
+        },
+        image_id: image.map(|image| image.id.hex()).unwrap_or_default(),
+        created: Timestamp::now(),
+        command: resolved.command.clone(),
+        labels: resolved.labels.clone(),
+        ports: resolved.ports.clone(),
+        exposed: exposed.collect(),
+        mounts: shown.map(|mount| mount.destination.clone()).collect(),
+        network: network_name(&resolved.network),
+        rm: options.rm,
+        tty: options.tty,
+        interactive: options.interactive,
+        stop_signal: resolved.stop_signal,
+        stop_timeout: resolved.stop_timeout,
+        layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
+        cidfile: order
+            .cidfile
+            .map(std::path::absolute)
+            .transpose()
+            .context(|| "cannot find the cidfile's directory")?,
+    })
+}
+
+fn config(order: Order<'_>, resolved: Resolved) -> Result<Config> {
+    let options = order.options;
+    let anonymous = |name: &Option<String>| {
+        name.as_ref().is_some_and(|name| resolved.volumes.iter().any(|volume| volume.anonymous && volume.name == *name))
+    };
+    let mounts = resolved.mounts.iter().map(|mount| Mount {
+        kind: mount.kind,
+        name: mount.name.clone(),
+        anonymous: anonymous(&mount.name),
+        source: mount.source.clone(),
+        destination: mount.destination.clone(),
+        options: mount.options.clone(),
+    });
+    Ok(Config {
+        spec: spec::build(&resolved.settings)?,
+        root: match &options.root {
+            RootSource::Image(_) => Root::Image,
+            RootSource::Directory { path, overlay: false } => Root::Directory(path.clone()),
+            RootSource::Directory { path, overlay: true } => Root::Overlay(path.clone()),
+        },
+        init: options.init,
+        names: names(options, &resolved),
+        log: log::Options {
+            driver: match options.log.driver {
+                LogDriver::K8sFile => log::Driver::K8sFile,
+                LogDriver::JsonFile => log::Driver::JsonFile,
+                LogDriver::None => log::Driver::None,
+            },
+            max_size: options.log.max_size,
+            max_file: options.log.max_file,
+            path: options.log.path.clone(),
+            tag: options.log.tag.clone(),
+        },
+        user: match (&options.user, order.image) {
+            (Some(user), _) => user.clone(),
+            (None, image) => image.map(|image| image.config.config.user.clone()).unwrap_or_default(),
+        },
+        mounts: mounts.collect(),
+        privileged: options.privileged,
+        shm_size: options.shm_size,
+        create_command: order.create_command,
+        maps: resolved.maps,
+        network: resolved.network,
+        entrypoint: resolved.entrypoint,
+    })
+}
+
+fn names(options: &RunOptions, resolved: &Resolved) -> NameFiles {
+    let network = &options.network;
+    let added = |entry: &HostEntry| {
+        let address = match entry.address {
+            None => "host-gateway".to_owned(),
+            Some(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
+            Some(ip) => ip.to_string(),
+        };
+        format!("{}:{address}", entry.names.join(";"))
+    };
+    NameFiles {
+        hostname: resolved.hostname.clone(),
+        unmanaged_dns: network.dns.unmanaged,
+        dns: network.dns.servers.iter().map(ToString::to_string).collect(),
+        search: network.dns.search.clone(),
+        options: network.dns.options.clone(),
+        added: network.add_hosts.iter().map(added).collect(),
+        no_hosts: network.no_hosts,
+    }
+}
+
+/// As `HostConfig.NetworkMode` shows it.
+fn network_name(mode: &Mode) -> String {
+    match mode {
+        Mode::Private => "private".to_owned(),
+        Mode::None => "none".to_owned(),
+        Mode::Host => "host".to_owned(),
+        Mode::Slirp4netns(_) => "slirp4netns".to_owned(),
+        Mode::Pasta(_) => "pasta".to_owned(),
+        Mode::Container(id) => format!("container:{id}"),
+        Mode::Path(path) => format!("ns:{}", path.display()),
+    }
+}
+
+/// `--cidfile`: must not exist, and goes again when the container is not made after all.
+struct Cidfile<'a>(Option<&'a Path>);
+
+impl<'a> Cidfile<'a> {
+    fn write(path: &'a Path, id: &str) -> Result<Self> {
+        use std::io::Write;
+        let made = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
+        match made {
+            Ok(()) => Ok(Self(Some(path))),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(format!(
+                "container id file exists. Ensure another container is not using it or delete {}",
+                path.display()
+            ))),
+            Err(e) => Err(Error::wrap(format!("opening cidfile {}", path.display()), e)),
+        }
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Cidfile<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Containers as users know them: records on disk, names, and what can be done with them.
+//!
+//! ```text
+//! host/containers/<id>/       record.json config.json state.json hosts resolv.conf hostname; upper/ work/ ctr.log
+//! runtime/containers/<id>/    monitor.lock attach; with --rm also record.json … hostname, so that they cost no flush
+//! host/names/<name>           symbolic link to the id: taking a name is one atomic symlink(2)
+//! ```
+//!
+//! A container exists while its `record.json` does; removing that file is what removes it, everything else is litter
+//! that the next sweep clears. Whoever creates, starts, removes or is the monitor of a container holds `monitor.lock`.
+//!
+//! ```text
+//! options   typed values of what was asked for        resolve   … with the image and this host → spec::Settings
+//! create    id, name, record                          start     record → monitor::Launch
+//! store     finding and listing                       repair    what killed processes left
+//! volumes   directories that outlive containers
+//! ```
+
+pub(crate) mod create;
+pub(crate) mod filter;
+pub(crate) mod inspect;
+pub(crate) mod lifecycle;
+pub(crate) mod make;
+mod namefiles;
+pub(crate) mod options;
+mod pattern;
+pub(crate) mod ports;
+pub(crate) mod record;
+pub(crate) mod remove;
+mod repair;
+pub(crate) mod resolve;
+mod rootfiles;
+pub(crate) mod select;
+pub(crate) mod start;
+pub(crate) mod store;
+pub(crate) mod volumes;
+pub(crate) mod when;

@@ -1,0 +1,131 @@
+//! What a container is asked to be: typed values, before an image or this host is looked at.
+//!
+//! The front ends (`run` and `create`, later compose files and the socket) fill [`RunOptions`] with what these modules
+//! make of text; [`super::resolve`] turns it into settings. Refusals have Podman's words.
+
+pub(crate) mod environment;
+pub(crate) mod limits;
+pub(crate) mod mounts;
+pub(crate) mod security;
+pub(crate) mod values;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::network::mode::Mode;
+use crate::network::ports::PortMapping;
+use crate::spec::capabilities;
+use environment::Environment;
+use limits::{Sysctl, Ulimits};
+use mounts::{ImageVolumes, MountRequest};
+use security::Security;
+use values::{Device, Log};
+
+/// Everything `run` and `create` can be told about the container itself.
+#[derive(Debug, Clone)]
+pub(crate) struct RunOptions {
+    pub root: RootSource,
+    /// What follows the image; empty: the image's.
+    pub command: Vec<String>,
+    /// `Some(empty)` takes the image's away.
+    pub entrypoint: Option<Vec<String>>,
+    pub tty: bool,
+    pub interactive: bool,
+    pub rm: bool,
+    pub init: bool,
+    pub environment: Environment,
+    pub workdir: Option<String>,
+    pub user: Option<String>,
+    pub groups: Vec<String>,
+    pub umask: u32,
+    pub hostname: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub stop_signal: Option<i32>,
+    pub stop_timeout: Option<u32>,
+    pub mounts: Vec<MountRequest>,
+    pub image_volumes: ImageVolumes,
+    pub devices: Vec<Device>,
+    pub shm_size: u64,
+    pub read_only: bool,
+    pub read_only_tmpfs: bool,
+    pub network: NetworkOptions,
+    pub capabilities: capabilities::Changes,
+    pub security: Security,
+    pub privileged: bool,
+    pub pid: NamespaceMode,
+    pub ipc: NamespaceMode,
+    pub uts: NamespaceMode,
+    pub cgroup: NamespaceMode,
+    /// Bytes.
+    pub memory: Option<i64>,
+    /// Microseconds per `spec::settings::CPU_PERIOD`.
+    pub cpu_quota: Option<i64>,
+    pub pids: Option<i64>,
+    pub ulimits: Ulimits,
+    pub sysctls: Vec<Sysctl>,
+    pub oom_score_adj: Option<i32>,
+    pub log: Log,
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RootSource {
+    Image(String),
+    /// `--rootfs`; with `overlay` the directory stays as it is and changes go above it.
+    Directory {
+        path: PathBuf,
+        overlay: bool,
+    },
+}
+
+/// `--pid`, `--ipc`, `--uts`, `--cgroupns`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum NamespaceMode {
+    #[default]
+    Private,
+    Host,
+}
+
+/// How the container is connected, and what its name files say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NetworkOptions {
+    pub mode: Mode,
+    pub ports: Vec<PortMapping>,
+    /// `-P`.
+    pub publish_all: bool,
+    /// `--expose`, as typed.
+    pub expose: Vec<String>,
+    pub dns: Dns,
+    pub add_hosts: Vec<HostEntry>,
+    pub no_hosts: bool,
+}
+
+/// `--dns`, `--dns-search`, `--dns-option`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Dns {
+    /// `--dns none`: the image's resolv.conf stays.
+    pub unmanaged: bool,
+    pub servers: Vec<IpAddr>,
+    pub search: Vec<String>,
+    pub options: Vec<String>,
+}
+
+/// A line of /etc/hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostEntry {
+    pub names: Vec<String>,
+    /// `None`: the host, however it is reached (`host-gateway`).
+    pub address: Option<IpAddr>,
+}
+
+/// When an image is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Pull {
+    Always,
+    #[default]
+    Missing,
+    Never,
+    Newer,
+}

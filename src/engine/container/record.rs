@@ -1,0 +1,181 @@
+//! What a container is: everything that does not change while it lives.
+//!
+//! Two files, because `ps` reads one of them for every container: `record.json` is what listings, names and removal
+//! need and stays small; `config.json` is what starting and inspecting need.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
+
+use super::resolve::MountKind;
+use crate::error::{Error, Result};
+use crate::image::digest::DiffId;
+use crate::monitor::log;
+use crate::network::mode::Mode;
+use crate::network::ports::PortMapping;
+use crate::state::file::{self, Durability};
+use crate::userns::IdMaps;
+
+/// File names in the record directory.
+pub(crate) const RECORD: &str = "record.json";
+pub(crate) const CONFIG: &str = "config.json";
+
+/// What listings need. Its presence makes the container exist.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub id: String,
+    pub name: String,
+    /// The image as it was asked for, in full: `docker.io/library/alpine:3.20`; empty with `--rootfs`.
+    pub image: String,
+    /// Digits of the image's id; empty with `--rootfs`.
+    pub image_id: String,
+    pub created: Timestamp,
+    /// What `ps` shows: the arguments after the entrypoint.
+    pub command: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortMapping>,
+    /// What the image or `--expose` names, such as `80/tcp`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<String>,
+    /// Destinations of volumes and bind mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<String>,
+    /// The network as it was asked for, normalised.
+    pub network: String,
+    /// Removed as soon as it ends.
+    #[serde(default)]
+    pub rm: bool,
+    #[serde(default)]
+    pub tty: bool,
+    #[serde(default)]
+    pub interactive: bool,
+    pub stop_signal: i32,
+    /// Seconds that `stop` waits before it kills.
+    pub stop_timeout: u32,
+    /// Layers that must stay while this container exists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<DiffId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cidfile: Option<PathBuf>,
+}
+
+/// What a start and `inspect` need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Config {
+    /// The plan that the runtime carries out.
+    pub spec: Spec,
+    /// The ids of the container's user namespace; `None` when it has none of its own.
+    pub maps: Option<IdMaps>,
+    pub root: Root,
+    /// Process 1 is a reaper, the program its child.
+    #[serde(default)]
+    pub init: bool,
+    pub network: Mode,
+    pub names: NameFiles,
+    pub log: log::Options,
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
+    /// `--user`, or what the image says.
+    #[serde(default)]
+    pub user: String,
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    #[serde(default)]
+    pub privileged: bool,
+    pub shm_size: u64,
+    #[serde(default)]
+    pub create_command: Vec<String>,
+}
+
+/// What goes into hostname, hosts and resolv.conf, which are written at every start: the host's may have changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NameFiles {
+    pub hostname: String,
+    /// `--dns none`: the image's resolv.conf stays.
+    #[serde(default)]
+    pub unmanaged_dns: bool,
+    #[serde(default)]
+    pub dns: Vec<String>,
+    #[serde(default)]
+    pub search: Vec<String>,
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// `--add-host` in its own words.
+    #[serde(default)]
+    pub added: Vec<String>,
+    #[serde(default)]
+    pub no_hosts: bool,
+}
+
+/// A mount that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mount {
+    pub kind: MountKind,
+    /// Of a volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The volume is removed together with the container.
+    #[serde(default)]
+    pub anonymous: bool,
+    pub source: PathBuf,
+    pub destination: String,
+    pub options: Vec<String>,
+}
+
+impl Mount {
+    /// As `HostConfig.Binds` shows it; `None` for a tmpfs.
+    pub(crate) fn bind(&self) -> Option<String> {
+        let source = match (self.kind, &self.name) {
+            (MountKind::Tmpfs, _) => return None,
+            (MountKind::Volume, Some(name)) => name.clone(),
+            _ => self.source.display().to_string(),
+        };
+        Some(format!("{source}:{}:{}", self.destination, self.options.join(",")))
+    }
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Root {
+    /// The layers of the record.
+    Image,
+    /// `--rootfs DIR`: used as it is.
+    Directory(PathBuf),
+    /// `--rootfs DIR:O`: changes go to a layer of the container's own.
+    Overlay(PathBuf),
+}
+
+impl Record {
+    /// The record in `dir`; `None` when there is none.
+    pub(crate) fn load(dir: &Path) -> Result<Option<Self>> {
+        file::read_json(&dir.join(RECORD))
+    }
+
+    pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
+        file::write_json(&dir.join(RECORD), self, durability)
+    }
+
+    /// A record in the runtime directory needs no flush: a reboot is meant to forget it.
+    pub(crate) fn durability(&self) -> Durability {
+        if self.rm { Durability::Volatile } else { Durability::Synced }
+    }
+}
+
+impl Config {
+    pub(crate) fn load(dir: &Path) -> Result<Self> {
+        file::read_json(&dir.join(CONFIG))?.ok_or_else(|| {
+            Error::new(format!("{} is missing: the container cannot be started", dir.join(CONFIG).display()))
+                .hint("remove the container and create it again")
+        })
+    }
+
+    pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
+        file::write_json(&dir.join(CONFIG), self, durability)
+    }
+}

@@ -1,0 +1,49 @@
+//! Removing a container: its record first, which ends its existence, then everything else.
+
+use std::path::Path;
+
+use super::store::{self, Container};
+use crate::error::{Context, Error, Result};
+use crate::monitor::place::Place;
+use crate::state::lock::Lock;
+use crate::state::paths::Dirs;
+use crate::userns::{IdMaps, enter};
+
+/// Removes a container whose lock the caller holds.
+pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, lock: &Lock) -> Result<()> {
+    let record = container.place.record.join(super::record::RECORD);
+    match std::fs::remove_file(&record) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::wrap(format!("cannot remove {}", record.display()), e));
+        }
+        _ => {}
+    }
+    if store::name_target(dirs, &container.record.name).as_deref() == Some(container.id()) {
+        // Left behind it would be replaced by the next owner of the name.
+        let _ = std::fs::remove_file(store::name_link(dirs, &container.record.name));
+    }
+    if let Some(cidfile) = &container.record.cidfile {
+        let _ = std::fs::remove_file(cidfile);
+    }
+    clear(&container.place, lock)
+}
+
+/// Removes the directories of a container without a record. The lock's file goes last.
+pub(super) fn clear(place: &Place, _held: &Lock) -> Result<()> {
+    remove_tree(&place.disk)?;
+    remove_tree(&place.runtime)
+}
+
+/// Removes a tree that may hold files of other ids of the user's: those need the rights of the namespace's root.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    // The kernel makes overlay's inner work directory without any permission.
+    let _ = std::fs::remove_dir(path.join("work/work"));
+    let what = || format!("cannot remove {}", path.display());
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            enter::run(&IdMaps::for_user()?, || std::fs::remove_dir_all(path).context(what))
+        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).context(what),
+        _ => Ok(()),
+    }
+}

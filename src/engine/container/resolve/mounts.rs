@@ -1,0 +1,216 @@
+//! Mounts beside the default ones: what was asked for, the image's volumes, name files, devices.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Request;
+use crate::engine::container::options::mounts::{ImageVolumes, MountRequest, clean, default_tmpfs_options};
+use crate::engine::container::options::values::Device;
+use crate::engine::container::volumes::{VolumeUse, data_dir};
+use crate::error::{Context, Error, Result};
+use crate::spec::settings::Mount;
+use crate::state::id;
+
+/// Directories that `--read-only` keeps writable.
+const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
+
+/// What the runtime itself puts into every /dev, and what belongs to terminals of the host.
+const NOT_PASSED: [&str; 10] = ["null", "zero", "full", "tty", "random", "urandom", "ptmx", "console", "pts", "mqueue"];
+
+/// How deep directories of devices are followed.
+const DEVICE_DEPTH: usize = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub mounts: Vec<Mount>,
+    pub volumes: Vec<VolumeUse>,
+    pub records: Vec<MountRecord>,
+}
+
+/// A mount as `inspect` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MountRecord {
+    pub kind: MountKind,
+    /// Of a volume.
+    pub name: Option<String>,
+    pub source: PathBuf,
+    pub destination: String,
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MountKind {
+    Bind,
+    Volume,
+    Tmpfs,
+}
+
+pub(super) fn plan(request: &Request<'_>) -> Result<Plan> {
+    let options = request.options;
+    let mut plan = Plan::default();
+    for mount in options.mounts.iter().cloned().chain(image_volumes(request)?) {
+        plan.add(mount, request.volumes)?;
+    }
+    let devices = options.devices.iter().map(expand).collect::<Result<Vec<_>>>()?.concat();
+    plan.add_devices(devices);
+    if options.privileged {
+        plan.add_devices(every_device()?);
+    }
+    if options.read_only && options.read_only_tmpfs {
+        for destination in WRITABLE.iter().filter(|path| !options.mounts.iter().any(|m| m.destination() == **path)) {
+            plan.push_unless_there("tmpfs", Path::new("tmpfs"), destination, default_tmpfs_options());
+        }
+    }
+    plan.add_name_files(request);
+    Ok(plan)
+}
+
+/// The image's VOLUMEs that no mount was asked for.
+fn image_volumes(request: &Request<'_>) -> Result<Vec<MountRequest>> {
+    let mut mounts: Vec<MountRequest> = Vec::new();
+    for path in request.image.iter().flat_map(|image| image.config.volumes.keys()) {
+        let destination = clean(path);
+        if destination == "/" || path.contains('\0') {
+            return Err(Error::new(format!("the image has an impossible volume {path:?}"))
+                .hint("leave it out with --image-volume ignore"));
+        }
+        let taken = request.options.mounts.iter().chain(&mounts).any(|m| m.destination() == destination);
+        match request.options.image_volumes {
+            ImageVolumes::Ignore => {}
+            _ if taken => {}
+            ImageVolumes::Tmpfs => mounts.push(MountRequest::Tmpfs { destination, options: default_tmpfs_options() }),
+            ImageVolumes::Anonymous => {
+                let options = ["rw", "rprivate", "nosuid", "nodev", "rbind"].map(ToOwned::to_owned).to_vec();
+                mounts.push(MountRequest::Volume { name: None, destination, options, copy: true });
+            }
+        }
+    }
+    Ok(mounts)
+}
+
+impl Plan {
+    fn add(&mut self, request: MountRequest, volumes: &Path) -> Result<()> {
+        match request {
+            MountRequest::Bind { source, destination, options } => {
+                self.record(MountKind::Bind, None, &source, &destination, &options);
+                self.push("bind", &source, &destination, options);
+            }
+            MountRequest::Tmpfs { destination, options } => {
+                self.record(MountKind::Tmpfs, None, Path::new(""), &destination, &options);
+                self.push("tmpfs", Path::new("tmpfs"), &destination, options);
+            }
+            MountRequest::Volume { name, destination, options, copy } => {
+                let anonymous = name.is_none();
+                let name = name.map_or_else(id::random, Ok)?;
+                let source = data_dir(volumes, &name);
+                self.record(MountKind::Volume, Some(name.clone()), &source, &destination, &options);
+                self.volumes.push(VolumeUse { name, anonymous, destination: destination.clone(), copy });
+                self.push("bind", &source, &destination, options);
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, kind: MountKind, name: Option<String>, source: &Path, destination: &str, options: &[String]) {
+        let (source, destination) = (source.to_path_buf(), destination.to_owned());
+        self.records.push(MountRecord { kind, name, source, destination, options: options.to_vec() });
+    }
+
+    fn push(&mut self, kind: &str, source: &Path, destination: &str, options: Vec<String>) {
+        let (source, destination) = (source.to_path_buf(), destination.to_owned());
+        self.mounts.push(Mount { destination, kind: kind.to_owned(), source, options });
+    }
+
+    /// What the user asked for comes first and stays.
+    fn push_unless_there(&mut self, kind: &str, source: &Path, destination: &str, options: Vec<String>) {
+        if !self.mounts.iter().any(|mount| mount.destination == destination) {
+            self.push(kind, source, destination, options);
+        }
+    }
+
+    /// Without privileges nodes cannot be made: the host's are bound.
+    fn add_devices(&mut self, devices: Vec<Device>) {
+        for device in devices {
+            let access = if device.writable { "rw" } else { "ro" };
+            let options = ["bind", "rprivate", "nosuid", "noexec", access].map(ToOwned::to_owned).to_vec();
+            self.push_unless_there("bind", &device.source, &device.destination, options);
+        }
+    }
+
+    fn add_name_files(&mut self, request: &Request<'_>) {
+        let network = &request.options.network;
+        let mut options = vec!["bind", "rprivate"];
+        if request.options.read_only {
+            options.extend(["ro", "nosuid", "noexec", "nodev"]);
+        }
+        let options: Vec<String> = options.into_iter().map(ToOwned::to_owned).collect();
+        for (file, destination, wanted) in [
+            ("resolv.conf", "/etc/resolv.conf", !network.dns.unmanaged),
+            ("hosts", "/etc/hosts", !network.no_hosts),
+            ("hostname", "/etc/hostname", true),
+            (".containerenv", "/run/.containerenv", true),
+        ] {
+            if wanted {
+                self.push_unless_there("bind", &request.record.join(file), destination, options.clone());
+            }
+        }
+    }
+}
+
+/// A device, or all devices in a directory.
+fn expand(device: &Device) -> Result<Vec<Device>> {
+    let shown = device.source.display();
+    let meta = match std::fs::metadata(&device.source) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::new(format!("stat {shown}: no such file or directory")));
+        }
+        Err(e) => return Err(Error::wrap(format!("stat {shown}"), e)),
+    };
+    if meta.file_type().is_char_device() || meta.file_type().is_block_device() {
+        return Ok(vec![device.clone()]);
+    }
+    let mut found = Vec::new();
+    if meta.is_dir() {
+        walk(&device.source, &device.destination, device.writable, DEVICE_DEPTH, &mut found)?;
+    }
+    if found.is_empty() {
+        return Err(Error::new(format!("no devices found in {shown}: invalid argument")));
+    }
+    Ok(found)
+}
+
+/// Every device below /dev that this user can open.
+fn every_device() -> Result<Vec<Device>> {
+    let mut found = Vec::new();
+    walk(Path::new("/dev"), "/dev", true, DEVICE_DEPTH, &mut found)?;
+    found.retain(|device| {
+        let below = device.destination.strip_prefix("/dev/").unwrap_or_default();
+        let first = below.split('/').next().unwrap_or_default();
+        let virtual_console = below.strip_prefix("tty").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let may_open = rustix::fs::access(&device.source, rustix::fs::Access::READ_OK).is_ok();
+        !NOT_PASSED.contains(&first) && !virtual_console && may_open
+    });
+    Ok(found)
+}
+
+fn walk(dir: &Path, destination: &str, writable: bool, depth: usize, found: &mut Vec<Device>) -> Result<()> {
+    let what = || format!("cannot list the devices in {}", dir.display());
+    for entry in std::fs::read_dir(dir).context(what)? {
+        let entry = entry.context(what)?;
+        let Ok(kind) = entry.file_type() else { continue };
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let destination = format!("{destination}/{name}");
+        if kind.is_dir() && depth > 0 {
+            // A directory that the user cannot read has no devices for them.
+            let _ = walk(&entry.path(), &destination, writable, depth - 1, found);
+        } else if kind.is_char_device() || kind.is_block_device() {
+            found.push(Device { source: entry.path(), destination, writable });
+        }
+    }
+    Ok(())
+}

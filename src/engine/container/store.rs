@@ -1,0 +1,156 @@
+//! Finding containers: by name, id, prefix of an id, or all of them.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::record::{Config, Record};
+use super::repair;
+use crate::error::{Context, Error, Kind, Result};
+use crate::monitor::place::Place;
+use crate::monitor::state::{State, Status};
+use crate::state::paths::Dirs;
+
+/// A container that exists.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    pub record: Record,
+    pub place: Place,
+}
+
+impl Container {
+    /// The container with this full id.
+    pub(crate) fn load(dirs: &Dirs, id: &str) -> Result<Option<Self>> {
+        // The record of a container with --rm is in the other place; there are fewer of them.
+        for rm in [false, true] {
+            let place = Place::new(dirs, id, rm);
+            if let Some(record) = Record::load(&place.record)? {
+                return Ok(Some(Self { record, place }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The state as it is now: what the monitor wrote, corrected when the monitor is no more.
+    pub(crate) fn state(&self, dirs: &Dirs) -> Result<State> {
+        let state = State::load(&self.place.record);
+        if state.status == Status::Running && !self.place.locked()? {
+            return repair::settle(dirs, self);
+        }
+        Ok(state)
+    }
+
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(&self.place.record)
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// Bytes of the files that the container has made or changed. Those it hides even from us count as nothing.
+    pub(crate) fn written(&self) -> u64 {
+        tree_size(&self.place.disk.join("upper"))
+    }
+
+    /// Bytes of the files of the image.
+    pub(crate) fn image_size(&self) -> u64 {
+        0
+    }
+}
+
+fn tree_size(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => tree_size(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+/// The container called `name_or_id`: a full id, a name, or the beginning of exactly one id.
+pub(crate) fn find(dirs: &Dirs, name_or_id: &str) -> Result<Container> {
+    if let Some(id) = name_target(dirs, name_or_id)
+        && let Some(container) = Container::load(dirs, &id)?
+        && container.record.name == name_or_id
+    {
+        return Ok(container);
+    }
+    let missing = || {
+        Error::new(format!("no container with name or ID {name_or_id:?} found: no such container"))
+            .with_kind(Kind::NoSuchObject)
+    };
+    if name_or_id.is_empty() || !name_or_id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return Err(missing());
+    }
+    if name_or_id.len() == 64 {
+        return Container::load(dirs, name_or_id)?.ok_or_else(missing);
+    }
+    let mut found = None;
+    for id in ids(dirs)?.iter().filter(|id| id.starts_with(name_or_id)) {
+        if let Some(container) = Container::load(dirs, id)?
+            && found.replace(container).is_some()
+        {
+            return Err(Error::new(format!("more than one result for container ID {name_or_id}"))
+                .hint("give more digits of the ID, or the name"));
+        }
+    }
+    found.ok_or_else(missing)
+}
+
+/// The container that was created last.
+pub(crate) fn latest(dirs: &Dirs) -> Result<Container> {
+    let newest = list(dirs)?.into_iter().max_by_key(|c| c.record.created);
+    newest.ok_or_else(|| Error::new("no such container").with_kind(Kind::NoSuchObject))
+}
+
+/// All containers, the oldest first. Clears what killed creators and removers left.
+pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Container>> {
+    let ids = ids(dirs)?;
+    let mut containers = Vec::with_capacity(ids.len());
+    for id in &ids {
+        match Container::load(dirs, id)? {
+            Some(container) => containers.push(container),
+            None => repair::sweep(dirs, id)?,
+        }
+    }
+    containers.sort_by_key(|c| c.record.created);
+    Ok(containers)
+}
+
+/// Every id that has a directory, also those that are only half there.
+fn ids(dirs: &Dirs) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for base in [&dirs.host, &dirs.runtime] {
+        let dir = base.join("containers");
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(Error::wrap(format!("cannot list {}", dir.display()), e)),
+        };
+        for entry in entries {
+            let name = entry.context(|| format!("cannot list {}", dir.display()))?.file_name();
+            if let Some(id) = name.to_str().filter(|n| is_id(n)) {
+                ids.insert(id.to_owned());
+            }
+        }
+    }
+    Ok(ids)
+}
+
+fn is_id(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The symbolic link that stands for a name.
+pub(super) fn name_link(dirs: &Dirs, name: &str) -> PathBuf {
+    dirs.host.join("names").join(name)
+}
+
+/// The id that a name's link says. The name comes from a user: it must not lead out of the directory.
+pub(super) fn name_target(dirs: &Dirs, name: &str) -> Option<String> {
+    crate::state::names::check(name).ok()?;
+    let target: OsString = std::fs::read_link(name_link(dirs, name)).ok()?.into();
+    target.into_string().ok().filter(|id| is_id(id))
+}

@@ -1,0 +1,200 @@
+//! Volumes: directories that containers share and that outlive them.
+//!
+//! ```text
+//! data/volumes/<name>/_data         what is mounted
+//! data/volumes/<name>/volume.json   when and how it was made; written last: without it the volume is half-made
+//! data/volumes/<name>/.new          being filled from an image; becomes _data in one rename
+//! data/volumes/.locks/<name>        held while a volume is made, filled or removed
+//! ```
+//!
+//! The first container that mounts a volume fills it with what its image has there, owners included, so that is done in
+//! a user namespace. It goes to a directory of its own first: in `_data` a container that runs already could put a link
+//! in the way.
+
+mod copy_up;
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::spec::settings::Identity;
+use crate::state::file::{self, Durability};
+use crate::state::lock::{Lock, Mode};
+use crate::state::paths::create_private;
+use crate::userns::{IdMaps, enter};
+
+const META: &str = "volume.json";
+const NEW: &str = ".new";
+const LOCKS: &str = ".locks";
+
+/// A volume that a container mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VolumeUse {
+    pub name: String,
+    /// Removed together with the container.
+    pub anonymous: bool,
+    /// Where in the container, and from where a new volume gets its first content.
+    pub destination: String,
+    pub copy: bool,
+}
+
+/// `volume.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Volume {
+    pub name: String,
+    pub created: Timestamp,
+    #[serde(default)]
+    pub anonymous: bool,
+    /// An image's content has been offered to it; it is not done again, even when the volume is empty.
+    #[serde(default)]
+    pub filled: bool,
+}
+
+/// The directory of a volume that is mounted. `name` has been checked.
+pub(crate) fn data_dir(volumes: &Path, name: &str) -> PathBuf {
+    volumes.join(name).join("_data")
+}
+
+/// Makes the volumes that are not there and fills the new ones. For a single-threaded process.
+///
+/// `lower` are the directories of the image's layers (or the root file system itself), top first; `owner` gets a
+/// volume for which the image has no directory.
+pub(crate) fn prepare(
+    volumes: &Path,
+    uses: &[VolumeUse],
+    lower: &[PathBuf],
+    owner: &Identity,
+    maps: &IdMaps,
+) -> Result<()> {
+    let mut made = Vec::new();
+    for wanted in uses {
+        let meta = load(volumes, &wanted.name)?;
+        if meta.as_ref().is_none_or(|meta| wanted.copy && !meta.filled) {
+            made.push(wanted);
+        }
+    }
+    if made.is_empty() {
+        return Ok(());
+    }
+    // In one order everywhere, so that two containers with the same volumes do not wait for each other.
+    made.sort_by(|a, b| a.name.cmp(&b.name));
+    made.dedup_by(|a, b| a.name == b.name);
+    create_private(&volumes.join(LOCKS))?;
+    for wanted in made {
+        let what = || format!("cannot make the volume {}", wanted.name);
+        let _lock = lock(volumes, &wanted.name)?;
+        // Another process may have made it while this one waited.
+        let meta = load(volumes, &wanted.name)?;
+        if meta.as_ref().is_none_or(|meta| wanted.copy && !meta.filled) {
+            make(volumes, wanted, meta, lower, owner, maps).context(what)?;
+        }
+    }
+    Ok(())
+}
+
+fn make(
+    volumes: &Path,
+    wanted: &VolumeUse,
+    meta: Option<Volume>,
+    lower: &[PathBuf],
+    owner: &Identity,
+    maps: &IdMaps,
+) -> Result<()> {
+    let dir = volumes.join(&wanted.name);
+    let new = dir.join(NEW);
+    create_private(&dir)?;
+    remove_tree(&new, maps)?;
+    std::fs::DirBuilder::new().mode(0o755).create(&new).context(|| format!("cannot create {}", new.display()))?;
+    let lower = if wanted.copy { lower } else { &[] };
+    // From outside a directory of the image may be unreadable; then it exists.
+    let nothing = copy_up::directories(lower, &wanted.destination).is_ok_and(|sources| sources.is_empty());
+    if !nothing || (owner.uid, owner.gid) != (0, 0) {
+        let single = maps.is_single();
+        enter::run(maps, || copy_up::fill(&new, lower, &wanted.destination, owner, single))?;
+    }
+    match std::fs::rename(&new, data_dir(volumes, &wanted.name)) {
+        Ok(()) => {}
+        // Somebody has put something into it: that stays.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => remove_tree(&new, maps)?,
+        Err(e) => return Err(Error::wrap(format!("cannot rename {}", new.display()), e)),
+    }
+    let meta = Volume {
+        filled: wanted.copy,
+        ..meta.unwrap_or_else(|| Volume {
+            name: wanted.name.clone(),
+            created: Timestamp::now(),
+            anonymous: wanted.anonymous,
+            filled: false,
+        })
+    };
+    file::write_json(&dir.join(META), &meta, if wanted.anonymous { Durability::Volatile } else { Durability::Synced })
+}
+
+/// A volume that exists.
+pub(crate) fn load(volumes: &Path, name: &str) -> Result<Option<Volume>> {
+    file::read_json(&volumes.join(name).join(META))
+}
+
+/// All volumes, by name.
+pub(crate) fn list(volumes: &Path) -> Result<Vec<Volume>> {
+    let what = || format!("cannot list {}", volumes.display());
+    let entries = match std::fs::read_dir(volumes) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::wrap(what(), e)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.context(what)?.file_name();
+        // Names do not begin with a dot.
+        if let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) {
+            found.extend(load(volumes, name)?);
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Removes a volume with its content. For a single-threaded process.
+///
+/// # Errors
+/// Of kind `NoSuchObject` when there is none.
+pub(crate) fn remove(volumes: &Path, name: &str, maps: &IdMaps) -> Result<()> {
+    crate::state::names::check(name)?;
+    create_private(&volumes.join(LOCKS))?;
+    let _lock = lock(volumes, name)?;
+    let dir = volumes.join(name);
+    if !dir.exists() {
+        let error = Error::new(format!("no volume with name {name:?} found: no such volume"));
+        return Err(error.with_kind(Kind::NoSuchObject));
+    }
+    // Without its description it is half-made, whatever happens from here on.
+    match std::fs::remove_file(dir.join(META)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::wrap(format!("cannot remove the volume {name}"), e));
+        }
+        _ => {}
+    }
+    remove_tree(&dir, maps).context(|| format!("cannot remove the volume {name}"))
+}
+
+fn lock(volumes: &Path, name: &str) -> Result<Lock> {
+    Lock::acquire(&volumes.join(LOCKS).join(name), Mode::Exclusive)
+}
+
+/// Directly, or in the user namespace where files belong to subordinate ids.
+fn remove_tree(path: &Path, maps: &IdMaps) -> Result<()> {
+    let remove = || match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    };
+    match remove() {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            enter::run(maps, || remove().context(|| format!("cannot remove {}", path.display())))
+        }
+        result => result.context(|| format!("cannot remove {}", path.display())),
+    }
+}

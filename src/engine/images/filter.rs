@@ -1,0 +1,155 @@
+//! `images --filter` and the name to look for.
+
+use jiff::Timestamp;
+
+use super::{Listed, resolve};
+use crate::error::{Error, Result};
+use crate::storage::Store;
+
+/// What an image must be to be listed. Filters of one kind are alternatives, of several kinds conditions.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    /// Patterns for names; the names that match are the ones shown.
+    references: Vec<String>,
+    dangling: Option<bool>,
+    labels: Vec<(String, Option<String>)>,
+    ids: Vec<String>,
+    before: Option<Timestamp>,
+    since: Option<Timestamp>,
+    /// Whether any image can match at all.
+    nothing: bool,
+}
+
+impl Filter {
+    /// Reads `--filter KEY=VALUE`; `image` is the name behind the verb.
+    pub(crate) fn parse(store: &Store, filters: &[String], image: Option<&str>) -> Result<Self> {
+        let mut filter = Self::default();
+        filter.references.extend(image.map(str::to_owned));
+        for text in filters {
+            let (key, value) = text.split_once('=').ok_or_else(|| {
+                Error::new(format!("invalid image filter {text:?}: must be in the format \"filter=value\""))
+            })?;
+            match key {
+                "reference" => filter.references.push(value.to_owned()),
+                "dangling" => filter.dangling = Some(boolean(value)?),
+                "readonly" | "intermediate" => filter.nothing |= boolean(value)?,
+                "label" => filter.labels.push(match value.split_once('=') {
+                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                    None => (value.to_owned(), None),
+                }),
+                "id" => filter.ids.push(value.trim_start_matches("sha256:").to_owned()),
+                "before" => filter.before = Some(earliest(filter.before, resolve(store, value)?.created())),
+                "since" | "after" => filter.since = Some(resolve(store, value)?.created()),
+                "until" => filter.before = Some(earliest(filter.before, time(value)?)),
+                _ => {
+                    return Err(Error::new(format!("unsupported image filter {key:?}"))
+                        .hint("choose from: reference, dangling, label, id, before, since, until, readonly"));
+                }
+            }
+        }
+        Ok(filter)
+    }
+
+    /// The tags to show; `None` when the image does not match.
+    pub(crate) fn names<'a>(&self, listed: &'a Listed) -> Option<Vec<&'a str>> {
+        let created = listed.image.created();
+        let labels = &listed.image.config.config.labels;
+        let has = |(key, value): &(String, Option<String>)| {
+            labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|wanted| wanted == found))
+        };
+        let id = listed.image.id.hex();
+        let matches = !self.nothing
+            && self.dangling.is_none_or(|wanted| wanted == listed.tags.is_empty())
+            && self.labels.iter().all(has)
+            && (self.ids.is_empty() || self.ids.iter().any(|prefix| id.starts_with(prefix)))
+            && self.before.is_none_or(|limit| created < limit)
+            && self.since.is_none_or(|limit| created > limit);
+        if !matches {
+            return None;
+        }
+        let tags = listed.tags.iter().map(String::as_str);
+        if self.references.is_empty() {
+            return Some(tags.collect());
+        }
+        let wanted = |name: &str| self.references.iter().any(|pattern| matches_name(pattern, name));
+        let named: Vec<&str> = tags.filter(|name| wanted(name)).collect();
+        let found =
+            !named.is_empty() || listed.digests.iter().any(|name| wanted(name)) || self.references.contains(&id);
+        found.then_some(named)
+    }
+}
+
+fn earliest(first: Option<Timestamp>, second: Timestamp) -> Timestamp {
+    first.map_or(second, |first| first.min(second))
+}
+
+fn boolean(value: &str) -> Result<bool> {
+    match value {
+        "true" | "1" | "t" | "True" | "TRUE" => Ok(true),
+        "false" | "0" | "f" | "False" | "FALSE" => Ok(false),
+        _ => Err(Error::new(format!("{value:?} is neither true nor false"))),
+    }
+}
+
+/// A date, or how long ago: 10m, 1h30m.
+fn time(value: &str) -> Result<Timestamp> {
+    if let Ok(time) = value.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    if let Ok(seconds) = value.parse::<i64>() {
+        return Timestamp::from_second(seconds).map_err(|e| Error::wrap(format!("{value} is not a time"), e));
+    }
+    let ago: jiff::SignedDuration =
+        value.parse().map_err(|e| Error::wrap(format!("{value:?} is neither a time nor a duration"), e))?;
+    Ok(Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// Whether `pattern` means `name`: any whole components at its end, the tag left out or not, `*` and `?` for anything but a slash.
+fn matches_name(pattern: &str, name: &str) -> bool {
+    let (repository, _) = name.split_once('@').or_else(|| name.rsplit_once(':')).unwrap_or((name, ""));
+    [name, repository].iter().any(|candidate| {
+        let starts = std::iter::once(0).chain(candidate.match_indices('/').map(|(i, _)| i + 1));
+        starts.map(|start| &candidate[start..]).any(|ending| glob(pattern.as_bytes(), ending.as_bytes()))
+    })
+}
+
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    // The last star is the only one worth going back to; it does not reach over a slash.
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(b'?') if text[t] != b'/' => (p, t) = (p + 1, t + 1),
+            Some(c) if *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match star {
+                Some((at, from)) if text[from] != b'/' => {
+                    star = Some((at, from + 1));
+                    (p, t) = (at + 1, from + 1);
+                }
+                _ => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_by_their_end() {
+        let name = "docker.io/library/alpine:3.20";
+        for good in
+            ["alpine", "alpine:3.20", "library/alpine", name, "alp*", "*", "alpine:3.*", "docker.io/*/alpine", "al?ine"]
+        {
+            assert!(matches_name(good, name), "{good}");
+        }
+        for bad in ["pine", "alpine:3", "docker.io", "docker.io/*", "*/alpine:3", "", "alpine/"] {
+            assert!(!matches_name(bad, name), "{bad}");
+        }
+    }
+}

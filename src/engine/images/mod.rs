@@ -1,0 +1,127 @@
+//! Images as users know them: found by name or id, pulled, loaded, saved, listed, removed.
+//!
+//! How names are kept in the store's refs:
+//! ```text
+//! docker.io/library/alpine:3.20               → manifest   a tag
+//! docker.io/library/alpine@sha256:<manifest>  → manifest   set with every tag: keeps the image when the tag moves on
+//! docker.io/library/alpine@sha256:<index>     → manifest   what a pinned multi-platform name means on this host
+//! <none>@sha256:<manifest>                    → manifest   an image that never had a name
+//! ```
+//! Several manifests may share a config, which is the image's id; they are one image.
+
+mod apart;
+mod filter;
+mod history;
+mod import;
+mod inspect;
+mod list;
+mod load;
+mod progress;
+mod pull;
+mod remove;
+mod resolve;
+mod save;
+mod tag;
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Kind, Result};
+use crate::image::config::ImageConfig;
+use crate::image::digest::{DiffId, Digest};
+use crate::image::manifest::{Document, Manifest};
+use crate::image::reference::Reference;
+use crate::storage::Store;
+
+pub(crate) use apart::pull_apart;
+pub(crate) use filter::Filter;
+pub(crate) use history::{HistoryEntry, history};
+pub(crate) use import::{ImportOptions, import};
+pub(crate) use inspect::inspect;
+pub(crate) use list::{Listed, list};
+pub(crate) use load::load;
+pub(crate) use progress::{LayerProgress, LayerState, Progress};
+pub(crate) use pull::{PullOptions, PullPolicy, pull};
+pub(crate) use remove::{RemoveOptions, collect, everything, remove};
+pub(crate) use resolve::{resolve, resolve_all};
+pub(crate) use save::{SaveOptions, plan as plan_save, save};
+pub(crate) use tag::{tag, untag};
+
+/// The repository of images that never had a name.
+const NAMELESS: &str = "<none>";
+
+/// An image in the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Image {
+    /// The config's digest.
+    pub id: Digest,
+    pub manifest: Digest,
+    pub config: ImageConfig,
+    /// Bottom first.
+    pub layers: Vec<DiffId>,
+    /// The name it was found by, normalised; `None` when it was found by id.
+    pub name: Option<String>,
+}
+
+impl Image {
+    /// Reads manifest and config; the layers are not looked at.
+    pub(crate) fn read(store: &Store, manifest: Digest) -> Result<Self> {
+        let (document, config_bytes) = read_manifest(store, &manifest)?;
+        let config = ImageConfig::parse(&config_bytes)?;
+        let layers = config.rootfs.diff_ids.clone();
+        Ok(Self { id: document.config.digest, manifest, config, layers, name: None })
+    }
+
+    /// The bytes of everything but what layers share with other images: what `images` shows.
+    pub(crate) fn size(&self, store: &Store) -> Result<u64> {
+        let mut size = 0u64;
+        for layer in self.layers.iter().collect::<BTreeSet<_>>() {
+            size = size.saturating_add(layer_size(store, layer)?);
+        }
+        let (document, config) = read_manifest(store, &self.manifest)?;
+        Ok(size.saturating_add(config.len() as u64).saturating_add(document.to_bytes()?.len() as u64))
+    }
+
+    /// When it was made; images without a date count as made in 1970.
+    pub(crate) fn created(&self) -> jiff::Timestamp {
+        self.config.created().unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// The manifest, and the bytes of its config.
+fn read_manifest(store: &Store, digest: &Digest) -> Result<(Manifest, Vec<u8>)> {
+    match Document::parse(&store.read_blob(digest)?, None)? {
+        Document::Image(manifest) => {
+            let config = store.read_blob(&manifest.config.digest)?;
+            Ok((manifest, config))
+        }
+        Document::Index(_) => Err(Error::new(format!("{digest} is an index where an image should be"))),
+    }
+}
+
+/// The bytes of a layer's tar; 0 when it is missing, which only makes the image unusable, not unlisted.
+fn layer_size(store: &Store, diff_id: &DiffId) -> Result<u64> {
+    store.layer(diff_id).map_or(Ok(0), |layer| layer.meta().map(|meta| meta.size))
+}
+
+fn not_known(name: &str) -> Error {
+    Error::new(format!("{name}: image not known")).with_kind(Kind::NoSuchObject)
+}
+
+/// Gives an image a name: the tag, and the pinned name that outlives it. What the tag named before keeps its pinned name.
+fn name_image(store: &Store, name: &Reference, manifest: &Digest) -> Result<()> {
+    store.set_ref(&name.pinned(manifest), manifest)?;
+    if name.digest().is_none() {
+        store.set_ref(&name.store_name(), manifest)?;
+    }
+    Ok(())
+}
+
+/// Keeps an image that has no name.
+fn keep_nameless(store: &Store, manifest: &Digest) -> Result<()> {
+    store.set_ref(&format!("{NAMELESS}@{manifest}"), manifest)
+}
+
+/// `repository` and the digest of a pinned name.
+fn split_pinned(name: &str) -> Option<(&str, &str)> {
+    name.split_once('@')
+}

@@ -1,0 +1,286 @@
+//! `pull`: a name → the registry's manifest → the layers that are missing, in parallel, each in one pass.
+//!
+//! Two phases, for the process that unpacks must be forked while there is one thread: first manifest and config are fetched; then, if
+//! layers are missing, the worker is started and their bytes go from the sockets through its pipes. A layer is locked while it is
+//! brought in, so another process waits for it instead of transferring it again. The image gets its name last: a pull that ends
+//! early leaves whole layers, which the next one finds.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::net::unix::pipe;
+
+use super::{Image, LayerProgress, LayerState, Progress, name_image, resolve};
+use crate::config::registries::Registries;
+use crate::error::{Context, Error, Kind, Result};
+use crate::image::config::ImageConfig;
+use crate::image::digest::DiffId;
+use crate::image::manifest::{Descriptor, Document, MAX_CONFIG, Manifest};
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::registry::{self, Fetched, Registry, TransferError};
+use crate::state::lock::Mode;
+use crate::storage::worker::{UnpackJob, UnpackWorker};
+use crate::storage::{Limits, Lock, Source, Store};
+use crate::userns::IdMaps;
+
+/// So many layers are transferred at once.
+const PARALLEL_LAYERS: usize = 6;
+
+/// `--pull`: when to ask the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum PullPolicy {
+    Always,
+    #[default]
+    Missing,
+    Never,
+    /// Ask, and do without an answer when the image is there.
+    Newer,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PullOptions {
+    pub platform: Option<Platform>,
+    pub policy: PullPolicy,
+    pub registry: registry::Options,
+}
+
+/// An image whose layers may still be missing.
+struct Found {
+    registry: Registry,
+    manifest: Fetched,
+    parsed: Manifest,
+    /// The index it was chosen from.
+    index: Option<Fetched>,
+    config: ImageConfig,
+    config_bytes: Vec<u8>,
+}
+
+/// A layer to be brought.
+struct Job {
+    descriptor: Descriptor,
+    diff_id: DiffId,
+    progress: Box<dyn LayerProgress>,
+}
+
+/// Brings the image that `name` means into the store. Must be called while the process has one thread.
+pub(crate) fn pull(
+    store: &Store,
+    maps: &IdMaps,
+    name: &str,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<Image> {
+    let present = match options.policy {
+        PullPolicy::Always => None,
+        _ => present(store, name, options.platform.as_ref())?,
+    };
+    match (options.policy, present) {
+        (PullPolicy::Missing | PullPolicy::Never, Some(image)) => Ok(image),
+        (PullPolicy::Never, None) => Err(Error::new(format!("{name}: image not known"))
+            .hint("it is not pulled because of --pull=never")
+            .with_kind(Kind::NoSuchObject)),
+        (PullPolicy::Newer, Some(image)) => match fetch(store, maps, name, options, progress) {
+            Ok(newer) => Ok(newer),
+            Err(error) => {
+                progress.warning(&format!("using the {name} that is here: {error}"));
+                Ok(image)
+            }
+        },
+        _ => fetch(store, maps, name, options, progress),
+    }
+}
+
+/// The image in the store, unless it is for another platform than the one asked for.
+fn present(store: &Store, name: &str, platform: Option<&Platform>) -> Result<Option<Image>> {
+    match resolve(store, name) {
+        Ok(image) if platform.is_none_or(|wanted| wanted.rank(&image.config.platform()).is_some()) => Ok(Some(image)),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == Kind::NoSuchObject => Ok(None),
+        // Damaged: what is fetched again replaces it.
+        Err(_) => Ok(None),
+    }
+}
+
+fn fetch(store: &Store, maps: &IdMaps, name: &str, options: &PullOptions, progress: &dyn Progress) -> Result<Image> {
+    let config = Registries::load()?;
+    let name = name.strip_prefix("docker://").unwrap_or(name);
+    let candidates = registry::candidates(&config, name)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(|| "cannot start the network client")?;
+    let mut failures: Vec<Error> = Vec::new();
+    for reference in &candidates {
+        progress.message(&format!("Trying to pull {reference}..."));
+        match fetch_reference(store, maps, &config, reference, options, progress, &runtime) {
+            Ok(image) => return Ok(image),
+            Err(error) => failures.push(Error::wrap(format!("cannot pull {reference}"), error)),
+        }
+    }
+    let last = failures.pop().unwrap_or_else(|| Error::new(format!("no registry is configured for {name}")));
+    Err(failures.iter().fold(last, |error, earlier| error.hint(format!("before that, {earlier}"))))
+}
+
+fn fetch_reference(
+    store: &Store,
+    maps: &IdMaps,
+    config: &Registries,
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &dyn Progress,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Image> {
+    let wanted = options.platform.clone().unwrap_or_else(Platform::host);
+    let sources = registry::sources(config, reference)?;
+    let registries =
+        sources.iter().map(|source| Registry::new(source, &options.registry)).collect::<Result<Vec<_>>>()?;
+    // From here on nothing that this image needs may be collected.
+    let _guard = store.gc_lock(Mode::Shared)?;
+    let found = runtime.block_on(find(store, registries, &wanted, progress))?;
+    if wanted.rank(&found.config.platform()).is_none() {
+        progress.warning(&format!("the image is for {}, not for {wanted}", found.config.platform()));
+    }
+    let jobs = missing(store, &found, progress)?;
+    if !jobs.is_empty() {
+        let worker = UnpackWorker::start(store, maps)?;
+        runtime.block_on(transfer(store, &worker, &found.registry, jobs))?;
+    }
+    store_image(store, reference, &found)?;
+    Ok(Image { name: Some(reference.store_name()), ..Image::read(store, found.manifest.digest)? })
+}
+
+/// Manifest and config from the first source that has them.
+async fn find(store: &Store, registries: Vec<Registry>, wanted: &Platform, progress: &dyn Progress) -> Result<Found> {
+    let mut failure = None;
+    for registry in registries {
+        if let Some(earlier) = &failure {
+            progress.warning(&format!("trying the next source: {earlier}"));
+        }
+        match describe(store, registry, wanted).await {
+            Ok(found) => return Ok(found),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| Error::new("there is nowhere to pull from")))
+}
+
+async fn describe(store: &Store, registry: Registry, wanted: &Platform) -> Result<Found> {
+    let first = registry.manifest().await?;
+    let (manifest, parsed, index) = match Document::parse(&first.content, first.content_type.as_deref())? {
+        Document::Image(parsed) => (first, parsed, None),
+        Document::Index(entries) => {
+            let entry = entries.select(wanted)?;
+            let manifest = registry.manifest_of(entry).await?;
+            match Document::parse(&manifest.content, manifest.content_type.as_deref())? {
+                Document::Image(parsed) => (manifest, parsed, Some(first)),
+                Document::Index(_) => return Err(Error::new("the image index points to another index")),
+            }
+        }
+    };
+    let config_bytes = match store.has_blob(&parsed.config.digest) {
+        true => store.read_blob(&parsed.config.digest)?,
+        false => registry.small_blob(&parsed.config, MAX_CONFIG).await?,
+    };
+    let config = ImageConfig::parse(&config_bytes)
+        .map_err(|e| if parsed.config.media_type.contains("image") { e } else { not_an_image(&parsed, e) })?;
+    if config.rootfs.diff_ids.len() != parsed.layers.len() {
+        return Err(Error::new(format!(
+            "the image has {} layers, its config names {}",
+            parsed.layers.len(),
+            config.rootfs.diff_ids.len()
+        )));
+    }
+    Ok(Found { registry, manifest, parsed, index, config, config_bytes })
+}
+
+fn not_an_image(manifest: &Manifest, error: Error) -> Error {
+    Error::wrap(format!("this is not an image but {}", manifest.config.media_type), error)
+}
+
+/// The layers that are not in the store, each once.
+fn missing(store: &Store, found: &Found, progress: &dyn Progress) -> Result<Vec<Job>> {
+    let mut seen = BTreeSet::new();
+    let mut jobs = Vec::new();
+    for (descriptor, diff_id) in found.parsed.layers.iter().zip(&found.config.rootfs.diff_ids) {
+        if !seen.insert(*diff_id) {
+            continue;
+        }
+        let line = progress.layer(&descriptor.digest, descriptor.size);
+        if store.layer(diff_id).is_some() {
+            line.state(LayerState::Exists);
+            continue;
+        }
+        line.state(LayerState::Waiting);
+        jobs.push(Job { descriptor: descriptor.clone(), diff_id: *diff_id, progress: line });
+    }
+    Ok(jobs)
+}
+
+async fn transfer(store: &Store, worker: &UnpackWorker, registry: &Registry, jobs: Vec<Job>) -> Result<()> {
+    // A layer's lock is waited for only by a running job, so whoever holds one can always finish.
+    stream::iter(jobs)
+        .map(|job| async move {
+            let outcome = layer(store, worker, registry, &job).await;
+            job.progress.state(match &outcome {
+                Ok(state) => *state,
+                Err(_) => LayerState::Failed,
+            });
+            outcome.map(drop)
+        })
+        .buffer_unordered(PARALLEL_LAYERS)
+        .try_collect::<()>()
+        .await
+}
+
+async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &Job) -> Result<LayerState> {
+    let _lock = lock(store, &job.diff_id).await?;
+    if store.layer(&job.diff_id).is_some() {
+        return Ok(LayerState::Exists);
+    }
+    job.progress.state(LayerState::Downloading);
+    let (pipe, pending) = worker.unpack(unpack_job(&job.descriptor, job.diff_id)?)?;
+    let mut out = pipe::Sender::from_owned_fd(pipe.into()).context(|| "cannot use the unpacker's pipe")?;
+    let meter = |received: u64| job.progress.position(received);
+    let outcome = registry.copy_blob(&job.descriptor, &mut out, &meter).await;
+    // The end of the pipe is the end of the layer.
+    drop(out);
+    job.progress.state(LayerState::Unpacking);
+    if let Err(TransferError::Source(error)) = outcome {
+        // Dropped, what was unpacked is thrown away.
+        drop(pending);
+        return Err(error);
+    }
+    let commit = outcome.is_ok();
+    let finished = tokio::task::spawn_blocking(move || pending.finish(commit)).await.context(|| LOST_THREAD)?;
+    match (outcome, finished) {
+        (Ok(()), Ok(_)) => Ok(LayerState::Done),
+        // The unpacker knows why it stopped reading.
+        (_, Err(error)) => Err(Error::wrap(format!("cannot unpack {}", job.descriptor.digest), error)),
+        (Err(_), Ok(_)) => Err(Error::new("the unpacking process went away")),
+    }
+}
+
+const LOST_THREAD: &str = "a thread of the transfer ended early";
+
+/// Waits for the layer's lock; the wait must not hold up the other transfers.
+async fn lock(store: &Store, diff_id: &DiffId) -> Result<Lock> {
+    let (store, diff_id) = (store.clone(), *diff_id);
+    tokio::task::spawn_blocking(move || store.lock_layer(&diff_id)).await.context(|| LOST_THREAD)?
+}
+
+fn unpack_job(descriptor: &Descriptor, diff_id: DiffId) -> Result<UnpackJob> {
+    let source = Source { digest: descriptor.digest, size: descriptor.size, media_type: descriptor.media_type.clone() };
+    Ok(UnpackJob { expected: Some(diff_id), source: Some(source), limits: Limits::from_env()? })
+}
+
+/// The documents, then the names: what has a name is complete.
+fn store_image(store: &Store, reference: &Reference, found: &Found) -> Result<()> {
+    store.put_blob(&found.config_bytes)?;
+    store.put_blob(&found.manifest.content)?;
+    if let Some(index) = &found.index {
+        store.put_blob(&index.content)?;
+        store.set_ref(&reference.pinned(&index.digest), &found.manifest.digest)?;
+    }
+    name_image(store, reference, &found.manifest.digest)
+}

@@ -1,0 +1,113 @@
+//! `rmi`: takes names away, and with the last one the image.
+
+use super::list::{Listed, listed};
+use super::{Image, list, not_known, resolve, resolve_all};
+use crate::error::{Error, Kind, Result};
+use crate::image::digest::Digest;
+use crate::image::reference::Reference;
+use crate::storage::Store;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RemoveOptions {
+    /// Also when it has several names or containers; what is not there is no error.
+    pub force: bool,
+    /// What is not there is no error.
+    pub ignore: bool,
+    /// An id means the image with all its names.
+    pub all_names: bool,
+}
+
+/// What has gone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Removal {
+    pub untagged: Vec<String>,
+    /// The image's id, when nothing is left of it.
+    pub deleted: Option<String>,
+}
+
+/// Removes `name`. `users` answers the containers of an image. Layers go when the caller collects garbage.
+pub(crate) fn remove(
+    store: &Store,
+    name: &str,
+    options: RemoveOptions,
+    users: &dyn Fn(&Digest) -> Result<Vec<String>>,
+) -> Result<Removal> {
+    let image = match resolve(store, name) {
+        Ok(image) => image,
+        Err(e) if e.kind() == Kind::NoSuchObject && (options.force || options.ignore) => return Ok(Removal::default()),
+        Err(e) if e.kind() == Kind::NoSuchObject => return Err(not_known(name)),
+        // A damaged image must be removable, or nothing ever repairs the store.
+        Err(e) => return remove_damaged(store, name).unwrap_or(Err(e)),
+    };
+    let listed = listed(store, &image)?;
+    if let Some(named) = named_tag(&image).filter(|_| listed.tags.len() > 1) {
+        store.remove_ref(&named)?;
+        return Ok(Removal { untagged: vec![named], deleted: None });
+    }
+    if image.name.is_none() && listed.tags.len() > 1 && !options.force && !options.all_names {
+        return Err(Error::new(format!(
+            "unable to delete image {:?} by ID with more than one tag ([{}]): please force removal",
+            image.id.hex(),
+            listed.tags.join(" ")
+        )));
+    }
+    let containers = users(&image.id)?;
+    if let Some(container) = containers.first().filter(|_| !options.force) {
+        return Err(Error::new(format!("image used by {container}: image is in use by a container"))
+            .hint("remove the container first, or use --force")
+            .with_kind(Kind::Conflict));
+    }
+    forget(store, &image, listed)
+}
+
+/// Every image of the store, for `rmi --all`.
+pub(crate) fn everything(store: &Store) -> Result<Vec<String>> {
+    Ok(list(store)?.0.into_iter().map(|listed| listed.image.id.hex()).collect())
+}
+
+/// Frees what no name leads to any more.
+pub(crate) fn collect(_store: &Store) -> Result<()> {
+    Ok(())
+}
+
+fn named_tag(image: &Image) -> Option<String> {
+    image.name.clone().filter(|name| super::resolve::is_tag(name))
+}
+
+/// Removes every name that keeps the image, tags first: what a crash leaves is an image without a name, not a name without
+/// its digest.
+fn forget(store: &Store, image: &Image, listed: Listed) -> Result<Removal> {
+    for (manifest, mut names) in resolve_all(store)? {
+        names.sort_by_key(|name| !super::resolve::is_tag(name));
+        if manifest == image.manifest || super::resolve::image_id(store, &manifest)? == Some(image.id) {
+            for name in names {
+                unless_gone(store.remove_ref(&name))?;
+            }
+        }
+    }
+    Ok(Removal { untagged: listed.tags, deleted: Some(image.id.hex()) })
+}
+
+fn remove_damaged(store: &Store, name: &str) -> Option<Result<Removal>> {
+    let full = [Reference::parse_local(name), Reference::parse(name)]
+        .into_iter()
+        .flatten()
+        .map(|reference| reference.store_name())
+        .find(|full| matches!(store.get_ref(full), Ok(Some(_))))?;
+    let manifest = store.get_ref(&full).ok().flatten()?;
+    let names = resolve_all(store).ok()?.into_iter().filter(|(m, _)| *m == manifest).flat_map(|(_, names)| names);
+    for name in names {
+        if let Err(error) = store.remove_ref(&name) {
+            return Some(Err(error));
+        }
+    }
+    Some(Ok(Removal { untagged: vec![full], deleted: Some(manifest.hex()) }))
+}
+
+/// Somebody else may remove the same image.
+fn unless_gone(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() == Kind::NoSuchObject => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,40 @@
+//! `tag` and `untag`.
+
+use super::resolve::is_tag;
+use super::{Image, keep_nameless, name_image, not_known, resolve_all};
+use crate::error::{Error, Result};
+use crate::image::reference::Reference;
+use crate::storage::Store;
+
+/// Gives `image` further names. A short name belongs to `localhost`, as in Podman.
+pub(crate) fn tag(store: &Store, image: &Image, names: &[String]) -> Result<()> {
+    let names = names.iter().map(|name| new_name(name)).collect::<Result<Vec<_>>>()?;
+    names.iter().try_for_each(|name| name_image(store, name, &image.manifest))
+}
+
+/// A name that may be given to an image made here.
+pub(super) fn new_name(name: &str) -> Result<Reference> {
+    let reference = Reference::parse_local(name)?;
+    if reference.digest().is_some() {
+        return Err(Error::new(format!("{name}: an image cannot be given a digest as its name")));
+    }
+    Ok(reference)
+}
+
+/// Takes `names` from `image`, or all its names. The image stays.
+pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()> {
+    let own: Vec<String> =
+        resolve_all(store)?.into_iter().filter(|(m, _)| *m == image.manifest).flat_map(|(_, names)| names).collect();
+    let mut doomed = Vec::new();
+    for name in names {
+        let candidates = [Reference::parse_local(name)?, Reference::parse(name)?].map(|r| r.store_name());
+        let found = candidates.into_iter().find(|full| own.contains(full)).ok_or_else(|| not_known(name))?;
+        doomed.push(found);
+    }
+    if names.is_empty() {
+        doomed = own.iter().filter(|name| is_tag(name)).cloned().collect();
+    }
+    // Images from archives of older days may have nothing but the tag.
+    keep_nameless(store, &image.manifest)?;
+    doomed.iter().try_for_each(|name| store.remove_ref(name))
+}

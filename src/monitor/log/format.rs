@@ -1,0 +1,147 @@
+//! One line of a log as bytes.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+
+use super::Driver;
+use crate::monitor::protocol::Stream;
+
+/// A line, or a piece of one, as it was read from a log file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub time: Timestamp,
+    pub stream: Stream,
+    /// Without the line feed.
+    pub text: std::borrow::Cow<'a, [u8]>,
+    /// More of the same line follows.
+    pub partial: bool,
+}
+
+/// Appends `text` (without its line feed) as one line of the log.
+pub(super) fn write(out: &mut Vec<u8>, driver: Driver, time: &Timestamp, stream: Stream, text: &[u8], partial: bool) {
+    match driver {
+        Driver::None => {}
+        Driver::K8sFile => {
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "{time:.9} {} {} ", stream.as_str(), if partial { 'P' } else { 'F' });
+            out.extend_from_slice(text);
+            out.push(b'\n');
+        }
+        Driver::JsonFile => {
+            out.extend_from_slice(b"{\"log\":\"");
+            json_escape(out, text);
+            if !partial {
+                out.extend_from_slice(b"\\n");
+            }
+            let _ = writeln!(out, "\",\"stream\":\"{}\",\"time\":\"{time:.9}\"}}", stream.as_str());
+        }
+    }
+}
+
+/// JSON cannot hold bytes that are not UTF-8: they become U+FFFD, as Docker does it.
+fn json_escape(out: &mut Vec<u8>, text: &[u8]) {
+    for chunk in text.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                0..0x20 => {
+                    let _ = write!(out, "\\u{byte:04x}");
+                }
+                _ => out.push(byte),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+/// Reads one line of the log (without its line feed); `None` for what rpod did not write.
+pub(super) fn parse(driver: Driver, line: &[u8]) -> Option<Entry<'_>> {
+    match driver {
+        Driver::None => None,
+        Driver::K8sFile => {
+            let mut fields = line.splitn(4, |b| *b == b' ');
+            let time = timestamp(std::str::from_utf8(fields.next()?).ok()?)?;
+            let stream = stream(fields.next()?)?;
+            let partial = match fields.next()? {
+                b"P" => true,
+                b"F" => false,
+                _ => return None,
+            };
+            Some(Entry { time, stream, text: fields.next()?.into(), partial })
+        }
+        Driver::JsonFile => {
+            #[derive(serde::Deserialize)]
+            struct Line {
+                log: String,
+                stream: String,
+                time: String,
+            }
+            let line: Line = serde_json::from_slice(line).ok()?;
+            let time = timestamp(&line.time)?;
+            let stream = stream(line.stream.as_bytes())?;
+            let mut text = line.log.into_bytes();
+            let partial = text.last() != Some(&b'\n');
+            if !partial {
+                text.pop();
+            }
+            Some(Entry { time, stream, text: text.into(), partial })
+        }
+    }
+}
+
+fn stream(name: &[u8]) -> Option<Stream> {
+    match name {
+        b"stdout" => Some(Stream::Stdout),
+        b"stderr" => Some(Stream::Stderr),
+        _ => None,
+    }
+}
+
+fn timestamp(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_round_trip() {
+        let time: Timestamp = "2026-01-02T03:04:05.123456789Z".parse().expect("a time");
+        for driver in [Driver::K8sFile, Driver::JsonFile] {
+            for (text, partial) in [(&b"plain"[..], false), (b"", false), (b"a \"b\" \\ \t\x01 c", true)] {
+                let mut line = Vec::new();
+                write(&mut line, driver, &time, Stream::Stderr, text, partial);
+                assert_eq!(line.pop(), Some(b'\n'));
+                let expected = Entry { time, stream: Stream::Stderr, text: text.into(), partial };
+                assert_eq!(parse(driver, &line), Some(expected), "{driver:?} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_formats_are_those_of_the_other_tools() {
+        let time: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
+        let mut line = Vec::new();
+        write(&mut line, Driver::K8sFile, &time, Stream::Stdout, b"hi", false);
+        write(&mut line, Driver::JsonFile, &time, Stream::Stdout, b"hi\xff", false);
+        assert_eq!(
+            String::from_utf8(line).expect("text"),
+            "2026-01-02T03:04:05.000000000Z stdout F hi\n\
+             {\"log\":\"hi\u{fffd}\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.000000000Z\"}\n"
+        );
+    }
+
+    #[test]
+    fn foreign_lines_are_not_entries() {
+        for line in [&b""[..], b"2026-01-02T03:04:05Z stdout", b"x stdout F y", b"2026-01-02T03:04:05Z out F y"] {
+            assert_eq!(parse(Driver::K8sFile, line), None);
+        }
+        assert_eq!(parse(Driver::JsonFile, b"{\"log\":1}"), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! A container's log: written by its monitor, read by `logs`, in the formats of the other tools.
+//!
+//! The newest file is `ctr.log`; with `max-size`, a full one becomes `ctr.log.1`, that one `ctr.log.2`, and so on until
+//! `max-file` of them exist.
+
+mod format;
+pub(crate) mod reader;
+pub(crate) mod writer;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The newest log file in the container's directory.
+pub(crate) const FILE: &str = "ctr.log";
+
+/// How lines are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Driver {
+    /// `TIME stdout|stderr F|P TEXT`, as Podman and Kubernetes write it.
+    #[default]
+    K8sFile,
+    /// One JSON object per line, as Docker writes it.
+    JsonFile,
+    None,
+}
+
+impl Driver {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::K8sFile => "k8s-file",
+            Self::JsonFile => "json-file",
+            Self::None => "none",
+        }
+    }
+}
+
+/// `--log-driver` and `--log-opt`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Options {
+    pub driver: Driver,
+    /// Bytes after which a new file is begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<u64>,
+    /// How many files are kept; 1 when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file: Option<u32>,
+    /// `--log-opt path=`: instead of `ctr.log` in the container's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// `--log-opt tag=`: shown by `inspect` and `logs --names`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tag: String,
+}
+
+impl Options {
+    /// Where the newest file of a container with the directory `dir` is.
+    pub(crate) fn file(&self, dir: &Path) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| dir.join(FILE))
+    }
+}
+
+/// The file that was the newest `age` rotations ago.
+fn rotated(file: &Path, age: u32) -> PathBuf {
+    if age == 0 {
+        return file.to_path_buf();
+    }
+    let mut name = file.as_os_str().to_owned();
+    name.push(format!(".{age}"));
+    name.into()
+}

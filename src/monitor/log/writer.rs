@@ -1,0 +1,97 @@
+//! The monitor's side of the log: one write(2) per chunk of output, rotation by size.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::{Driver, Options, format, rotated};
+use crate::error::{Context, Result};
+use crate::monitor::protocol::Stream;
+
+/// Appends output to a log.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    driver: Driver,
+    path: PathBuf,
+    file: Option<File>,
+    size: u64,
+    max_size: u64,
+    max_file: u32,
+    line: Vec<u8>,
+}
+
+impl Writer {
+    /// Opens or makes the log of the container whose directory is `dir`.
+    pub(crate) fn open(options: &Options, dir: &std::path::Path) -> Result<Self> {
+        let path = options.file(dir);
+        let mut writer = Self {
+            driver: options.driver,
+            path,
+            file: None,
+            size: 0,
+            max_size: options.max_size.filter(|size| *size > 0).unwrap_or(u64::MAX),
+            max_file: options.max_file.unwrap_or(1).max(1),
+            line: Vec::new(),
+        };
+        if options.driver != Driver::None {
+            writer.open_file().context(|| format!("cannot open the log {}", writer.path.display()))?;
+        }
+        Ok(writer)
+    }
+
+    /// The bytes of one read from the container. A line is ended by its line feed; what follows the last one is kept as
+    /// a partial line, so that nothing is held back.
+    ///
+    /// A log that cannot be written (disk full) does not stop the container.
+    pub(crate) fn write(&mut self, stream: Stream, data: &[u8]) {
+        if self.file.is_none() {
+            return;
+        }
+        let time = Timestamp::now();
+        self.line.clear();
+        for piece in data.split_inclusive(|b| *b == b'\n') {
+            let (text, partial) = match piece.strip_suffix(b"\n") {
+                Some(text) => (text, false),
+                None => (piece, true),
+            };
+            format::write(&mut self.line, self.driver, &time, stream, text, partial);
+        }
+        let length = self.line.len() as u64;
+        if self.size > 0 && self.size.saturating_add(length) > self.max_size && self.rotate().is_err() {
+            return;
+        }
+        if let Some(file) = &mut self.file
+            && file.write_all(&self.line).is_ok()
+        {
+            self.size += length;
+        }
+        // One burst of output must not be paid for until the container ends.
+        self.line.shrink_to(4096);
+    }
+
+    fn open_file(&mut self) -> std::io::Result<()> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        self.size = file.metadata()?.len();
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Readers that follow see the rename and go on with the new file.
+    fn rotate(&mut self) -> std::io::Result<()> {
+        self.file = None;
+        if self.max_file == 1 {
+            // A new file, not a truncated one: a reader in the middle of the old one still reads whole lines.
+            std::fs::remove_file(&self.path)?;
+        }
+        for age in (1..self.max_file).rev() {
+            match std::fs::rename(rotated(&self.path, age - 1), rotated(&self.path, age)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        self.open_file()
+    }
+}

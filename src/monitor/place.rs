@@ -1,0 +1,110 @@
+//! Where one container's files are, and the lock that tells whether it lives.
+//!
+//! Whoever changes a container (creator, starter, remover) holds the lock exclusively; the monitor inherits it from the
+//! process that started it and holds it until the end. Shared holders only look or wait.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::error::{Context, Error, Result};
+use crate::state::lock::{Lock, Mode};
+use crate::state::paths::{self, Dirs};
+
+/// The directories of one container (see `engine::container`).
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// `record.json`, `config.json`, `state.json`, name files.
+    pub record: PathBuf,
+    /// `upper/`, `work/`, `ctr.log`.
+    pub disk: PathBuf,
+    /// `monitor.lock`, `attach`.
+    pub runtime: PathBuf,
+}
+
+impl Place {
+    /// The place of container `id`; `rm`: its record is in the runtime directory.
+    pub(crate) fn new(dirs: &Dirs, id: &str, rm: bool) -> Self {
+        let disk = dirs.host.join("containers").join(id);
+        let runtime = dirs.runtime.join("containers").join(id);
+        Self { record: if rm { runtime.clone() } else { disk.clone() }, disk, runtime }
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.runtime.join("monitor.lock")
+    }
+
+    /// The socket that clients attach to.
+    pub(crate) fn attach_socket(&self) -> PathBuf {
+        self.runtime.join("attach")
+    }
+
+    /// Takes the lock to change the container; `None` while another process does or the container runs.
+    pub(crate) fn try_lock(&self) -> Result<Option<Lock>> {
+        loop {
+            // The parent is there from the second container on; a reboot takes both away.
+            paths::create_private(&self.runtime)?;
+            let path = self.lock_file();
+            let Some(lock) = Lock::try_acquire(&path, Mode::Exclusive)? else {
+                if self.locked()? {
+                    return Ok(None);
+                }
+                // Only somebody looking, who is gone in a moment.
+                std::thread::yield_now();
+                continue;
+            };
+            // A remover may have unlinked the file between our open and our lock.
+            if lock.file().metadata().is_ok_and(|m| m.nlink() > 0) {
+                return Ok(Some(lock));
+            }
+        }
+    }
+
+    /// Whether a process holds the lock exclusively: the container runs, or is being created, started or removed.
+    pub(crate) fn locked(&self) -> Result<bool> {
+        let Some(file) = self.open_lock()? else { return Ok(false) };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(e) => Err(Error::wrap(format!("cannot examine the lock {}", self.lock_file().display()), e)),
+        }
+    }
+
+    /// Waits until nobody holds the lock exclusively.
+    ///
+    /// The exit code that the monitor left is returned when there is one: with `--rm` it is the only trace.
+    pub(crate) fn wait_unlocked(&self) -> Result<Option<u8>> {
+        let Some(mut file) = self.open_lock()? else { return Ok(None) };
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::LockShared) {
+                Err(Errno::INTR) => {}
+                result => break result.context(|| format!("cannot wait for {}", self.lock_file().display()))?,
+            }
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).context(|| format!("cannot read {}", self.lock_file().display()))?;
+        Ok(text.trim().parse().ok())
+    }
+
+    fn open_lock(&self) -> Result<Option<File>> {
+        match File::open(self.lock_file()) {
+            Ok(file) => Ok(Some(file)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::wrap(format!("cannot open the lock {}", self.lock_file().display()), e)),
+        }
+    }
+}
+
+/// Leaves the exit code in the lock's file for those who wait; `None` at a start forgets the last one.
+pub(super) fn leave_exit_code(lock: &Lock, code: Option<u8>) {
+    let file = lock.file();
+    // The state file is what counts; this is for waiters on a --rm container, and best effort.
+    let _ = file.set_len(0);
+    if let Some(code) = code {
+        let _ = file.write_all_at(code.to_string().as_bytes(), 0);
+    }
+}

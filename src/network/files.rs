@@ -1,0 +1,257 @@
+//! What /etc/resolv.conf and /etc/hosts say in a container. Pure: the host's files go in as text.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+
+use super::helper::Facts;
+use crate::error::{Error, Result};
+
+/// `--dns`, `--dns-search`, `--dns-option`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DnsOptions {
+    pub servers: Vec<String>,
+    pub search: Vec<String>,
+    pub options: Vec<String>,
+}
+
+/// The container's resolv.conf, from the host's; `None` leaves the image's own alone (`--dns none`).
+///
+/// A name server on the host's loopback interface is not one in the container's: the helper's forwarder, which asks the
+/// host's first server wherever that is, comes first, and loopback servers are left out.
+pub(crate) fn resolv_conf(host: &str, facts: &Facts, options: &DnsOptions) -> Result<Option<String>> {
+    if options.servers.iter().any(|server| server == "none") {
+        if options.servers.len() > 1 || !options.search.is_empty() || !options.options.is_empty() {
+            return Err(Error::new("--dns none leaves resolv.conf to the image: it goes with no other DNS option"));
+        }
+        return Ok(None);
+    }
+    let from_host = HostResolver::parse(host);
+    let given = options.servers.iter().map(|server| match server.parse::<IpAddr>() {
+        Ok(_) => Ok(server.clone()),
+        Err(_) => Err(Error::new(format!("--dns {server:?} is no IP address"))),
+    });
+    let mut servers = given.collect::<Result<Vec<String>>>()?;
+    if servers.is_empty() {
+        servers.extend(facts.dns.iter().map(ToString::to_string));
+        let visible = |server: &&str| facts.shares_host || !on_loopback(server);
+        servers.extend(from_host.servers.into_iter().filter(visible).map(str::to_owned));
+    }
+    let search: Vec<&str> = match options.search.as_slice() {
+        [] => from_host.search,
+        // A single dot means: none.
+        given => given.iter().map(String::as_str).filter(|domain| *domain != ".").collect(),
+    };
+    let resolver_options: Vec<&str> = match options.options.as_slice() {
+        [] => from_host.options,
+        given => given.iter().map(String::as_str).collect(),
+    };
+    if let Some(odd) = search.iter().chain(&resolver_options).find(|word| word.contains(char::is_whitespace)) {
+        return Err(Error::new(format!("{odd:?} cannot stand in resolv.conf: it contains a blank")));
+    }
+    let mut text = String::new();
+    if !search.is_empty() {
+        let _ = writeln!(text, "search {}", search.join(" "));
+    }
+    for server in &servers {
+        let _ = writeln!(text, "nameserver {server}");
+    }
+    if !resolver_options.is_empty() {
+        let _ = writeln!(text, "options {}", resolver_options.join(" "));
+    }
+    Ok(Some(text))
+}
+
+/// resolv.conf(5).
+#[derive(Debug, Default)]
+struct HostResolver<'a> {
+    servers: Vec<&'a str>,
+    search: Vec<&'a str>,
+    options: Vec<&'a str>,
+}
+
+impl<'a> HostResolver<'a> {
+    fn parse(text: &'a str) -> Self {
+        let mut resolver = Self::default();
+        for line in text.lines().filter(|line| !line.starts_with(['#', ';'])) {
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("nameserver") => resolver.servers.extend(words.next()),
+                // The last of these lines counts.
+                Some("search" | "domain") => resolver.search = words.collect(),
+                Some("options") => resolver.options.extend(words),
+                _ => {}
+            }
+        }
+        resolver
+    }
+}
+
+/// Loopback, also with a zone (`fe80::1%eth0` names an interface that the container does not have).
+fn on_loopback(server: &str) -> bool {
+    match server.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || ip.is_unspecified(),
+        Err(_) => true,
+    }
+}
+
+/// What goes into /etc/hosts beside the host's entries.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HostNames<'a> {
+    /// `--add-host NAME:ADDRESS`.
+    pub added: &'a [String],
+    pub hostname: &'a str,
+    pub name: &'a str,
+}
+
+/// The container's hosts file, from the host's. Earlier entries win when a name is looked up.
+pub(crate) fn hosts(host: &str, facts: &Facts, names: &HostNames<'_>) -> Result<String> {
+    let host_address = facts
+        .host
+        .or_else(|| preferred_address(Ipv4Addr::UNSPECIFIED.into()))
+        .or_else(|| preferred_address(Ipv6Addr::UNSPECIFIED.into()));
+    let mut text = String::new();
+    for added in names.added {
+        let (addresses, added_names) = add_host(added, host_address)?;
+        let _ = writeln!(text, "{addresses}\t{added_names}");
+    }
+    text.push_str(host);
+    if !host.is_empty() && !host.ends_with('\n') {
+        text.push('\n');
+    }
+    if !host.lines().any(|line| line.split_whitespace().skip(1).any(|name| name == "localhost")) {
+        text.push_str("127.0.0.1\tlocalhost\n::1\tlocalhost\n");
+    }
+    if let Some(address) = host_address {
+        let _ = writeln!(text, "{address}\thost.containers.internal host.docker.internal");
+    }
+    if !facts.shares_host {
+        let own = facts.container.first().copied();
+        // pasta gives the container the host's own address.
+        let copied = || (!facts.dns.is_empty()).then(|| preferred_address(Ipv4Addr::UNSPECIFIED.into())).flatten();
+        let address = own.or_else(copied).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut own_names = vec![names.hostname, names.name];
+        own_names.retain(|name| !name.is_empty());
+        own_names.dedup();
+        if !own_names.is_empty() {
+            let _ = writeln!(text, "{address}\t{}", own_names.join(" "));
+        }
+    }
+    Ok(text)
+}
+
+/// `NAME[;NAME…]:ADDRESS`, the address possibly `host-gateway` or an IPv6 one in brackets; checks it without a host address.
+pub(crate) fn check_add_host(value: &str) -> Result<()> {
+    add_host(value, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))).map(drop)
+}
+
+fn add_host(value: &str, host_address: Option<IpAddr>) -> Result<(IpAddr, String)> {
+    let invalid = |why: &str| {
+        Error::new(format!("invalid --add-host {value:?}: {why}")).hint("Write NAME:ADDRESS or NAME:host-gateway")
+    };
+    let (names, address) = value.split_once([':', '=']).ok_or_else(|| invalid("no address"))?;
+    let names: Vec<&str> = names.split(';').collect();
+    let odd = |name: &&str| name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#');
+    if names.iter().any(odd) {
+        return Err(invalid("the name is missing or odd"));
+    }
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    let address = match bare {
+        "host-gateway" => {
+            host_address.ok_or_else(|| invalid("the host has no address that the container could reach"))?
+        }
+        bare => bare.parse().map_err(|_| invalid("not an IP address"))?,
+    };
+    Ok((address, names.join(" ")))
+}
+
+/// The address from which the host reaches the rest of the world. Connecting a UDP socket sends nothing.
+fn preferred_address(any: IpAddr) -> Option<IpAddr> {
+    // Documentation addresses (RFC 5737, RFC 3849): routed like any other, never answered.
+    let far: IpAddr = match any {
+        IpAddr::V4(_) => Ipv4Addr::new(198, 51, 100, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((far, 9)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slirp() -> Facts {
+        Facts {
+            container: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 2, 100))],
+            dns: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3))],
+            host: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2))),
+            ..Facts::default()
+        }
+    }
+
+    fn options(servers: &[&str], search: &[&str], options: &[&str]) -> DnsOptions {
+        let own = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect();
+        DnsOptions { servers: own(servers), search: own(search), options: own(options) }
+    }
+
+    #[test]
+    fn resolv_conf_of_each_kind() {
+        let host = "# made by hand\nnameserver 127.0.0.53\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\nsearch a.org b.org\noptions edns0 trust-ad\n";
+        let shared = Facts { shares_host: true, ..Facts::default() };
+        let none = options(&[], &[], &[]);
+        for (facts, options, expected) in [
+            (
+                slirp(),
+                none.clone(),
+                "search a.org b.org\nnameserver 10.0.2.3\nnameserver 192.0.2.53\noptions edns0 trust-ad\n",
+            ),
+            (
+                shared,
+                none.clone(),
+                "search a.org b.org\nnameserver 127.0.0.53\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\noptions edns0 trust-ad\n",
+            ),
+            (Facts::default(), none, "search a.org b.org\nnameserver 192.0.2.53\noptions edns0 trust-ad\n"),
+            (
+                slirp(),
+                options(&["1.1.1.1", "::1"], &["."], &["ndots:3"]),
+                "nameserver 1.1.1.1\nnameserver ::1\noptions ndots:3\n",
+            ),
+            (
+                slirp(),
+                options(&[], &["x.y", "z"], &[]),
+                "search x.y z\nnameserver 10.0.2.3\nnameserver 192.0.2.53\noptions edns0 trust-ad\n",
+            ),
+        ] {
+            assert_eq!(resolv_conf(host, &facts, &options).ok().flatten().as_deref(), Some(expected));
+        }
+        assert_eq!(resolv_conf(host, &slirp(), &options(&["none"], &[], &[])).ok(), Some(None));
+        for bad in [options(&["none", "1.1.1.1"], &[], &[]), options(&["a.b"], &[], &[]), options(&[], &["a\nb"], &[])]
+        {
+            assert!(resolv_conf(host, &slirp(), &bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_each_kind() {
+        let added = ["a.b;c:1.2.3.4".to_owned(), "gw:host-gateway".to_owned(), "six:[::5]".to_owned()];
+        let names = HostNames { added: &added, hostname: "h1", name: "c1" };
+        assert_eq!(
+            hosts("127.0.0.1 localhost", &slirp(), &names).ok().as_deref(),
+            Some(
+                "1.2.3.4\ta.b c\n10.0.2.2\tgw\n::5\tsix\n127.0.0.1 localhost\n\
+                 10.0.2.2\thost.containers.internal host.docker.internal\n10.0.2.100\th1 c1\n"
+            )
+        );
+        let same = HostNames { added: &[], hostname: "x", name: "x" };
+        let none = hosts("", &Facts { host: slirp().host, ..Facts::default() }, &same).unwrap_or_default();
+        assert!(
+            none.starts_with("127.0.0.1\tlocalhost\n::1\tlocalhost\n") && none.ends_with("127.0.0.1\tx\n"),
+            "{none}"
+        );
+        let shared = Facts { shares_host: true, host: slirp().host, ..Facts::default() };
+        assert!(!hosts("127.0.0.1 localhost\n", &shared, &names).unwrap_or_default().contains("h1"));
+        for bad in ["x", ":1.2.3.4", "x:", "x:y", "a b:1.1.1.1", "a\nb:1.1.1.1"] {
+            assert!(check_add_host(bad).is_err(), "{bad:?}");
+        }
+    }
+}

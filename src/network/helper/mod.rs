@@ -1,0 +1,244 @@
+//! slirp4netns and pasta: found, started at the right moment, watched, and gone with their container.
+//!
+//! ```text
+//! prepare   options → program, arguments, network devices             (no process yet)
+//! cloned    keeps the new namespaces open: /proc/PID/ns is closed to us once the process is not dumpable
+//! mapped    starts the helper, while the container's first process goes on with its mounts
+//! ready     waits: slirp4netns has attached to the tap | pasta has written its pid
+//! ```
+//!
+//! **End of life.** Nothing of a helper outlives the monitor, even when that is killed: slirp4netns polls its
+//! standard input (`--exit-fd`), a pipe whose other end only the monitor holds. pasta has nothing of the kind, and entering
+//! a user namespace clears a parent-death signal; but its standard output is a pipe with signal-driven I/O (F_SETOWN,
+//! F_SETSIG): the kernel kills it when the reader, the monitor, is gone.
+//!
+//! **Messages.** Standard error is a sealed memfd of fixed size: what a failing helper said becomes the error, and one that
+//! talks without end fills neither a pipe nor the disk.
+
+mod pasta;
+mod program;
+mod slirp;
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode as FileMode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use super::mode::Mode;
+use crate::error::{Context, Error, Result};
+use crate::runtime::netdev::Setup;
+use program::Started;
+
+/// No helper needs longer to come up, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A network mode, ready to be set up for one container.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    helper: Option<Helper>,
+    netdev: Option<Setup>,
+    facts: Facts,
+    target: Option<Target>,
+    started: Option<Started>,
+}
+
+#[derive(Debug)]
+enum Helper {
+    Slirp(slirp::Slirp),
+    Pasta(pasta::Pasta),
+}
+
+/// Addresses that a container's name files and forwarder need.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// The container's own, as far as they are known before it starts (pasta copies the host's).
+    pub container: Vec<IpAddr>,
+    /// Where connections from the host's loopback interface seem to come from.
+    pub gateways: Vec<IpAddr>,
+    /// Name servers that stand for the host's.
+    pub dns: Vec<IpAddr>,
+    /// `host.containers.internal`; `None`: an address of the host's, if there is one that the container reaches.
+    pub host: Option<IpAddr>,
+    /// The container has the host's network.
+    pub shares_host: bool,
+}
+
+/// The namespaces of a container, kept open.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// `None`: the caller's own user namespace.
+    pub user: Option<OwnedFd>,
+    pub net: OwnedFd,
+}
+
+/// A network that works. Dropping it ends the helper.
+#[derive(Debug)]
+pub(crate) struct Running {
+    started: Option<Started>,
+    pub target: Option<Target>,
+}
+
+/// Checks that a mode can be set up here, and how.
+///
+/// # Errors
+/// When the helper is not installed, naming the package that has it.
+pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
+    let plain = |netdev, facts| Prepared { helper: None, netdev, facts, target: None, started: None };
+    match mode {
+        Mode::None => Ok(plain(Some(Setup::new(None)), Facts::default())),
+        Mode::Host => Ok(plain(None, Facts { shares_host: true, ..Facts::default() })),
+        Mode::Container(_) | Mode::Path(_) => Ok(plain(None, Facts::default())),
+        Mode::Slirp4netns(options) => slirp_prepared(program::find("slirp4netns"), options),
+        Mode::Pasta(options) => pasta_prepared(program::find("pasta"), options),
+        Mode::Private => {
+            // slirp4netns is ready in a fraction of pasta's time; it does everything that a container needs by default.
+            if let Ok(found) = program::find("slirp4netns") {
+                return slirp_prepared(Ok(found), &Default::default());
+            }
+            match program::find("pasta") {
+                Ok(found) => pasta_prepared(Ok(found), &Default::default()),
+                Err(_) => Err(Error::new(
+                    "cannot connect the container to the network: neither slirp4netns nor pasta is installed",
+                )
+                .hint("Install slirp4netns, or passt (which contains pasta), for example: sudo apt install slirp4netns")
+                .hint("Or do without: --network none has no connection, --network host uses the host's")),
+            }
+        }
+    }
+}
+
+fn slirp_prepared(found: Result<std::path::PathBuf>, options: &super::mode::SlirpOptions) -> Result<Prepared> {
+    let slirp = slirp::Slirp::new(found?, options)?;
+    let (netdev, facts) = (Some(slirp.netdev()), slirp.facts());
+    Ok(Prepared { helper: Some(Helper::Slirp(slirp)), netdev, facts, target: None, started: None })
+}
+
+fn pasta_prepared(found: Result<std::path::PathBuf>, options: &super::mode::PastaOptions) -> Result<Prepared> {
+    let pasta = pasta::Pasta::new(found?, options)?;
+    let facts = pasta.facts();
+    Ok(Prepared {
+        helper: Some(Helper::Pasta(pasta)),
+        netdev: Some(Setup::new(None)),
+        facts,
+        target: None,
+        started: None,
+    })
+}
+
+impl Prepared {
+    /// What the container's first process has to configure; `None` without a network namespace of its own.
+    pub(crate) fn netdev(&self) -> Option<&Setup> {
+        self.netdev.as_ref()
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Whether published ports lead anywhere.
+    pub(crate) fn can_publish(&self) -> bool {
+        self.helper.is_some()
+    }
+
+    /// The namespaces exist and [`Prepared::netdev`] is configured; `link` is what that answered.
+    pub(crate) fn cloned(&mut self, pid: Pid, link: Option<OwnedFd>) -> Result<()> {
+        match &mut self.helper {
+            None => return Ok(()),
+            Some(Helper::Slirp(slirp)) => slirp.link = link,
+            Some(Helper::Pasta(_)) => {}
+        }
+        self.target = Some(Target::open(pid)?);
+        Ok(())
+    }
+
+    /// The ids are mapped: starts the helper. For a process with one thread.
+    pub(crate) fn mapped(&mut self) -> Result<()> {
+        let (Some(helper), Some(target)) = (&self.helper, &self.target) else { return Ok(()) };
+        self.started = Some(match helper {
+            Helper::Slirp(slirp) => slirp.start(target)?,
+            Helper::Pasta(pasta) => pasta.start(target)?,
+        });
+        Ok(())
+    }
+
+    /// Waits until the container can use the network.
+    pub(crate) fn ready(mut self) -> Result<Running> {
+        let (Some(helper), Some(started)) = (&self.helper, &self.started) else {
+            return Ok(Running { started: None, target: self.target.take() });
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let sign = match helper {
+            Helper::Slirp(slirp) => slirp.sign()?,
+            Helper::Pasta(pasta) => pasta.sign(started)?,
+        };
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(started.failure("did not come up in time"));
+            }
+            let mut fds = [PollFd::from_borrowed_fd(sign, PollFlags::IN), PollFd::new(&started.pidfd, PollFlags::IN)];
+            let timeout = Timespec::try_from(left).ok();
+            match poll(&mut fds, timeout.as_ref()) {
+                Err(Errno::INTR) => continue,
+                result => result.context(|| "cannot wait for the network")?,
+            };
+            let [signed, ended] = fds.map(|fd| !fd.revents().is_empty());
+            let ready = signed
+                && match helper {
+                    Helper::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
+                    Helper::Pasta(pasta) => pasta.is_ready(started)?,
+                };
+            if ready {
+                break;
+            }
+            if ended {
+                return Err(started.failure("failed"));
+            }
+        }
+        Ok(Running { started: self.started.take(), target: self.target.take() })
+    }
+}
+
+impl Running {
+    /// Readable once the helper has ended, which it should not before the container.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.started.as_ref().map(|started| started.pidfd.as_fd())
+    }
+
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        self.started.as_ref().map(|started| started.pid)
+    }
+
+    /// Why the helper ended, from its own words.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.started.as_ref().map(|started| started.failure("ended before its container"))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        while let Err(Errno::INTR) = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {}
+    }
+}
+
+impl Target {
+    /// Opens the namespaces of a process that still is dumpable (ptrace(2), "access mode checking").
+    pub(crate) fn open(pid: Pid) -> Result<Self> {
+        let path = |kind: &str| format!("/proc/{}/ns/{kind}", pid.as_raw_nonzero());
+        let open = |path: String| {
+            rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, FileMode::empty())
+                .context(|| format!("cannot open {path}"))
+        };
+        let own = rustix::fs::stat("/proc/self/ns/user").context(|| "cannot examine /proc/self/ns/user")?;
+        let user = open(path("user"))?;
+        let theirs = rustix::fs::fstat(&user).context(|| "cannot examine a user namespace")?;
+        let same = (own.st_dev, own.st_ino) == (theirs.st_dev, theirs.st_ino);
+        Ok(Self { user: (!same).then_some(user), net: open(path("net"))? })
+    }
+}

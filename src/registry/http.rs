@@ -1,0 +1,288 @@
+//! One HTTP request to a host that is not trusted: redirects by hand, bounded bodies, errors sorted by whether to repeat them.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use oci_client::errors::OciEnvelope;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+
+use super::Options;
+use super::dns::Resolver;
+use super::retry::Failure;
+use super::trust::Trust;
+use crate::error::{Context, Error, Result};
+
+const MAX_REDIRECTS: usize = 10;
+const MAX_ERROR_BODY: u64 = 64 << 10;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A client for one registry: TLS settings belong to the host.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    insecure: bool,
+    /// Whether the registry has answered at all: a dead connection before that is a wrong name more often than bad luck.
+    reached: AtomicBool,
+}
+
+/// A GET request.
+#[derive(Debug, Clone)]
+pub(super) struct Get<'a> {
+    pub url: Url,
+    pub accept: &'a str,
+    pub authorization: Option<HeaderValue>,
+    /// Start at this byte.
+    pub offset: u64,
+}
+
+impl<'a> Get<'a> {
+    pub(super) fn new(url: Url, accept: &'a str) -> Self {
+        Self { url, accept, authorization: None, offset: 0 }
+    }
+}
+
+impl Http {
+    pub(super) fn new(host: &str, insecure: bool, options: &Options) -> Result<Self> {
+        super::install_crypto();
+        let trust = Trust::for_host(host, options.cert_dir.as_deref())?;
+        let mut builder = Client::builder()
+            .user_agent(concat!("rpod/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .dns_resolver(Arc::new(Resolver::default()))
+            .connect_timeout(CONNECT_TIMEOUT.min(options.stall))
+            .read_timeout(options.stall)
+            .http1_only()
+            .tls_certs_merge(trust.authorities)
+            .tls_danger_accept_invalid_certs(insecure);
+        if let Some(identity) = trust.identity {
+            builder = builder.identity(identity);
+        }
+        let client = builder.build().context(|| format!("cannot set up TLS for {host}"))?;
+        Ok(Self { client, insecure, reached: AtomicBool::new(false) })
+    }
+
+    pub(super) fn insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// Sends and follows redirects. Any final status but those worth repeating is returned as it is.
+    pub(super) async fn get(&self, request: &Get<'_>) -> Result<Response, Failure> {
+        let mut url = request.url.clone();
+        let mut authorization = request.authorization.as_ref();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut builder = self.client.get(url.clone()).header(ACCEPT, request.accept);
+            if let Some(value) = authorization {
+                builder = builder.header(AUTHORIZATION, value);
+            }
+            if request.offset > 0 {
+                builder = builder.header(RANGE, format!("bytes={}-", request.offset));
+            }
+            let response = builder.send().await.map_err(|e| self.transport(&url, e))?;
+            self.reached.store(true, Ordering::Relaxed);
+            if !is_redirect(response.status()) {
+                return sort(response).await;
+            }
+            let next = target(&url, response.headers())?;
+            if next == url {
+                return Err(Error::new(format!("{} redirects to itself", shown(&url))).into());
+            }
+            if next.scheme() != "https" && (next.scheme() != "http" || url.scheme() == "https" && !self.insecure) {
+                return Err(
+                    Error::new(format!("{} redirects to {}, which is not https", shown(&url), shown(&next))).into()
+                );
+            }
+            // Another origin must not learn the credentials (CVE-2020-15157 and its kind).
+            if next.origin() != url.origin() {
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(Error::new(format!("{} leads to more than {MAX_REDIRECTS} redirects", shown(&request.url))).into())
+    }
+
+    /// A form for a token service. Redirects are not followed: the form holds a secret.
+    pub(super) async fn post_form(&self, url: &Url, body: String) -> Result<Response, Failure> {
+        let builder = self
+            .client
+            .post(url.clone())
+            .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body);
+        let response = builder.send().await.map_err(|e| self.transport(url, e))?;
+        sort(response).await
+    }
+
+    /// An error below HTTP.
+    fn transport(&self, url: &Url, error: reqwest::Error) -> Failure {
+        let what = format!("cannot reach {}", shown(url));
+        let is_timeout = error.is_timeout();
+        let is_connect = error.is_connect();
+        if let Some(tls) = tls_error(&error) {
+            let failure = Error::wrap(what, tls.clone());
+            return Failure::Final(match tls {
+                rustls::Error::InvalidCertificate(_) => failure
+                    .hint("put the registry's authority as NAME.crt into ~/.config/containers/certs.d/HOST[:PORT]/")
+                    .hint("or use --tls-verify=false"),
+                rustls::Error::InvalidMessage(_) => failure
+                    .hint("the registry seems to speak plain HTTP: use --tls-verify=false, or insecure = true in registries.conf"),
+                _ => failure,
+            });
+        }
+        let failure = Error::wrap(what, plain(error));
+        if is_connect && !is_timeout && !self.reached.load(Ordering::Relaxed) {
+            return Failure::Final(failure);
+        }
+        Failure::Passing(failure, None)
+    }
+}
+
+/// A body in memory, at most `limit` bytes of it.
+pub(super) async fn body(mut response: Response, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
+    let too_large = || Error::new(format!("{what} is larger than {limit} bytes"));
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(too_large().into());
+    }
+    let mut content = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if content.len() as u64 + chunk.len() as u64 > limit => return Err(too_large().into()),
+            Ok(Some(chunk)) => content.extend_from_slice(&chunk),
+            Ok(None) => return Ok(content),
+            Err(e) => return Err(Failure::Passing(Error::wrap(format!("cannot read {what}"), plain(e)), None)),
+        }
+    }
+}
+
+/// The error of an answer that is not a success.
+pub(super) async fn refusal(response: Response) -> Error {
+    let status = response.status();
+    let url = shown(response.url());
+    let said = match body(response, MAX_ERROR_BODY, "the error message").await {
+        Ok(content) => explain(&content),
+        Err(_) => None,
+    };
+    let reason = status.canonical_reason().unwrap_or("no reason given");
+    let text = said.unwrap_or_else(|| reason.to_owned());
+    Error::new(format!("{url} answers {}: {text}", status.as_u16()))
+}
+
+/// Turns the statuses that pass by themselves into a [`Failure::Passing`].
+async fn sort(response: Response) -> Result<Response, Failure> {
+    let status = response.status();
+    if !status.is_server_error() && !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+        return Ok(response);
+    }
+    let wait = retry_after(response.headers());
+    let error = refusal(response).await;
+    // What the server cannot do at all, it cannot do later.
+    if matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED) {
+        return Err(Failure::Final(error));
+    }
+    Err(Failure::Passing(error, wait))
+}
+
+/// `Retry-After`: seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_zoned(value).ok()?;
+    let wait = date.timestamp().duration_since(jiff::Timestamp::now());
+    Some(Duration::try_from(wait).unwrap_or_default())
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn target(url: &Url, headers: &HeaderMap) -> Result<Url> {
+    let bad = || Error::new(format!("{} redirects to nowhere", shown(url)));
+    let location = headers.get(LOCATION).and_then(|v| v.to_str().ok()).ok_or_else(bad)?;
+    let mut target = url.join(location).map_err(|_| bad())?;
+    target.set_fragment(None);
+    Ok(target)
+}
+
+/// A URL for a message: without the query, which may hold a signature.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    // Only URLs that cannot have one refuse.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}
+
+/// reqwest's chain as one sentence. Its own text repeats the URL.
+pub(super) fn plain(error: reqwest::Error) -> Error {
+    if error.is_timeout() {
+        return Error::new("the registry does not answer in time");
+    }
+    let error = error.without_url();
+    let mut innermost: &dyn StdError = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    Error::new(innermost.to_string())
+}
+
+fn tls_error(error: &reqwest::Error) -> Option<rustls::Error> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls.clone());
+        }
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// What the registry says, fit for a terminal.
+fn explain(content: &[u8]) -> Option<String> {
+    let text = match serde_json::from_slice::<OciEnvelope>(content) {
+        Ok(envelope) => {
+            let first = envelope.errors.into_iter().next()?;
+            if first.message.is_empty() { format!("{:?}", first.code) } else { first.message }
+        }
+        Err(_) => String::from_utf8_lossy(content).trim().to_owned(),
+    };
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    // A page for a browser says nothing here.
+    (!text.is_empty() && !text.starts_with('<')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_error_bodies() {
+        let text = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest\u001b[31m unknown","detail":null}]}"#;
+        assert_eq!(explain(text).as_deref(), Some("manifest [31m unknown"));
+        assert_eq!(explain(b"<html>"), None);
+        assert_eq!(explain(b" busy\n").as_deref(), Some("busy"));
+    }
+
+    #[test]
+    fn retry_after_forms() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(7)));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("Wed, 21 Oct 2015 07:28:00 GMT"));
+        assert_eq!(retry_after(&headers), Some(Duration::ZERO));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("soon"));
+        assert_eq!(retry_after(&headers), None);
+    }
+
+    #[test]
+    fn messages_hide_secrets() {
+        let url = Url::parse("https://u:p@cdn.example/blob?X-Amz-Signature=abc").expect("url");
+        assert_eq!(shown(&url), "https://cdn.example/blob");
+    }
+}

@@ -1,0 +1,151 @@
+//! A blob from the registry into a writer: hashed on the way, resumed where it broke off.
+//!
+//! What was written cannot be taken back, so a broken connection goes on at the byte where it stopped (`Range`); a server that
+//! sends everything again has its beginning skipped. The digest is over all of it, whoever sent the parts.
+
+use std::io;
+
+use reqwest::header::CONTENT_RANGE;
+use reqwest::{Response, StatusCode};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::client::{Registry, wrong_digest};
+use super::http::plain;
+use super::retry::{Attempts, Failure};
+use crate::error::Error;
+use crate::image::digest::Digest;
+use crate::image::manifest::Descriptor;
+
+/// Is told how many bytes have arrived.
+pub(crate) type Meter<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// Which end failed.
+#[derive(Debug)]
+pub(crate) enum TransferError {
+    /// The registry: the connection, the size, the digest.
+    Source(Error),
+    /// The writer; its owner knows why.
+    Sink(io::Error),
+}
+
+/// So much progress makes up for an earlier failure.
+const WORTH_A_RETRY: u64 = 64 << 10;
+
+struct Progress<'a, W> {
+    out: &'a mut W,
+    hash: Sha256,
+    received: u64,
+    meter: Meter<'a>,
+}
+
+enum Stop {
+    Failure(Failure),
+    Sink(io::Error),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Registry {
+    /// Streams the blob into `out`. After an error what `out` got is worthless, also after the last byte: the digest comes last.
+    pub(crate) async fn copy_blob<W: AsyncWrite + Unpin>(
+        &self,
+        descriptor: &Descriptor,
+        out: &mut W,
+        meter: Meter<'_>,
+    ) -> Result<(), TransferError> {
+        let mut attempts = Attempts::new(&self.policy);
+        let mut progress = Progress { out, hash: Sha256::new(), received: 0, meter };
+        loop {
+            let before = progress.received;
+            match self.transfer(descriptor, &mut progress).await {
+                Ok(()) => break,
+                Err(Stop::Sink(error)) => return Err(TransferError::Sink(error)),
+                Err(Stop::Failure(failure)) => {
+                    if progress.received - before >= WORTH_A_RETRY {
+                        attempts.reset();
+                    }
+                    attempts.after(failure).await.map_err(TransferError::Source)?;
+                }
+            }
+        }
+        let found = Digest::from_bytes(progress.hash.finalize().into());
+        if found != descriptor.digest {
+            return Err(TransferError::Source(wrong_digest("a layer", descriptor.digest, found)));
+        }
+        Ok(())
+    }
+
+    /// One connection's worth.
+    async fn transfer<W: AsyncWrite + Unpin>(
+        &self,
+        descriptor: &Descriptor,
+        progress: &mut Progress<'_, W>,
+    ) -> Result<(), Stop> {
+        if progress.received == descriptor.size {
+            return Ok(());
+        }
+        let path = format!("blobs/{}", descriptor.digest);
+        let response = self.success(self.request(&path, "*/*", progress.received).await?).await?;
+        let mut skip = skipped(&response, progress.received)?;
+        if let Some(length) = response.content_length() {
+            let total = (progress.received - skip).saturating_add(length);
+            if total > descriptor.size {
+                return Err(Failure::Final(too_long(descriptor)).into());
+            }
+        }
+        let mut response = response;
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(e) => {
+                    let what = format!("the transfer of {} broke off", descriptor.digest);
+                    return Err(Failure::Passing(Error::wrap(what, plain(e)), None).into());
+                }
+            };
+            let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= known as u64;
+            let new = &chunk[known..];
+            if progress.received + new.len() as u64 > descriptor.size {
+                return Err(Failure::Final(too_long(descriptor)).into());
+            }
+            progress.hash.update(new);
+            progress.out.write_all(new).await.map_err(Stop::Sink)?;
+            progress.received += new.len() as u64;
+            (progress.meter)(progress.received);
+        }
+        if progress.received < descriptor.size {
+            let error = Error::new(format!(
+                "{} ends after {} of {} bytes",
+                descriptor.digest, progress.received, descriptor.size
+            ));
+            return Err(Failure::Passing(error, None).into());
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes at the start of the body have been received before.
+fn skipped(response: &Response, received: u64) -> Result<u64, Failure> {
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        return Ok(received);
+    }
+    // "bytes 100-199/200"
+    let start = response
+        .headers()
+        .get(CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("bytes ")?.split('-').next()?.trim().parse::<u64>().ok());
+    match start {
+        Some(start) if start <= received => Ok(received - start),
+        _ => Err(Failure::Final(Error::new("the registry sends another range than it was asked for"))),
+    }
+}
+
+fn too_long(descriptor: &Descriptor) -> Error {
+    Error::new(format!("{} is longer than the {} bytes the manifest says", descriptor.digest, descriptor.size))
+}

@@ -1,0 +1,283 @@
+//! The caller's side: clone, map, and understand what the child reports.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+
+use super::child::{self, State};
+use super::plan::{self, Plan};
+use super::protocol::{self, Kind, Message, STEP_EXECUTE};
+use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
+use crate::error::{Context, Error, Kind as ErrorKind, Result};
+use crate::sys::clone::{Cloned, clone};
+use crate::sys::process::exit_now;
+use crate::sys::{message, namespace, prctl};
+use crate::userns::{enter, mapping};
+
+/// Makes the container's process up to the point where it waits to become the program. For a single-threaded process.
+pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Created> {
+    let mut plan = plan::compile(&bundle)?;
+    let joins = joins(&bundle)?;
+    let process = Process {
+        plan: &plan,
+        join: bundle
+            .join
+            .iter()
+            .map(|j| (j.fd.as_fd(), j.kinds))
+            .chain(joins.iter().map(|j| (j.fd.as_fd(), j.kinds)))
+            .collect(),
+        mapped: bundle.maps.is_none(),
+        cgroup: bundle.cgroup.as_ref().map(AsFd::as_fd),
+        netdev: bundle.netdev,
+        stdio: &bundle.stdio,
+    };
+    let (pid, pidfd, channel) = process.start()?;
+    let mut guard = Guard { init: Some(Init { pid, pidfd, tap: None }), channel };
+    let mut console = None;
+    let result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console);
+    if let Err(e) = result {
+        return Err(guard.explain(&plan, e));
+    }
+    let Guard { init, channel } = guard;
+    let Some(Init { pid, pidfd, .. }) = init else { return Err(Error::new("the container's process is gone")) };
+    let warnings = std::mem::take(&mut plan.warnings);
+    Ok(Created { pid, pidfd, console, warnings, rest: Some(super::Rest { channel, plan }) })
+}
+
+/// The namespaces that the Spec names by path.
+fn joins(bundle: &Bundle<'_>) -> Result<Vec<Join>> {
+    let namespaces = bundle.spec.linux().iter().flat_map(|linux| linux.namespaces().iter().flatten());
+    let mut joins = Vec::new();
+    for namespace in namespaces {
+        if let Some(path) = namespace.path() {
+            let file = std::fs::File::open(path).context(|| format!("cannot open the namespace {}", path.display()))?;
+            joins.push(Join { fd: file.into(), kinds: plan::kind(namespace.typ())? });
+        }
+    }
+    // The user namespace first: it is what gives the right to enter those it owns.
+    joins.sort_by_key(|join| join.kinds != libc::CLONE_NEWUSER);
+    Ok(joins)
+}
+
+fn bring_up(
+    guard: &mut Guard,
+    plan: &Plan,
+    bundle: &Bundle<'_>,
+    hooks: &mut dyn Hooks,
+    console: &mut Option<OwnedFd>,
+) -> Result<()> {
+    let Some(init) = &mut guard.init else { return Ok(()) };
+    let pending = bundle.maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
+    if bundle.netdev.is_some() {
+        init.tap = expect(&guard.channel, plan, Kind::Device)?.fd;
+    }
+    hooks.cloned(init)?;
+    if let Some(pending) = pending {
+        pending.finish()?;
+    }
+    let mount = match &bundle.rootfs {
+        Rootfs::FuseOverlayfs { lower, upper, work, program } => {
+            Some(fuse::mount(init.pidfd.as_fd(), lower, upper, work, program)?)
+        }
+        _ => None,
+    };
+    if bundle.maps.is_some() {
+        let mount = mount.as_ref().map(AsFd::as_fd);
+        protocol::send(&guard.channel, Kind::Mapped, 0, 0, mount).map_err(|_| gone())?;
+    }
+    hooks.mapped(init)?;
+    if matches!(bundle.stdio, Stdio::Terminal { .. }) {
+        *console = expect(&guard.channel, plan, Kind::Console)?.fd;
+    }
+    Ok(())
+}
+
+/// The next message, which must be of this kind. Warnings cannot come before it.
+pub(super) fn expect(channel: &OwnedFd, plan: &Plan, kind: Kind) -> Result<Message> {
+    loop {
+        match protocol::receive(channel).context(|| "cannot hear the container's process")? {
+            Some(message) if message.kind == kind => return Ok(message),
+            Some(message) if message.kind == Kind::Warning => {}
+            Some(message) if message.kind == Kind::Failed => return Err(failure(plan, &message)),
+            _ => return Err(gone()),
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::new("the container's process ended while it was being set up")
+}
+
+/// What is needed to start a process that follows a plan.
+pub(super) struct Process<'a> {
+    pub plan: &'a Plan,
+    pub join: Vec<(BorrowedFd<'a>, i32)>,
+    pub mapped: bool,
+    pub cgroup: Option<BorrowedFd<'a>>,
+    pub netdev: Option<&'a Netdev<'a>>,
+    pub stdio: &'a Stdio,
+}
+
+impl Process<'_> {
+    /// Clones; the child never returns from here. Answers the caller's end of the channel.
+    pub(super) fn start(&self) -> Result<(Pid, OwnedFd, OwnedFd)> {
+        let (channel, theirs) = message::pair().context(|| "cannot make a socket pair")?;
+        let trampoline = trampoline::sealed()?;
+        let mut state = State {
+            plan: self.plan,
+            channel: theirs.as_fd(),
+            trampoline: trampoline.as_fd(),
+            netdev: self.netdev,
+            streams: match self.stdio {
+                Stdio::Pipes { stdin, stdout, stderr } => Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
+                Stdio::Terminal { .. } => None,
+            },
+            slots: std::iter::repeat_with(|| None).take(self.plan.slots).collect(),
+            root: None,
+            received: None,
+            null: None,
+            empty: None,
+            mapped: self.mapped,
+            step: 0,
+        };
+        if !self.join.is_empty() {
+            let (pid, pidfd) = self.start_joined(&mut state, &channel)?;
+            return Ok((pid, pidfd, channel));
+        }
+        match clone(self.plan.namespaces, self.cgroup) {
+            Ok(Cloned::Child) => run_child(&mut state),
+            Ok(Cloned::Parent(pid, pidfd)) => Ok((pid, pidfd, channel)),
+            Err(e) => Err(enter::refused(e)),
+        }
+    }
+
+    /// A go-between enters the namespaces and clones the process as its sibling: a pid namespace is entered by children
+    /// only, and the process must be the caller's own child. The go-between is not dumpable before it enters anything.
+    fn start_joined(&self, state: &mut State<'_>, channel: &OwnedFd) -> Result<(Pid, OwnedFd)> {
+        let failed = || "cannot enter the container's namespaces";
+        let go_between = match clone(0, None).context(failed)? {
+            Cloned::Child => self.go_between(state),
+            Cloned::Parent(_, pidfd) => pidfd,
+        };
+        let message = protocol::receive(channel).context(failed)?;
+        wait(&go_between);
+        match message {
+            Some(Message { kind: Kind::Pid, value, .. }) => {
+                let pid = Pid::from_raw(value).ok_or_else(gone)?;
+                // It is our child and not waited for yet, so the number cannot mean another process.
+                Ok((pid, pidfd_open(pid, PidfdFlags::empty()).context(failed)?))
+            }
+            Some(message) => Err(Error::wrap(failed(), std::io::Error::from_raw_os_error(message.value))),
+            None => Err(gone()),
+        }
+    }
+
+    fn go_between(&self, state: &mut State<'_>) -> ! {
+        // While /proc is still the host's and this process's file in it still its own.
+        if let Some(score) = &self.plan.oom_score {
+            let written = ops::write_oom_score(score);
+            if let Err(e) = written {
+                let _ = protocol::send(state.channel, Kind::Failed, 0, e.raw_os_error(), None);
+                exit_now(0);
+            }
+        }
+        let result = prctl::set_not_dumpable()
+            .and_then(|()| self.join.iter().try_for_each(|(fd, kinds)| namespace::setns(*fd, *kinds)))
+            .and_then(|()| clone(self.plan.namespaces | libc::CLONE_PARENT as u64, self.cgroup));
+        // Errors in here mean that the caller has gone.
+        let _ = match result {
+            Ok(Cloned::Child) => run_child(state),
+            Ok(Cloned::Parent(pid, _)) => protocol::send(state.channel, Kind::Pid, 0, pid.as_raw_nonzero().get(), None),
+            Err(e) => protocol::send(state.channel, Kind::Failed, 0, e.raw_os_error(), None),
+        };
+        exit_now(0)
+    }
+}
+
+/// A panic must not unwind into the caller's copy of everything.
+fn run_child(state: &mut State<'_>) -> ! {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| child::run(state)));
+    exit_now(125)
+}
+
+/// The process until it is handed out: killed and reaped when something fails.
+struct Guard {
+    init: Option<Init>,
+    channel: OwnedFd,
+}
+
+impl Guard {
+    /// The child's own words outweigh what the caller saw of them (a closed socket).
+    fn explain(&mut self, plan: &Plan, error: Error) -> Error {
+        let Some(init) = self.init.take() else { return error };
+        kill(&init.pidfd);
+        while let Ok(Some(message)) = protocol::receive(&self.channel) {
+            if message.kind == Kind::Failed {
+                return failure(plan, &message);
+            }
+        }
+        error
+    }
+}
+
+/// Kills and reaps; both fail only when there is nothing left to do.
+pub(super) fn kill(pidfd: &OwnedFd) {
+    let _ = pidfd_send_signal(pidfd, Signal::KILL);
+    wait(pidfd);
+}
+
+pub(super) fn wait(pidfd: &OwnedFd) {
+    exit_status(pidfd);
+}
+
+/// Reaps a child: its exit code as a shell shows it.
+pub(super) fn exit_status(pidfd: &OwnedFd) -> u8 {
+    loop {
+        match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {
+            Ok(Some(status)) => return crate::sys::process::exit_code(&status),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(_) => return 255,
+        }
+    }
+}
+
+/// Sends the go and waits until the program runs.
+pub(super) fn start(channel: impl AsFd, plan: &Plan, pidfd: &OwnedFd, warnings: &mut Vec<String>) -> Result<()> {
+    // A child that failed has closed its end; what it said is still there to be read.
+    let _ = protocol::send(channel.as_fd(), Kind::Go, 0, 0, None);
+    loop {
+        match protocol::receive(channel.as_fd()).context(|| "cannot hear the container's process")? {
+            None => return Ok(()),
+            Some(message) if message.kind == Kind::Failed => {
+                wait(pidfd);
+                return Err(failure(plan, &message));
+            }
+            Some(message) if message.kind == Kind::Warning => {
+                let errno = std::io::Error::from_raw_os_error(message.value);
+                warnings.push(format!("{}: {errno}", plan.describe(message.step as usize)));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// What a failed step means to the person.
+fn failure(plan: &Plan, message: &Message) -> Error {
+    let errno = Errno::from_raw_os_error(message.value);
+    let source = std::io::Error::from(errno);
+    if message.step == STEP_EXECUTE {
+        let kind = if errno == Errno::NOENT { ErrorKind::ProgramNotFound } else { ErrorKind::CannotInvoke };
+        let name = &plan.process.name;
+        let what = match errno {
+            Errno::NOENT if !name.contains('/') => format!("executable file {name:?} not found in $PATH"),
+            _ => format!("cannot execute {name:?}"),
+        };
+        return Error::wrap(what, source).with_kind(kind);
+    }
+    let mut what = plan.describe(message.step as usize);
+    if !message.text.is_empty() {
+        what = format!("{what}: {}", message.text);
+    }
+    Error::wrap(what, source)
+}

@@ -1,0 +1,79 @@
+//! Another process in a running container: one setns(2) with the pidfd of its first process, then the same way to the
+//! program as that one went.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use oci_spec::runtime::Spec;
+use rustix::process::Pid;
+
+use super::create::{self, Process};
+use super::protocol::Kind;
+use super::{Stdio, plan};
+use crate::error::{Context, Error, Result};
+use crate::sys::seccomp::Filter;
+use crate::userns::IdMaps;
+
+/// The running container.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    /// Of its first process.
+    pub pidfd: BorrowedFd<'a>,
+    /// What it was made from: says which namespaces are its own.
+    pub spec: &'a Spec,
+    pub maps: Option<&'a IdMaps>,
+    /// Its cgroup (v2) directory.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// What the Spec's seccomp rules compile to.
+    pub seccomp: Option<&'a Filter>,
+    /// Whether the process goes on when this one ends.
+    pub detach: bool,
+}
+
+/// A process that runs in a container. It is a child of the caller.
+#[derive(Debug)]
+pub(crate) struct ExecChild {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    /// The terminal's master side.
+    pub console: Option<OwnedFd>,
+    pub warnings: Vec<String>,
+}
+
+/// Starts `process` in the container; returns when its program runs. For a single-threaded process.
+pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, stdio: &Stdio) -> Result<ExecChild> {
+    let linux = target.spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
+    if linux.seccomp().is_some() && target.seccomp.is_none() {
+        return Err(Error::new("the Spec has seccomp rules, but no filter was compiled from them"));
+    }
+    let plan = plan::compile_exec(process, stdio, target.maps, target.seccomp, !target.detach)?;
+    let mut kinds = libc::CLONE_NEWNS;
+    for namespace in linux.namespaces().iter().flatten() {
+        kinds |= plan::kind(namespace.typ())?;
+    }
+    if target.maps.is_none() {
+        // The kernel refuses to enter the user namespace that a process is in.
+        kinds &= !libc::CLONE_NEWUSER;
+    }
+    let starter = Process {
+        plan: &plan,
+        join: vec![(target.pidfd, kinds)],
+        mapped: true,
+        cgroup: target.cgroup,
+        netdev: None,
+        stdio,
+    };
+    let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
+    let mut console = None;
+    if matches!(stdio, Stdio::Terminal { .. }) {
+        match create::expect(&channel, &plan, Kind::Console) {
+            Ok(message) => console = message.fd,
+            Err(e) => {
+                create::kill(&pidfd);
+                return Err(e);
+            }
+        }
+    }
+    let mut warnings = Vec::new();
+    create::start(&channel.as_fd(), &plan, &pidfd, &mut warnings)?;
+    Ok(ExecChild { pid, pidfd, console, warnings })
+}

@@ -1,0 +1,359 @@
+//! Carrying out one operation of the plan. No allocation on the usual way, every descriptor close-on-exec.
+
+use std::ffi::CStr;
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, major, minor, openat, statat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::process::{fchdir, pivot_root};
+use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::child::{State, wait_for_go, wait_for_ids, warn};
+use super::plan::{Credentials, Op, Root, Slot};
+use super::{place, streams};
+use crate::sys::mount::{Attributes, attach, change, copy_tree, new_filesystem};
+use crate::sys::{caps, exec, namespace, prctl, rlimit, seccomp};
+
+/// MOUNT_ATTR_RDONLY, _NOSUID, _NODEV, _NOEXEC.
+const RDONLY: u64 = 1;
+const NOTHING_RUNS: u64 = 2 | 4 | 8;
+
+pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
+    match op {
+        Op::Network => Ok(()),
+        Op::CgroupNamespace => namespace::unshare(UnshareFlags::NEWCGROUP),
+        Op::Names { host, domain } => exec::set_names(host.as_deref(), domain.as_deref()),
+        Op::DetachFromHost => mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
+        Op::OomScore(score) => oom_score(score, state),
+        Op::Filesystem { slot, kind, options, attributes } => {
+            let mount = filesystem(kind, options, attributes, state)?;
+            put(state, *slot, mount)
+        }
+        Op::Copy { slot, source, recursive, attributes, recursive_attributes } => {
+            let copy = copy_tree(CWD, source, *recursive)?;
+            set(&copy, recursive_attributes, true)?;
+            set(&copy, attributes, false)?;
+            put(state, *slot, copy)
+        }
+        Op::Root(root) => {
+            state.root = Some(make_root(root, state)?);
+            Ok(())
+        }
+        Op::Attach { slot, place, only_directory } => attach_inside(state, *slot, place, *only_directory),
+        Op::CopyUp { slot, place } => super::copyup::fill(root(state)?, place, slot_fd(state, *slot)?),
+        Op::Identity => identity(state),
+        Op::Device { slot, dev, path, number } => device(state, *slot, *dev, path, *number),
+        Op::Link { dev, name, target } => match symlinkat(target, slot_fd(state, *dev)?, name) {
+            // A device of that name was asked for.
+            Err(Errno::EXIST) => Ok(()),
+            result => result,
+        },
+        Op::Mask(path) => mask(state, path),
+        Op::ReadOnly(path) => read_only(state, path),
+        Op::OpenSys { proc, slot } => {
+            let sys = openat(
+                slot_fd(state, *proc)?,
+                c"sys",
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
+            put(state, *slot, sys)
+        }
+        Op::Sysctl { sys, path, value } => sysctl(state, *sys, path, value),
+        Op::RootReadOnly => change(root(state)?, &Attributes::new(RDONLY, 0, 0), false),
+        Op::Pivot => pivot(state),
+        Op::Streams { terminal, owner } => streams::set_up(state, *terminal, *owner),
+        Op::Limit(limit) => rlimit::set(limit),
+        Op::Directory { path, make } => enter(path, *make),
+        Op::Credentials => become_user(&state.plan.process.credentials),
+        Op::Wait => wait_for_go(state),
+        Op::Execute => execute(state),
+    }
+}
+
+pub(super) fn slot_fd<'a>(state: &'a State<'_>, slot: Slot) -> Result<&'a OwnedFd, Errno> {
+    state.slots.get(slot).and_then(Option::as_ref).ok_or(Errno::BADF)
+}
+
+fn put(state: &mut State<'_>, slot: Slot, mount: OwnedFd) -> Result<(), Errno> {
+    *state.slots.get_mut(slot).ok_or(Errno::BADF)? = Some(mount);
+    Ok(())
+}
+
+fn root<'a>(state: &'a State<'_>) -> Result<&'a OwnedFd, Errno> {
+    state.root.as_ref().ok_or(Errno::BADF)
+}
+
+fn set(mount: &OwnedFd, attributes: &Attributes, recursive: bool) -> Result<(), Errno> {
+    if attributes.is_nothing() { Ok(()) } else { change(mount, attributes, recursive) }
+}
+
+/// A lower score than the caller's own needs a privilege that no user namespace gives.
+fn oom_score(score: &CStr, state: &State<'_>) -> Result<(), Errno> {
+    match write_oom_score(score) {
+        Err(Errno::ACCESS | Errno::PERM) if state.mapped => warn(state, Errno::ACCESS),
+        result => result,
+    }
+}
+
+/// Through the host's procfs: nothing of the container's is in the way yet.
+pub(super) fn write_oom_score(score: &CStr) -> Result<(), Errno> {
+    let file = openat(CWD, c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(file, score.to_bytes()).map(drop)
+}
+
+/// What stands in for a file system that the kernel refuses to mount here: the host's own, with everything that covers
+/// parts of it. Inside other containers a fresh procfs or sysfs would show what is masked there; a sysfs of a network
+/// namespace that belongs to another user namespace is refused as well.
+const STAND_INS: [(&CStr, &CStr); 4] =
+    [(c"proc", c"/proc"), (c"sysfs", c"/sys"), (c"cgroup2", c"/sys/fs/cgroup"), (c"mqueue", c"/dev/mqueue")];
+
+fn filesystem(
+    kind: &CStr,
+    options: &[(std::ffi::CString, Option<std::ffi::CString>)],
+    attributes: &Attributes,
+    state: &State<'_>,
+) -> Result<OwnedFd, Errno> {
+    let refused = match new_filesystem(kind, options, attributes.set) {
+        Ok(mount) => {
+            set(&mount, &Attributes::new(0, 0, attributes.propagation), false)?;
+            return Ok(mount);
+        }
+        Err(e) => e,
+    };
+    let stand_in = STAND_INS.iter().find(|(known, _)| *known == kind && state.mapped);
+    let (Some((_, source)), Errno::PERM | Errno::NODEV | Errno::BUSY) = (stand_in, refused) else {
+        return Err(refused);
+    };
+    let copy = copy_tree(CWD, source, true).map_err(|_| refused)?;
+    change(&copy, &Attributes::new(attributes.set & !0x70, 0, libc::MS_PRIVATE), true)?;
+    warn(state, refused)?;
+    Ok(copy)
+}
+
+fn make_root(root: &Root, state: &mut State<'_>) -> Result<OwnedFd, Errno> {
+    match root {
+        Root::Overlay { lower, upper, work, volatile } => {
+            overlay(lower, upper, work, *volatile)?;
+            directory(upper)
+        }
+        Root::Directory { path } => {
+            let copy = copy_tree(CWD, path, true)?;
+            change(&copy, &Attributes::new(0, 0, libc::MS_PRIVATE), true)?;
+            attach(&copy, directory(path)?)?;
+            Ok(copy)
+        }
+        Root::Received { place } => {
+            wait_for_ids(state)?;
+            let mount = state.received.take().ok_or(Errno::BADF)?;
+            attach(&mount, directory(place)?)?;
+            Ok(mount)
+        }
+    }
+}
+
+fn directory(path: &CStr) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The layers are named by descriptor: paths could hold `:` and `,`, and 127 of them would not fit the page that mount(2)
+/// takes (fsconfig(2) takes 256 bytes). Mounted over the upper directory, the one place that is certainly there.
+fn overlay(lower: &[std::ffi::CString], upper: &CStr, work: &CStr, volatile: bool) -> Result<(), Errno> {
+    let mut data = Text::new();
+    let mut add = |before: &str, path: &CStr| -> Result<(), Errno> {
+        // Kept open: the number names it until the mount is made. Closed by close_range before the program runs.
+        let fd = std::mem::ManuallyDrop::new(directory(path)?);
+        write!(data, "{before}/proc/self/fd/{}", fd.as_raw_fd()).map_err(|_| Errno::TOOBIG)
+    };
+    let mut before = "lowerdir=";
+    for layer in lower {
+        add(before, layer)?;
+        before = ":";
+    }
+    add(",upperdir=", upper)?;
+    add(",workdir=", work)?;
+    let end = if volatile { ",userxattr,volatile\0" } else { ",userxattr\0" };
+    data.write_str(end).map_err(|_| Errno::TOOBIG)?;
+    mount(c"overlay", upper, c"overlay", MountFlags::empty(), Some(data.as_c_str()?))
+}
+
+/// Text on the stack, as long as mount(2) takes it.
+struct Text {
+    bytes: [u8; 4096],
+    length: usize,
+}
+
+impl Text {
+    fn new() -> Self {
+        Self { bytes: [0; 4096], length: 0 }
+    }
+
+    fn as_c_str(&self) -> Result<&CStr, Errno> {
+        CStr::from_bytes_with_nul(&self.bytes[..self.length]).map_err(|_| Errno::INVAL)
+    }
+}
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+fn attach_inside(state: &State<'_>, slot: Slot, path: &CStr, only_directory: bool) -> Result<(), Errno> {
+    let (root, mount) = (root(state)?, slot_fd(state, slot)?);
+    let found = if only_directory { place::find_without_links(root, path) } else { place::find(root, path) };
+    let place = match found {
+        Err(Errno::NOENT) => place::find_or_make(root, path, place::file_type(mount)?)?,
+        result => result?,
+    };
+    attach(mount, place)
+}
+
+/// Full root of the user namespace: files made from here on belong to the container's root.
+fn identity(state: &mut State<'_>) -> Result<(), Errno> {
+    wait_for_ids(state)?;
+    let (uid, gid) = (rustix::process::Uid::ROOT, rustix::process::Gid::ROOT);
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)
+}
+
+/// A node of the host on a file in our own tmpfs: made by descriptor, so nothing in the image or in a volume is touched,
+/// and compared with the expected number, so that a mask is never something else than /dev/null (CVE-2025-31133).
+fn device(state: &State<'_>, slot: Slot, dev: Slot, path: &CStr, number: Option<(u32, u32)>) -> Result<(), Errno> {
+    let (node, dev) = (slot_fd(state, slot)?, slot_fd(state, dev)?);
+    check_device(node, number)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = match openat(dev, path, flags, Mode::from_raw_mode(0o644)) {
+        // In a directory of its own (/dev/net/tun).
+        Err(Errno::NOENT | Errno::EXIST) => place::find_or_make(dev, path, FileType::RegularFile)?,
+        result => result?,
+    };
+    attach(node, place)
+}
+
+fn check_device(node: &OwnedFd, number: Option<(u32, u32)>) -> Result<(), Errno> {
+    let stat = statat(node, c"", AtFlags::EMPTY_PATH)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo);
+    let same =
+        number.is_none_or(|number| number == (major(stat.st_rdev), minor(stat.st_rdev)) || kind == FileType::Fifo);
+    if is_device && same { Ok(()) } else { Err(Errno::NODEV) }
+}
+
+/// Whether what was to be found is just not there.
+fn absent(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR)
+}
+
+fn mask(state: &mut State<'_>, path: &CStr) -> Result<(), Errno> {
+    let place = match place::find(root(state)?, path) {
+        Err(e) if absent(e) => return Ok(()),
+        result => result?,
+    };
+    if place::file_type(&place)? != FileType::Directory {
+        if state.null.is_none() {
+            let null = openat(CWD, c"/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            check_device(&null, Some((1, 3)))?;
+            state.null = Some(null);
+        }
+        let null = state.null.as_ref().ok_or(Errno::BADF)?;
+        return attach(copy_tree(null, c"", false)?, place);
+    }
+    match &state.empty {
+        // Attached already, so it can be copied.
+        Some(empty) => attach(copy_tree(empty, c"", false)?, place),
+        None => {
+            let options: [(&CStr, Option<&CStr>); 2] = [(c"size", Some(c"0k")), (c"ro", None)];
+            let empty = new_filesystem(c"tmpfs", &options, RDONLY | NOTHING_RUNS)?;
+            attach(&empty, place)?;
+            state.empty = Some(empty);
+            Ok(())
+        }
+    }
+}
+
+fn read_only(state: &State<'_>, path: &CStr) -> Result<(), Errno> {
+    let place = match place::find(root(state)?, path) {
+        Err(e) if absent(e) => return Ok(()),
+        result => result?,
+    };
+    let copy = copy_tree(&place, c"", true)?;
+    change(&copy, &Attributes::new(RDONLY, 0, 0), true)?;
+    attach(copy, place)
+}
+
+/// Through a descriptor of the procfs that was just made: whatever is mounted on the container's /proc cannot take the
+/// write (CVE-2025-52881).
+fn sysctl(state: &State<'_>, sys: Option<Slot>, path: &CStr, value: &CStr) -> Result<(), Errno> {
+    let host;
+    let sys = match sys {
+        Some(slot) => slot_fd(state, slot)?,
+        None => {
+            host = directory(c"/proc/sys")?;
+            &host
+        }
+    };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = rustix::fs::openat2(sys, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    if rustix::fs::fstatfs(&file)?.f_type != rustix::fs::PROC_SUPER_MAGIC {
+        return Err(Errno::NODEV);
+    }
+    rustix::io::write(file, value.to_bytes()).map(drop)
+}
+
+/// The new root on top of the old one, then the old one away (pivot_root(2), "pivot_root(".", ".")").
+fn pivot(state: &State<'_>) -> Result<(), Errno> {
+    fchdir(root(state)?)?;
+    pivot_root(c".", c".")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")
+}
+
+/// The working directory, found inside the root and then compared with it: a descriptor of a host directory must not
+/// lead out (CVE-2024-21626).
+fn enter(path: &CStr, make: bool) -> Result<(), Errno> {
+    let root = directory(c"/")?;
+    let place = match make {
+        true => place::find_or_make(&root, path, FileType::Directory)?,
+        false => place::find(&root, path)?,
+    };
+    fchdir(&place)?;
+    if exec::working_directory_is_inside()? { Ok(()) } else { Err(Errno::XDEV) }
+}
+
+/// Credentials, in the order that the kernel's rules force: the bounding set and a filter without no_new_privs need
+/// capabilities, the groups need CAP_SETGID, and the death signal is forgotten with every change of the user.
+fn become_user(user: &Credentials) -> Result<(), Errno> {
+    let nnp = user.no_new_privileges;
+    rustix::process::umask(Mode::from_raw_mode(user.umask));
+    if nnp {
+        prctl::set_no_new_privileges()?;
+    } else if let Some(filter) = &user.seccomp {
+        seccomp::load(filter)?;
+    }
+    caps::limit_bounding(user.bounding)?;
+    prctl::keep_capabilities()?;
+    let (uid, gid) = (rustix::process::Uid::from_raw(user.uid), rustix::process::Gid::from_raw(user.gid));
+    if let Some(groups) = &user.groups {
+        set_thread_groups(groups)?;
+    }
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    caps::set(user.effective, user.permitted, user.inheritable)?;
+    caps::set_ambient(user.ambient)?;
+    prctl::set_not_dumpable()?;
+    if user.die_with_parent { prctl::die_with_parent() } else { Ok(()) }
+}
+
+fn execute(state: &State<'_>) -> Result<(), Errno> {
+    let process = &state.plan.process;
+    if let (true, Some(filter)) = (process.credentials.no_new_privileges, &process.credentials.seccomp) {
+        seccomp::load(filter)?;
+    }
+    Err(exec::execute(state.trampoline, &process.arguments, &process.environment))
+}
