@@ -185,7 +185,7 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Network)> {
     leave_exit_code(&launch.lock, None);
     let listeners = match launch.ports {
         [] => None,
-        ports => Some(forward::listen(ports)?),
+        ports => Some(forward::listen::listen(ports)?),
     };
     let (stdio, feed, outputs) = streams(launch)?;
     let network = launch.network.take().ok_or_else(|| Error::new("the container was started twice"))?;

@@ -12,7 +12,6 @@ use crate::userns::{IdMaps, enter};
 
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
 pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
-    let anonymous = if volumes { anonymous_volumes(container) } else { Vec::new() };
     let record = container.place.record.join(super::record::RECORD);
     match std::fs::remove_file(&record) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -28,20 +27,14 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, l
         let _ = std::fs::remove_file(cidfile);
     }
     clear(&container.place, lock)?;
-    for name in anonymous {
-        match volumes::remove(&dirs.data.join("volumes"), &name, &IdMaps::for_user()?) {
-            Err(e) if e.kind() != Kind::NoSuchObject => return Err(e),
-            _ => {}
-        }
+    if !volumes || container.record.volumes.is_empty() {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Volumes that were made for this container and have no name of their own.
-fn anonymous_volumes(container: &Container) -> Vec<String> {
-    // A container whose config is torn can still be removed.
-    let mounts = container.config().map(|config| config.mounts).unwrap_or_default();
-    mounts.into_iter().filter(|mount| mount.anonymous).filter_map(|mount| mount.name).collect()
+    let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);
+    container.record.volumes.iter().try_for_each(|name| match volumes::remove(&directory, name, &maps) {
+        Err(e) if e.kind() == Kind::NoSuchObject => Ok(()),
+        result => result,
+    })
 }
 
 /// Removes the directories of a container without a record. The lock's file goes last.

@@ -85,7 +85,8 @@ pub(crate) fn prepare(
     create_private(&volumes.join(LOCKS))?;
     for wanted in made {
         let what = || format!("cannot make the volume {}", wanted.name);
-        let _lock = lock(volumes, &wanted.name)?;
+        // A name that was made up for this container is known to nobody else.
+        let _lock = if wanted.anonymous { None } else { Some(lock(volumes, &wanted.name)?) };
         // Another process may have made it while this one waited.
         let meta = load(volumes, &wanted.name)?;
         if meta.as_ref().is_none_or(|meta| wanted.copy && !meta.filled) {
@@ -164,9 +165,10 @@ pub(crate) fn list(volumes: &Path) -> Result<Vec<Volume>> {
 /// Of kind `NoSuchObject` when there is none.
 pub(crate) fn remove(volumes: &Path, name: &str, maps: &IdMaps) -> Result<()> {
     crate::state::names::check(name)?;
-    create_private(&volumes.join(LOCKS))?;
-    let _lock = lock(volumes, name)?;
     let dir = volumes.join(name);
+    let anonymous = load(volumes, name)?.is_some_and(|meta| meta.anonymous);
+    create_private(&volumes.join(LOCKS))?;
+    let _lock = if anonymous { None } else { Some(lock(volumes, name)?) };
     if !dir.exists() {
         let error = Error::new(format!("no volume with name {name:?} found: no such volume"));
         return Err(error.with_kind(Kind::NoSuchObject));
