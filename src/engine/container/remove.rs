@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::store::{self, Container};
 use super::volumes;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
+use crate::storage::remove_path;
 use crate::userns::{IdMaps, enter};
 
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
@@ -44,15 +45,9 @@ pub(super) fn clear(place: &Place, _held: &Lock) -> Result<()> {
 }
 
 /// Removes a tree that may hold files of other ids of the user's: those need the rights of the namespace's root.
-pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    // The kernel makes overlay's inner work directory without any permission.
-    let _ = std::fs::remove_dir(path.join("work/work"));
-    let what = || format!("cannot remove {}", path.display());
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            enter::run(&IdMaps::for_user()?, || std::fs::remove_dir_all(path).context(what))
-        }
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).context(what),
-        _ => Ok(()),
+fn remove_tree(path: &Path) -> Result<()> {
+    match remove_path(path) {
+        Err(_) if path.exists() => enter::run(&IdMaps::for_user()?, || remove_path(path)),
+        result => result,
     }
 }
