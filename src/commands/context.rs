@@ -6,6 +6,7 @@ use crate::cli::globals::Globals;
 use crate::error::{Context as _, Result};
 use crate::output::ui::Ui;
 use crate::state::paths::{Dirs, create_private};
+use crate::storage::Store;
 
 /// The options that stand for every verb, the way to print, and the directories once somebody needs them.
 pub(crate) struct Context<'a> {
@@ -33,5 +34,11 @@ impl<'a> Context<'a> {
             create_private(dir)?;
         }
         Ok(self.dirs.get_or_init(|| dirs))
+    }
+
+    /// The store, with the driver that `--storage-driver` names.
+    pub(crate) fn store(&self) -> Result<Store> {
+        let driver = self.globals.storage_driver.as_deref().map(str::parse).transpose()?;
+        Ok(Store::open(self.dirs()?)?.with_driver(driver))
     }
 }

@@ -14,7 +14,7 @@ use crate::storage::Store;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     let made = container(&args.container, &store, context)?;
     create::flush(&made.container)?;
     context.ui.line(made.container.id())?;
@@ -85,5 +85,5 @@ fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> 
         },
     };
     let progress = progress(context.ui, wanted.quiet);
-    images::pull_apart(store, &IdMaps::for_user()?, name, &options, &*progress)
+    images::pull_apart(context.dirs()?, store, &IdMaps::for_user()?, name, &options, &*progress)
 }

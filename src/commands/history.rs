@@ -10,7 +10,6 @@ use crate::error::Result;
 use crate::output::human;
 use crate::output::listing::{Column, Listing};
 use crate::state::id::short;
-use crate::storage::Store;
 
 const COLUMNS: &[Column] = &[
     Column("ID", "ID"),
@@ -23,7 +22,7 @@ const COLUMNS: &[Column] = &[
 const WIDTH: usize = 45;
 
 pub(crate) fn run(args: History, context: &Context<'_>) -> Result<u8> {
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     let entries = images::history(&store, &images::resolve(&store, &args.image)?)?;
     let human = args.human.unwrap_or(true);
     let now = Timestamp::now();

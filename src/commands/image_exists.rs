@@ -4,10 +4,9 @@ use super::Context;
 use crate::cli::image::Exists;
 use crate::engine::images;
 use crate::error::{Kind, Result};
-use crate::storage::Store;
 
 pub(crate) fn run(args: Exists, context: &Context<'_>) -> Result<u8> {
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     match images::resolve(&store, &args.image) {
         Ok(_) => Ok(0),
         Err(error) if error.kind() == Kind::NoSuchObject => Ok(1),

@@ -5,10 +5,9 @@ use crate::cli::image::Inspect;
 use crate::engine::images;
 use crate::error::{Kind, Result};
 use crate::output::{json, listing, report};
-use crate::storage::Store;
 
 pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     let mut found = Vec::new();
     let mut code = 0;
     for name in &args.images {

@@ -10,7 +10,6 @@ use crate::error::Result;
 use crate::output::human;
 use crate::output::listing::{Column, Listing};
 use crate::state::id::short;
-use crate::storage::Store;
 
 const NONE: &str = "<none>";
 
@@ -38,7 +37,7 @@ struct Row<'a> {
 }
 
 pub(crate) fn run(args: Images, context: &Context<'_>) -> Result<u8> {
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     let (images, damaged) = images::list(&store)?;
     damaged.iter().for_each(|what| context.ui.warn(what));
     let filter = Filter::parse(&store, &args.filter, args.image.as_deref())?;

@@ -11,7 +11,6 @@ use crate::image::change;
 use crate::image::config::Settings;
 use crate::image::platform::Platform;
 use crate::output::progress::progress;
-use crate::storage::Store;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
@@ -28,7 +27,7 @@ pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
         return Err(Error::new("import does not fetch from the network")
             .hint(format!("curl -L {} | rpod import - NAME", args.path)));
     }
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     let maps = IdMaps::for_user()?;
     let progress = progress(context.ui, args.quiet);
     let id = match args.path.as_str() {

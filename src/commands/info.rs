@@ -18,7 +18,7 @@ pub(crate) fn run(args: Info, context: &Context<'_>) -> Result<u8> {
             "volume": ["local"],
         },
         "registries": {},
-        "store": info::store(context.dirs()?),
+        "store": info::store(context.dirs()?, &context.store()?)?,
         "version": version::facts(),
     });
     match args.format.as_deref().filter(|format| !format.trim().is_empty()) {

@@ -9,7 +9,6 @@ use crate::cli::image::Load;
 use crate::engine::images;
 use crate::error::{Context as _, Error, Result};
 use crate::output::progress::progress;
-use crate::storage::Store;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
@@ -21,7 +20,7 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
         None => File::from(std::io::stdin().as_fd().try_clone_to_owned().context(|| "cannot read standard input")?),
     };
     let dirs = context.dirs()?;
-    let store = Store::open(dirs)?;
+    let store = context.store()?;
     let progress = progress(context.ui, args.quiet);
     let loaded = images::load(&store, &IdMaps::for_user()?, input, &dirs.data, &*progress)?;
     drop(progress);

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::output::progress::progress;
 use crate::registry::{Credentials, Options, RetryPolicy};
-use crate::storage::Store;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
@@ -28,11 +27,12 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
         },
         registry: registry_options(&args.registry)?,
     };
-    let store = Store::open(context.dirs()?)?;
+    let dirs = context.dirs()?;
+    let store = context.store()?;
     let maps = IdMaps::for_user()?;
     for name in &args.images {
         let progress = progress(context.ui, args.quiet);
-        let image = images::pull(&store, &maps, name, &options, &*progress)?;
+        let image = images::pull(dirs, &store, &maps, name, &options, &*progress)?;
         drop(progress);
         context.ui.line(image.id.hex())?;
     }

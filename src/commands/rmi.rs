@@ -9,7 +9,6 @@ use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::output::report;
 use crate::state::paths::Dirs;
-use crate::storage::Store;
 
 pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     if args.images.is_empty() && !args.all {
@@ -19,7 +18,7 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
         return Err(Error::new("when using the --all switch, you may not pass any images names or IDs"));
     }
     let dirs = context.dirs()?;
-    let store = Store::open(dirs)?;
+    let store = context.store()?;
     // With --all an image goes with all its names.
     let options = RemoveOptions { force: args.force, ignore: args.ignore, all_names: args.all };
     let names = if args.all { images::everything(&store)? } else { args.images };
@@ -39,7 +38,7 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
             }
         }
     }
-    images::collect(&store, || store::keep(dirs))?;
+    images::collect(dirs, &store)?;
     deleted.iter().try_for_each(|id| context.ui.line(format_args!("Deleted: {id}")))?;
     Ok(code)
 }

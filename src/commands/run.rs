@@ -7,11 +7,10 @@ use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::start;
 use crate::error::Result;
-use crate::storage::Store;
 
 pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    let store = Store::open(dirs)?;
+    let store = context.store()?;
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;

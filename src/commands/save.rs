@@ -8,11 +8,10 @@ use crate::cli::image::Save;
 use crate::engine::images::{self, SaveOptions};
 use crate::error::{Context as _, Error, Result};
 use crate::image::archive::Format;
-use crate::storage::Store;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Save, context: &Context<'_>) -> Result<u8> {
-    let store = Store::open(context.dirs()?)?;
+    let store = context.store()?;
     let options = SaveOptions {
         format: if args.format == "oci-archive" { Format::Oci } else { Format::Docker },
         only_images: args.multi_image_archive,

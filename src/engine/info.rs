@@ -1,14 +1,15 @@
 //! What `rpod info` tells about this host and this store, with Podman's names.
 
-use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::{container, images};
 use crate::error::Result;
-use crate::state::lock::{Lock, Mode};
+use crate::monitor::state::Status;
 use crate::state::paths::Dirs;
+use crate::storage::Store;
 use crate::userns::{IdMaps, IdRange};
 
 /// Programs that rpod can use, by the key `info` shows them under.
@@ -62,61 +63,36 @@ pub(crate) fn host(arch: &str, version: &str) -> Result<Value> {
 }
 
 /// Where things are kept, and how many there are.
-pub(crate) fn store(dirs: &Dirs) -> Value {
-    let ids = container_ids(dirs);
-    let running = ids.iter().filter(|id| runs(dirs, id)).count();
+pub(crate) fn store(dirs: &Dirs, store: &Store) -> Result<Value> {
+    let containers = container::store::list(dirs)?;
+    let mut running = 0;
+    for container in &containers {
+        running += usize::from(container.state(dirs)?.status == Status::Running);
+    }
+    let (images, _damaged) = images::list(store)?;
     let file_system = rustix::fs::statvfs(&dirs.data).ok();
     let bytes = |blocks: fn(&rustix::fs::StatVfs) -> u64| file_system.as_ref().map(|fs| blocks(fs) * fs.f_frsize);
-    json!({
+    Ok(json!({
         "containerStore": {
-            "number": ids.len(),
+            "number": containers.len(),
             "paused": 0,
             "running": running,
-            "stopped": ids.len() - running,
+            "stopped": containers.len() - running,
         },
-        "graphDriverName": driver(dirs),
+        "graphDriverName": store.driver()?.to_string(),
         "graphRoot": text(&dirs.data),
         "graphRootAllocated": bytes(|fs| fs.f_blocks),
         "graphRootUsed": bytes(|fs| fs.f_blocks - fs.f_bfree),
         "hostRoot": text(&dirs.host),
-        "imageStore": { "number": files_below(&dirs.data.join("refs"), 0) },
+        "imageStore": { "number": images.len() },
         "runRoot": text(&dirs.runtime),
         "volumePath": text(&dirs.data.join("volumes")),
-    })
+    }))
 }
 
 /// JSON has no bytes: `json!` would panic at a path that is not UTF-8.
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-/// The driver that was found to work here; empty before the first container.
-fn driver(dirs: &Dirs) -> Value {
-    let known: Option<Value> = crate::state::file::read_json(&dirs.host.join("driver.json")).ok().flatten();
-    known.and_then(|probe| probe.get("driver").cloned()).unwrap_or_else(|| "".into())
-}
-
-fn container_ids(dirs: &Dirs) -> BTreeSet<String> {
-    let bases = [&dirs.host, &dirs.runtime].map(|base| base.join("containers"));
-    let entries = bases.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|id| id.len() == 64).collect()
-}
-
-/// The monitor holds this lock for as long as the container lives.
-fn runs(dirs: &Dirs, id: &str) -> bool {
-    let lock = dirs.runtime.join("containers").join(id).join("monitor.lock");
-    lock.exists() && matches!(Lock::try_acquire(&lock, Mode::Shared), Ok(None))
-}
-
-/// Names of images: one file for each reference. Links are not followed, and a store is not deep.
-fn files_below(dir: &Path, depth: usize) -> usize {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let count = |entry: std::fs::DirEntry| match entry.file_type() {
-        Ok(kind) if kind.is_dir() && depth < 32 => files_below(&entry.path(), depth + 1),
-        Ok(kind) if kind.is_file() && !entry.file_name().as_encoded_bytes().starts_with(b".") => 1,
-        _ => 0,
-    };
-    entries.map(count).sum()
 }
 
 fn ranges(ranges: &[IdRange]) -> Value {

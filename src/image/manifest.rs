@@ -139,7 +139,7 @@ impl Index {
 /// What a manifest document turned out to be.
 #[derive(Debug, Clone)]
 pub(crate) enum Document {
-    Image(Manifest),
+    Image(Box<Manifest>),
     Index(Index),
 }
 
@@ -208,7 +208,7 @@ impl Document {
         if total.is_none_or(|total| total > 1 << 50) {
             return Err(Error::new("the image manifest claims impossible layer sizes"));
         }
-        Ok(Self::Image(manifest))
+        Ok(Self::Image(Box::new(manifest)))
     }
 }
 

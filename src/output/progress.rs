@@ -75,7 +75,7 @@ impl Progress for Plain {
 impl Progress for Bars {
     fn message(&self, text: &str) {
         // A terminal that goes away ends the display, not the work.
-        let _ = self.0.println(escape::text(text).to_string());
+        let _ = self.0.println(escape::text(text));
     }
 
     fn warning(&self, text: &str) {

@@ -72,7 +72,9 @@ impl Authenticator {
             }
         };
         if used == Some(&header) {
-            return Err(Error::new(format!("{} refuses the user or the password", host(from))).hint(LOGIN_HINT).into());
+            return Err(Error::new(format!("unauthorized: {} refuses the user or the password", host(from)))
+                .hint(LOGIN_HINT)
+                .into());
         }
         *current = Some(header.clone());
         Ok(header)
@@ -123,7 +125,7 @@ impl Authenticator {
 const LOGIN_HINT: &str = "log in to the registry, or check the credentials (--creds, --authfile)";
 
 fn login_needed(from: &Url) -> Error {
-    Error::new(format!("{} wants a user and a password", host(from))).hint(LOGIN_HINT)
+    Error::new(format!("unauthorized: {} wants a user and a password", host(from))).hint(LOGIN_HINT)
 }
 
 fn host(url: &Url) -> &str {

@@ -23,8 +23,10 @@ pub(crate) type Meter<'a> = &'a (dyn Fn(u64) + Send + Sync);
 /// Which end failed.
 #[derive(Debug)]
 pub(crate) enum TransferError {
-    /// The registry: the connection, the size, the digest.
+    /// The connection, or what the registry answers.
     Source(Error),
+    /// What it delivers: the size or the digest is wrong.
+    Content(Error),
     /// The writer; its owner knows why.
     Sink(io::Error),
 }
@@ -41,6 +43,7 @@ struct Progress<'a, W> {
 
 enum Stop {
     Failure(Failure),
+    Content(Error),
     Sink(io::Error),
 }
 
@@ -65,6 +68,7 @@ impl Registry {
             match self.transfer(descriptor, &mut progress).await {
                 Ok(()) => break,
                 Err(Stop::Sink(error)) => return Err(TransferError::Sink(error)),
+                Err(Stop::Content(error)) => return Err(TransferError::Content(error)),
                 Err(Stop::Failure(failure)) => {
                     if progress.received - before >= WORTH_A_RETRY {
                         attempts.reset();
@@ -75,7 +79,7 @@ impl Registry {
         }
         let found = Digest::from_bytes(progress.hash.finalize().into());
         if found != descriptor.digest {
-            return Err(TransferError::Source(wrong_digest("a layer", descriptor.digest, found)));
+            return Err(TransferError::Content(wrong_digest("a layer", descriptor.digest, found)));
         }
         Ok(())
     }
@@ -95,7 +99,7 @@ impl Registry {
         if let Some(length) = response.content_length() {
             let total = (progress.received - skip).saturating_add(length);
             if total > descriptor.size {
-                return Err(Failure::Final(too_long(descriptor)).into());
+                return Err(Stop::Content(too_long(descriptor)));
             }
         }
         let mut response = response;
@@ -112,7 +116,7 @@ impl Registry {
             skip -= known as u64;
             let new = &chunk[known..];
             if progress.received + new.len() as u64 > descriptor.size {
-                return Err(Failure::Final(too_long(descriptor)).into());
+                return Err(Stop::Content(too_long(descriptor)));
             }
             progress.hash.update(new);
             progress.out.write_all(new).await.map_err(Stop::Sink)?;

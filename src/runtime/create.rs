@@ -147,6 +147,8 @@ impl Process<'_> {
         match clone(namespaces, cgroup) {
             // A panic must not unwind into the child's copy of the caller.
             Ok(Cloned::Child) => {
+                // With a copy of the caller's end it would wait for ever for a caller that was killed.
+                drop(channel);
                 let work = || if joins { self.go_between(&mut state) } else { child::run(&mut state) };
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
                 exit_now(125)

@@ -9,7 +9,7 @@ use super::Store;
 use super::staging::Staging;
 use crate::error::{Context, Kind, Result};
 use crate::image::digest::{DiffId, Digest};
-use crate::state::lock::Mode;
+use crate::state::lock::{Lock, Mode};
 use crate::userns::{IdMaps, enter};
 
 /// What containers still need besides what the refs lead to.
@@ -56,6 +56,18 @@ impl Store {
     /// are layers to remove.
     pub(crate) fn collect(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Freed> {
         let _lock = self.gc_lock(Mode::Exclusive)?;
+        self.collect_locked(keep)
+    }
+
+    /// [`Store::collect`], unless somebody is fetching an image: whoever collects next finds the same garbage.
+    pub(crate) fn try_collect(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Option<Freed>> {
+        match Lock::try_acquire(&self.gc_lock_path(), Mode::Exclusive)? {
+            Some(_lock) => self.collect_locked(keep).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn collect_locked(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Freed> {
         let Keep { layers, blobs } = keep()?;
         let mut reached = Reached { store: self, blobs: HashSet::new(), layers };
         for (_, digest) in self.list_refs()? {

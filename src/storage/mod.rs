@@ -74,7 +74,11 @@ impl Store {
 
     /// Keeps [`Store::collect`](collect) away while this process fetches what no ref leads to yet.
     pub(crate) fn gc_lock(&self, mode: Mode) -> Result<state::lock::Lock> {
-        state::lock::Lock::acquire(&self.data.join("gc.lock"), mode)
+        state::lock::Lock::acquire(&self.gc_lock_path(), mode)
+    }
+
+    fn gc_lock_path(&self) -> PathBuf {
+        self.data.join("gc.lock")
     }
 
     /// Removes what dead processes left in `staging/`.

@@ -1,6 +1,8 @@
 //! The harness itself: what every other trial relies on.
 
-use crate::support::{ClientHost, Registry, Trial, User, for_each_user, trial};
+use std::time::Duration;
+
+use crate::support::{ClientHost, Registry, Trial, User, for_each_user, trial, until};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("harness::runs_as_the_user", |t| {
@@ -19,7 +21,9 @@ pub fn trials() -> Vec<Trial> {
     }));
     trials.push(trial("harness::finds_strays", User::Sub, |t| {
         t.script("sleep 600 >/dev/null 2>&1 &").run().ok();
-        let strays = t.processes_named("sleep");
+        let strays = until("the stray", Duration::from_secs(5), || {
+            Some(t.processes_named("sleep")).filter(|found| !found.is_empty())
+        });
         assert_eq!(strays.len(), 1, "{strays:?}");
         t.script(&format!("kill {}", strays[0].pid)).run().ok();
         Ok(())

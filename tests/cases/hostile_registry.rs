@@ -109,29 +109,33 @@ fn pull(t: &Sandbox, server: &Server) -> Output {
     rpod!(t, "pull", "-q", "--tls-verify=false", name).limit(Duration::from_secs(140)).run()
 }
 
+/// The store a server's pulls go to in [`fails`]: one for each, since whole layers of a failed pull may be kept.
+fn own_store(t: &Sandbox, server: &Server) -> std::path::PathBuf {
+    t.dir().join(format!("home/store-{}", server.port()))
+}
+
 fn runs(t: &Sandbox, server: &Server) {
     let name = format!("{}/x/y", server.host());
     rpod!(t, "run", "--rm", "--network=none", "--pull=never", name, "cat", "/data").run().lines_are(&["data"]);
 }
 
-/// Fails with 125 and leaves neither image nor layer.
+/// Fails with 125 and leaves no image and nothing half done.
 #[track_caller]
 fn fails(t: &Sandbox, server: &Server, says: &[&str]) -> Output {
-    let out = pull(t, server);
+    let (name, store) = (format!("{}/x/y", server.host()), own_store(t, server));
+    let out =
+        rpod!(t, "--root", &store, "pull", "-q", "--tls-verify=false", name).limit(Duration::from_secs(140)).run();
     out.fails(125, says);
-    assert_eq!(rpod!(t, "images", "-aq").run().ok(), "", "{out}");
+    assert_eq!(rpod!(t, "--root", &store, "images", "-aq").run().ok(), "", "{out}");
+    let staged = std::fs::read_dir(store.join("staging")).map_or(0, Iterator::count);
+    assert_eq!(staged, 0, "{out}");
     out
 }
 
-fn no_layer_kept(t: &Sandbox) {
-    let layers: Vec<String> = std::fs::read_dir(t.data().join("layers"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.path().display().to_string())
-        .collect();
-    assert!(layers.is_empty(), "{layers:?}");
+/// No layer with this diff ID is in the store.
+fn not_kept(t: &Sandbox, server: &Server, tar: &[u8]) {
+    let layer = own_store(t, server).join("layers").join(&sha256(tar)[7..]);
+    assert!(!layer.exists(), "{}", layer.display());
 }
 
 fn breaks_off_then_resumes(t: &Sandbox) -> Outcome {
@@ -168,6 +172,9 @@ fn wrong_content(t: &Sandbox) -> Outcome {
             answer
         });
         fails(t, &server, &["sha256:"]);
+        if let Some(layer) = image().layers.iter().find(|layer| sha256(&layer.blob()) == *digest) {
+            not_kept(t, &server, &layer.tar);
+        }
     }
     // Asked for by digest, another manifest is sent.
     let server = honest.clone().serve(|request, answer, _| {
@@ -191,7 +198,9 @@ fn wrong_content(t: &Sandbox) -> Outcome {
         .iter()
         .fold(FakeRegistry::default().blob("x/y", &config), |registry, blob| registry.blob("x/y", blob))
         .manifest("x/y", Manifest::Oci.media_type(), manifest.to_string().as_bytes());
-    fails(t, &lying.serve_honestly(), &[]);
+    let server = lying.serve_honestly();
+    fails(t, &server, &[]);
+    not_kept(t, &server, &other.layers[1].tar);
     // Nothing of all this is in the way of the honest registry.
     let server = honest.serve_honestly();
     pull(t, &server).ok();
@@ -213,7 +222,6 @@ fn lies_about_size(t: &Sandbox) -> Outcome {
             .serve_honestly();
         fails(t, &server, &[]);
     }
-    no_layer_kept(t);
     for length in [0, 5, 1 << 40] {
         let server = FakeRegistry::of("x/y", &image()).serve(move |request, answer, _| {
             if request.path().contains("/blobs/") { answer.claims_length(length) } else { answer }
@@ -313,7 +321,6 @@ fn manifests(t: &Sandbox) -> Outcome {
         let out = pull(t, &server);
         assert_eq!(out.code, Some(125), "{what}: {out}");
     }
-    no_layer_kept(t);
     rpod!(t, "images", "-aq").run().lines_are(&[]);
     Ok(())
 }
@@ -363,7 +370,7 @@ fn bearer_token(t: &Sandbox) -> Outcome {
         Response::new(401).header("WWW-Authenticate", format!("Bearer realm=\"{realm}\",service=\"test\""))
     });
     let name = format!("{}/x/y", server.host());
-    rpod!(t, "pull", "-q", "--tls-verify=false", "--creds", "me:wrong", &name).run().fails(125, &["unauthorized"]);
+    rpod!(t, "pull", "-q", "--tls-verify=false", "--creds", "me:wrong", &name).run().fails(125, &["log in"]);
     rpod!(t, "pull", "-q", "--tls-verify=false", "--creds", "me:secret", &name).run().ok();
     Ok(())
 }

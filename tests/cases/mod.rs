@@ -1,6 +1,5 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
-mod architecture;
 mod cli;
 mod cve;
 mod exec;
@@ -30,7 +29,6 @@ use libtest_mimic::Trial;
 
 pub fn trials() -> Vec<Trial> {
     [
-        architecture::trials(),
         harness::trials(),
         cli::trials(),
         run::trials(),

@@ -148,7 +148,7 @@ fn refused(t: &Sandbox) -> Outcome {
     refuse("-v", "/tmp:/x:bogusoption", &["bogusoption"]);
     refuse("-v", "/tmp:/a:/b:/c", &[]);
     refuse("--mount", "type=bogus,dst=/x", &["bogus"]);
-    refuse("--mount", "type=bind,src=/tmp", &["target"]);
+    refuse("--mount", "type=bind,src=/tmp", &["destination"]);
     refuse("--mount", "type=bind,src=/nosuch/dir,dst=/x", &["/nosuch/dir"]);
     refuse("--mount", "type=bind,src=/tmp,dst=/x,nosuchoption=1", &["nosuchoption"]);
     refuse("--tmpfs", "relative", &["absolute"]);

@@ -125,7 +125,7 @@ fn passwords(t: &Sandbox) -> Outcome {
     let registry = Registry::tls_with_password()?;
     trust(t, registry)?;
     let name = format!("{}/library/busybox", registry.host());
-    rpod!(t, "pull", &name).run().fails(125, &["unauthorized"]);
+    rpod!(t, "pull", &name).run().fails(125, &["password"]);
     let pull = || {
         let out = rpod!(t, "pull", "-q", &name).run();
         rpod!(t, "rmi", "-f", &name).run();
@@ -148,7 +148,7 @@ fn passwords(t: &Sandbox) -> Outcome {
     rpod!(t, "rmi", &name).run().ok();
     t.write("home/.config/containers/auth.json", auth(registry, "wrong"))?;
     let out = pull();
-    out.fails(125, &["unauthorized"]);
+    out.fails(125, &["log in"]);
     assert!(
         !out.stderr.contains("wrong") && !out.stderr.contains(&base64(b"tester:wrong")),
         "the password is shown\n{out}"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Need, Outcome, Registry, Sandbox, Trial, User, need, trial};
+use crate::support::{Need, Outcome, Registry, Sandbox, Trial, User, free_port, need, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -32,11 +32,12 @@ fn commands(t: &Sandbox) -> Outcome {
         return crate::support::skip("there is no Debian image");
     }
     // The README's commands as they stand; only command one's build, and the tests themselves, are not repeated.
+    let port = free_port().to_string();
     let script = blocks()
         .join("\n")
         .lines()
         .filter(|line| *line != "contrib/test" && !line.starts_with("contrib/bench/"))
-        .map(|line| line.replace("cargo run --release --quiet --", "rpod"))
+        .map(|line| line.replace("cargo run --release --quiet --", "rpod").replace("8080", &port))
         .collect::<Vec<_>>()
         .join("\n");
     let out = t.script(&script).limit(Duration::from_secs(300)).run();

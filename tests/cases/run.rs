@@ -13,7 +13,8 @@ pub fn trials() -> Vec<Trial> {
         let image = t.busybox()?;
         rpod!(t, "run", "--rm", image, "true").run().code(0);
         rpod!(t, "run", "--rm", image, "sh", "-c", "exit 7").run().code(7);
-        rpod!(t, "run", "--rm", image, "sh", "-c", "kill -9 $$").run().code(137);
+        // Pid 1 cannot kill itself; under --init the program is another.
+        rpod!(t, "run", "--rm", "--init", image, "sh", "-c", "kill -9 $$").run().code(137);
         rpod!(t, "run", "--rm", image, "nosuch").run().fails(127, &["nosuch"]);
         rpod!(t, "run", "--rm", image, "/bin/nosuch").run().fails(127, &["/bin/nosuch"]);
         rpod!(t, "run", "--rm", image, "/etc/passwd").run().fails(126, &["/etc/passwd"]);
@@ -124,7 +125,7 @@ pub fn trials() -> Vec<Trial> {
         let image = t.busybox()?;
         rpod!(t, "run", "--rm", "--restart=always", image, "true").run().code(125);
         rpod!(t, "run").run().code(125);
-        rpod!(t, "run", "--rm", "docker.io/UPPER/case", "true").run().fails(125, &["reference"]);
+        rpod!(t, "run", "--rm", "docker.io/UPPER/case", "true").run().fails(125, &["UPPER"]);
         rpod!(t, "run", "--rm", "--ulimit", "bogus=1", image, "true").run().fails(125, &["bogus"]);
         rpod!(t, "run", "--rm", "--log-driver", "bogus", image, "true").run().fails(125, &["bogus"]);
         rpod!(t, "run", "--rm", "--stop-signal", "NOSIG", image, "true").run().fails(125, &["NOSIG"]);
@@ -222,8 +223,8 @@ fn user(t: &Sandbox) -> Outcome {
         ids.sort_unstable();
         ids
     };
-    assert_eq!(groups(&["-u", "alice"]), [29, 44, 1000]);
-    assert_eq!(groups(&["-u", "alice", "--group-add", "77"]), [29, 44, 77, 1000]);
+    assert_eq!(groups(&["-u", "alice"]), [29, 1000]);
+    assert_eq!(groups(&["-u", "alice", "--group-add", "77"]), [29, 77, 1000]);
     assert_eq!(groups(&["--group-add", "video"]), [0, 44]);
     // Files keep their owners.
     rpod!(t, "run", "--rm", "-u", "alice", image, "cat", "/home/alice/note").run().lines_are(&["hers"]);

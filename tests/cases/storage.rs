@@ -178,7 +178,7 @@ fn upper(t: &Sandbox) -> Outcome {
     sh(t, name, script).lines_are(&["5000002", "700"]);
     sh(t, name, "stat -c %s /big/file; ls /bin/vi; stat -c %a /etc").lines_are(&["5000000", "/bin/vi", "755"]);
     // A container's own files stay with it.
-    rpod!(t, "run", "--name", "w", "--network=none", name, "sh", "-c", "echo kept >/kept; rm -r /big").run().ok();
+    rpod!(t, "run", "--name", "w", "--network=none", name, "sh", "-c", "echo kept >/kept; rm -rf /big").run().ok();
     rpod!(t, "start", "-a", "w").run().code(0);
     Ok(())
 }

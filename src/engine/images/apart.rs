@@ -8,6 +8,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::{Image, Progress, PullOptions, pull};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
+use crate::state::paths::Dirs;
 use crate::storage::Store;
 use crate::sys::process::{Fork, exit_now, fork};
 use crate::userns::IdMaps;
@@ -15,6 +16,7 @@ use crate::userns::enter::Failure;
 
 /// [`pull`] in a forked child. This process stays single-threaded.
 pub(crate) fn pull_apart(
+    dirs: &Dirs,
     store: &Store,
     maps: &IdMaps,
     name: &str,
@@ -25,7 +27,7 @@ pub(crate) fn pull_apart(
     match fork().context(|| "cannot start a process that pulls the image")? {
         Fork::Child => {
             drop(reader);
-            let answer = pull(store, maps, name, options, progress)
+            let answer = pull(dirs, store, maps, name, options, progress)
                 .map(|image| (image.manifest, image.name))
                 .map_err(|e| Failure::from(&e));
             let sent = serde_json::to_vec(&answer).map(|bytes| File::from(writer).write_all(&bytes));

@@ -89,7 +89,7 @@ pub(crate) fn inspect(store: &Store, image: &Image) -> Result<Inspection> {
         os: config.os.clone(),
         size,
         virtual_size: size,
-        graph_driver: GraphDriver { name: "overlay".to_owned(), data },
+        graph_driver: GraphDriver { name: store.driver()?.to_string(), data },
         root_fs: RootFs { kind: "layers", layers: image.layers.clone() },
         labels: (!labels.is_empty()).then(|| labels.clone()),
         manifest_type: manifest.kind().to_owned(),

@@ -92,7 +92,7 @@ fn read_manifest(store: &Store, digest: &Digest) -> Result<(Manifest, Vec<u8>)> 
     match Document::parse(&store.read_blob(digest)?, None)? {
         Document::Image(manifest) => {
             let config = store.read_blob(&manifest.config.digest)?;
-            Ok((manifest, config))
+            Ok((*manifest, config))
         }
         Document::Index(_) => Err(Error::new(format!("{digest} is an index where an image should be"))),
     }

@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::net::unix::pipe;
 
-use super::{Image, LayerProgress, LayerState, Progress, name_image, resolve};
+use super::{Image, LayerProgress, LayerState, Progress, collect, name_image, resolve};
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Kind, Result};
+use crate::image::builtin;
 use crate::image::config::ImageConfig;
 use crate::image::digest::DiffId;
 use crate::image::manifest::{Descriptor, Document, MAX_CONFIG, Manifest};
@@ -20,6 +21,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::{self, Fetched, Registry, TransferError};
 use crate::state::lock::Mode;
+use crate::state::paths::Dirs;
 use crate::storage::worker::{UnpackJob, UnpackWorker};
 use crate::storage::{Limits, Lock, Source, Store};
 use crate::userns::IdMaps;
@@ -49,7 +51,7 @@ pub(crate) struct PullOptions {
 struct Found {
     registry: Registry,
     manifest: Fetched,
-    parsed: Manifest,
+    parsed: Box<Manifest>,
     /// The index it was chosen from.
     index: Option<Fetched>,
     config: ImageConfig,
@@ -63,57 +65,83 @@ struct Job {
     progress: Box<dyn LayerProgress>,
 }
 
+/// A transfer that failed.
+struct Failed {
+    error: Error,
+    /// What the registry delivers is not what it says: nothing of the image is worth keeping. After a broken connection the
+    /// layers that are complete are.
+    is_hostile: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, is_hostile: false }
+    }
+}
+
+/// Where images go.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    dirs: &'a Dirs,
+    store: &'a Store,
+    maps: &'a IdMaps,
+}
+
 /// Brings the image that `name` means into the store. Must be called while the process has one thread.
 pub(crate) fn pull(
+    dirs: &Dirs,
     store: &Store,
     maps: &IdMaps,
     name: &str,
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<Image> {
+    let place = Place { dirs, store, maps };
+    if name == builtin::NAME {
+        store.ensure_builtin(maps)?;
+        return resolve(store, name);
+    }
     let present = match options.policy {
         PullPolicy::Always => None,
-        _ => present(store, name, options.platform.as_ref())?,
+        _ => present(store, name, options.platform.as_ref()),
     };
     match (options.policy, present) {
         (PullPolicy::Missing | PullPolicy::Never, Some(image)) => Ok(image),
         (PullPolicy::Never, None) => Err(Error::new(format!("{name}: image not known"))
             .hint("it is not pulled because of --pull=never")
             .with_kind(Kind::NoSuchObject)),
-        (PullPolicy::Newer, Some(image)) => match fetch(store, maps, name, options, progress) {
+        (PullPolicy::Newer, Some(image)) => match fetch(place, name, options, progress) {
             Ok(newer) => Ok(newer),
             Err(error) => {
                 progress.warning(&format!("using the {name} that is here: {error}"));
                 Ok(image)
             }
         },
-        _ => fetch(store, maps, name, options, progress),
+        _ => fetch(place, name, options, progress),
     }
 }
 
-/// The image in the store, unless it is for another platform than the one asked for.
-fn present(store: &Store, name: &str, platform: Option<&Platform>) -> Result<Option<Image>> {
+/// The image in the store, unless it is incomplete or for another platform than the one asked for.
+fn present(store: &Store, name: &str, platform: Option<&Platform>) -> Option<Image> {
     match resolve(store, name) {
-        Ok(image) if platform.is_none_or(|wanted| wanted.rank(&image.config.platform()).is_some()) => Ok(Some(image)),
-        Ok(_) => Ok(None),
-        Err(error) if error.kind() == Kind::NoSuchObject => Ok(None),
-        // Damaged: what is fetched again replaces it.
-        Err(_) => Ok(None),
+        Ok(image) => {
+            let fits = platform.is_none_or(|wanted| wanted.rank(&image.config.platform()).is_some());
+            let whole = image.layers.iter().all(|layer| store.layer(layer).is_some());
+            (fits && whole).then_some(image)
+        }
+        // Not there, or damaged: what is fetched replaces it.
+        Err(_) => None,
     }
 }
 
-fn fetch(store: &Store, maps: &IdMaps, name: &str, options: &PullOptions, progress: &dyn Progress) -> Result<Image> {
+fn fetch(place: Place<'_>, name: &str, options: &PullOptions, progress: &dyn Progress) -> Result<Image> {
     let config = Registries::load()?;
     let name = name.strip_prefix("docker://").unwrap_or(name);
     let candidates = registry::candidates(&config, name)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context(|| "cannot start the network client")?;
     let mut failures: Vec<Error> = Vec::new();
     for reference in &candidates {
         progress.message(&format!("Trying to pull {reference}..."));
-        match fetch_reference(store, maps, &config, reference, options, progress, &runtime) {
+        match fetch_reference(place, &config, reference, options, progress) {
             Ok(image) => return Ok(image),
             Err(error) => failures.push(Error::wrap(format!("cannot pull {reference}"), error)),
         }
@@ -123,20 +151,23 @@ fn fetch(store: &Store, maps: &IdMaps, name: &str, options: &PullOptions, progre
 }
 
 fn fetch_reference(
-    store: &Store,
-    maps: &IdMaps,
+    place: Place<'_>,
     config: &Registries,
     reference: &Reference,
     options: &PullOptions,
     progress: &dyn Progress,
-    runtime: &tokio::runtime::Runtime,
 ) -> Result<Image> {
+    let Place { dirs, store, maps } = place;
     let wanted = options.platform.clone().unwrap_or_else(Platform::host);
     let sources = registry::sources(config, reference)?;
     let registries =
         sources.iter().map(|source| Registry::new(source, &options.registry)).collect::<Result<Vec<_>>>()?;
     // From here on nothing that this image needs may be collected.
-    let _guard = store.gc_lock(Mode::Shared)?;
+    let guard = store.gc_lock(Mode::Shared)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(|| "cannot start the network client")?;
     let found = runtime.block_on(find(store, registries, &wanted, progress))?;
     if wanted.rank(&found.config.platform()).is_none() {
         progress.warning(&format!("the image is for {}, not for {wanted}", found.config.platform()));
@@ -144,7 +175,14 @@ fn fetch_reference(
     let jobs = missing(store, &found, progress)?;
     if !jobs.is_empty() {
         let worker = UnpackWorker::start(store, maps)?;
-        runtime.block_on(transfer(store, &worker, &found.registry, jobs))?;
+        if let Err(failed) = runtime.block_on(transfer(store, &worker, &found.registry, jobs)) {
+            // The threads of the runtime end with it; collecting forks.
+            drop((runtime, worker, guard));
+            if failed.is_hostile {
+                collect(dirs, store)?;
+            }
+            return Err(failed.error);
+        }
     }
     store_image(store, reference, &found)?;
     Ok(Image { name: Some(reference.store_name()), ..Image::read(store, found.manifest.digest)? })
@@ -178,9 +216,10 @@ async fn describe(store: &Store, registry: Registry, wanted: &Platform) -> Resul
             }
         }
     };
-    let config_bytes = match store.has_blob(&parsed.config.digest) {
-        true => store.read_blob(&parsed.config.digest)?,
-        false => registry.small_blob(&parsed.config, MAX_CONFIG).await?,
+    let config_bytes = match store.read_blob(&parsed.config.digest) {
+        Ok(known) => known,
+        // Not there, or damaged.
+        Err(_) => registry.small_blob(&parsed.config, MAX_CONFIG).await?,
     };
     let config = ImageConfig::parse(&config_bytes)
         .map_err(|e| if parsed.config.media_type.contains("image") { e } else { not_an_image(&parsed, e) })?;
@@ -217,7 +256,7 @@ fn missing(store: &Store, found: &Found, progress: &dyn Progress) -> Result<Vec<
     Ok(jobs)
 }
 
-async fn transfer(store: &Store, worker: &UnpackWorker, registry: &Registry, jobs: Vec<Job>) -> Result<()> {
+async fn transfer(store: &Store, worker: &UnpackWorker, registry: &Registry, jobs: Vec<Job>) -> Result<(), Failed> {
     // A layer's lock is waited for only by a running job, so whoever holds one can always finish.
     stream::iter(jobs)
         .map(|job| async move {
@@ -233,7 +272,7 @@ async fn transfer(store: &Store, worker: &UnpackWorker, registry: &Registry, job
         .await
 }
 
-async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &Job) -> Result<LayerState> {
+async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &Job) -> Result<LayerState, Failed> {
     let _lock = lock(store, &job.diff_id).await?;
     if store.layer(&job.diff_id).is_some() {
         return Ok(LayerState::Exists);
@@ -245,19 +284,23 @@ async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &
     let outcome = registry.copy_blob(&job.descriptor, &mut out, &meter).await;
     // The end of the pipe is the end of the layer.
     drop(out);
+    let broken_pipe = match outcome {
+        Ok(()) => false,
+        Err(TransferError::Sink(_)) => true,
+        // Dropped, the job throws away what was unpacked.
+        Err(TransferError::Source(error)) => return Err(error.into()),
+        Err(TransferError::Content(error)) => return Err(Failed { error, is_hostile: true }),
+    };
     job.progress.state(LayerState::Unpacking);
-    if let Err(TransferError::Source(error)) = outcome {
-        // Dropped, what was unpacked is thrown away.
-        drop(pending);
-        return Err(error);
-    }
-    let commit = outcome.is_ok();
-    let finished = tokio::task::spawn_blocking(move || pending.finish(commit)).await.context(|| LOST_THREAD)?;
-    match (outcome, finished) {
-        (Ok(()), Ok(_)) => Ok(LayerState::Done),
+    let finished = tokio::task::spawn_blocking(move || pending.finish(!broken_pipe)).await.context(|| LOST_THREAD)?;
+    match finished {
+        Ok(_) if broken_pipe => Err(Error::new("the unpacking process stopped reading").into()),
+        Ok(_) => Ok(LayerState::Done),
         // The unpacker knows why it stopped reading.
-        (_, Err(error)) => Err(Error::wrap(format!("cannot unpack {}", job.descriptor.digest), error)),
-        (Err(_), Ok(_)) => Err(Error::new("the unpacking process went away")),
+        Err(error) => {
+            let error = Error::wrap(format!("cannot unpack {}", job.descriptor.digest), error);
+            Err(Failed { error, is_hostile: true })
+        }
     }
 }
 

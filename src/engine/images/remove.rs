@@ -2,10 +2,12 @@
 
 use super::list::{Listed, listed};
 use super::{Image, list, not_known, resolve, resolve_all};
+use crate::engine::container::store as container;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
-use crate::storage::{Keep, Store};
+use crate::state::paths::Dirs;
+use crate::storage::Store;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RemoveOptions {
@@ -65,9 +67,9 @@ pub(crate) fn everything(store: &Store) -> Result<Vec<String>> {
     Ok(list(store)?.0.into_iter().map(|listed| listed.image.id.hex()).collect())
 }
 
-/// Frees what no name leads to any more; `keep` is what containers need.
-pub(crate) fn collect(store: &Store, keep: impl FnOnce() -> Result<Keep>) -> Result<()> {
-    store.collect(keep).map(drop)
+/// Frees what no name and no container leads to any more; not while somebody fetches an image.
+pub(crate) fn collect(dirs: &Dirs, store: &Store) -> Result<()> {
+    store.try_collect(|| container::keep(dirs)).map(drop)
 }
 
 fn named_tag(image: &Image) -> Option<String> {

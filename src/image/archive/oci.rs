@@ -61,7 +61,7 @@ fn manifest(index: &Index, descriptor: &Descriptor, wanted: &Platform) -> Result
     for _ in 0..MAX_DEPTH {
         let content = blob(index, &descriptor, MAX_MANIFEST)?;
         match Document::parse(&content, Some(&descriptor.media_type))? {
-            Document::Image(manifest) => return Ok((content, manifest)),
+            Document::Image(manifest) => return Ok((content, *manifest)),
             Document::Index(inner) => descriptor = inner.select(wanted)?.clone(),
         }
     }
