@@ -69,6 +69,21 @@ impl Process {
     }
 }
 
+impl Process {
+    /// A program of the host, by its path, with the credentials that it is started with.
+    pub(super) fn helper(arguments: Vec<String>) -> Result<Self> {
+        let name = arguments.first().cloned().unwrap_or_default();
+        let header = [format!("{REPORT_FD} 1 0"), name.clone()];
+        Ok(Self {
+            arguments: strings(header.iter().chain(&arguments))?,
+            environment: strings([format!("PATH={DEFAULT_PATH}")])?,
+            limits: Vec::new(),
+            credentials: Credentials::default(),
+            name,
+        })
+    }
+}
+
 /// The files that `name` may mean, in order.
 fn candidates(name: &str, environment: &[String]) -> Vec<String> {
     if name.contains('/') {
