@@ -127,9 +127,11 @@ pub(crate) trait Hooks {
 }
 
 /// [`Hooks`] of a caller with nothing to do.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct NoHooks;
 
+#[cfg(test)]
 impl Hooks for NoHooks {
     fn cloned(&mut self, _: &mut Init) -> Result<()> {
         Ok(())

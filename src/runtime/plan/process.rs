@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType};
 
-use super::{cstring, strings};
+use super::strings;
 use crate::error::{Error, Result};
 use crate::sys::exec::Strings;
 use crate::sys::rlimit::Limit;
