@@ -5,8 +5,8 @@ use std::io::Read;
 use std::time::Instant;
 
 use super::{Fixture, Scenario};
-use crate::storage::Limits;
 use crate::storage::worker::UnpackJob;
+use crate::storage::{LayerView, Limits};
 
 pub(super) const ALL: &[Scenario] = &[("bench", bench)];
 
@@ -25,7 +25,18 @@ fn bench() {
     let mut buffer = vec![0; 1 << 20];
     while packing.reader.read(&mut buffer).expect("reads") > 0 {}
     packing.finish().expect("packs");
-    let text =
-        format!("{} entries, {} bytes: unpack {unpacked:?}, pack {:?}\n", meta.entries, meta.size, start.elapsed());
+    let packed = start.elapsed();
+    f.store.driver().expect("finds a driver");
+    let start = Instant::now();
+    let plan = f.store.prepare_rootfs(&[meta.diff_id], &f.base.join("c")).expect("prepares");
+    let prepared = start.elapsed();
+    let start = Instant::now();
+    let view = LayerView::new(&plan.directories()).expect("opens");
+    view.read_file("etc/passwd", 1 << 20).expect("reads");
+    let read = start.elapsed();
+    let text = format!(
+        "{} entries, {} bytes: unpack {unpacked:?}, pack {packed:?}; prepare {prepared:?}, read a file {read:?}\n",
+        meta.entries, meta.size,
+    );
     rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).expect("writes");
 }

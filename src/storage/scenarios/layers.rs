@@ -7,8 +7,8 @@ use std::path::Path;
 use super::tarball::{Header, Tar, header, seal};
 use super::{Fixture, Scenario, stat};
 use crate::image::digest::DiffId;
-use crate::storage::Limits;
 use crate::storage::worker::UnpackJob;
+use crate::storage::{Limits, Store};
 
 pub(super) const ALL: &[Scenario] = &[
     ("plain", plain),
@@ -22,6 +22,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("compressed", compressed),
     ("commit", commit),
     ("killed", killed),
+    ("killed-anywhere", killed_anywhere),
 ];
 
 fn plain() {
@@ -382,7 +383,45 @@ fn killed() {
     f.worker = Some(crate::storage::worker::UnpackWorker::start(&f.store, &f.maps).expect("starts"));
 }
 
-use crate::storage::Store;
+/// Killed at any moment of unpacking and keeping a layer: it is there and whole, or it is not there.
+fn killed_anywhere() {
+    let mut f = Fixture::new();
+    let mut tar = Tar::default();
+    for number in 0..400 {
+        tar = tar.entry(&Header { uid: 9, ..header(&format!("d{}/f{number}", number % 9), b'0') }, &[3; 2000]);
+    }
+    let tar = tar.end();
+    let diff_id = DiffId::of(&tar);
+    let (mut kept, mut lost) = (0, 0);
+    for round in 0..30 {
+        let job = UnpackJob { expected: None, limits: Limits::default(), source: None };
+        let (mut pipe, pending) = f.worker().unpack(job).expect("starts");
+        let worker = f.worker().clone();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_micros(round * 1500));
+                worker.kill();
+            });
+            // Either may fail now; what counts is what is left.
+            let _ = pipe.write_all(&tar);
+            drop(pipe);
+            let _ = pending.finish(true);
+        });
+        drop(worker);
+        f.worker = None;
+        f.store = Store::open(&f.dirs).expect("opens");
+        assert!(f.staging_is_empty(), "round {round}");
+        f.worker = Some(crate::storage::worker::UnpackWorker::start(&f.store, &f.maps).expect("starts"));
+        if f.store.layer(&diff_id).is_some() {
+            assert!(f.pack(&diff_id) == tar, "round {round}");
+            f.worker().remove_layer(&diff_id).expect("removes");
+            kept += 1;
+        } else {
+            lost += 1;
+        }
+    }
+    assert!(lost > 0, "{kept} kept, {lost} lost");
+}
 
 #[test]
 fn layers_of_every_kind() {
