@@ -1,5 +1,6 @@
-//! `version`, `info`, `completion`, `help`.
+//! `version`, `info`, `completion`, `help`, `unshare`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -44,6 +45,18 @@ pub(crate) enum Shell {
     Zsh,
     Fish,
     Powershell,
+}
+
+/// Run a command in a modified user namespace
+///
+/// The command is root of a new user and mount namespace in which the user's subordinate ids exist: for a look at, or the
+/// removal of, files that belong to them. Without a command it is $SHELL.
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod unshare [COMMAND [ARG...]]")]
+pub(crate) struct Unshare {
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    pub words: Vec<OsString>,
 }
 
 /// Display system information

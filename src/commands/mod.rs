@@ -36,6 +36,7 @@ mod stop;
 mod table;
 mod tag;
 mod tree;
+mod unshare;
 mod version;
 mod wait;
 

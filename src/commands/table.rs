@@ -74,5 +74,6 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(System, cli::system::Completion, super::completion::run, ["completion"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
     verb!(System, cli::system::Info, super::info::run, ["info", "system info"]),
+    verb!(System, cli::system::Unshare, super::unshare::run, ["unshare"]),
     verb!(System, cli::system::Version, super::version::run, ["version"]),
 ];

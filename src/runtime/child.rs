@@ -41,12 +41,7 @@ const FAILED: u8 = 125;
 /// Carries out the whole plan.
 pub(super) fn run(state: &mut State<'_>) -> ! {
     let plan = state.plan;
-    let ready = exec::reset_signals().and_then(|()| match (state.mapped, plan.early) {
-        (true, _) => prctl::set_not_dumpable(),
-        (false, true) => Ok(()),
-        // Whose id is not the container's root would make things that belong to somebody else.
-        (false, false) => wait_for_ids(state),
-    });
+    let ready = exec::reset_signals().and_then(|()| if state.mapped { prctl::set_not_dumpable() } else { Ok(()) });
     if let Err(e) = ready {
         fail(state, e, "");
     }

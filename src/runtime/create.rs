@@ -141,38 +141,28 @@ impl Process<'_> {
             mapped: self.mapped,
             step: 0,
         };
-        if !self.join.is_empty() {
-            let (pid, pidfd) = self.start_joined(&mut state, &channel)?;
-            return Ok((pid, pidfd, channel));
-        }
-        match clone(self.plan.namespaces, self.cgroup) {
-            Ok(Cloned::Child) => run_child(&mut state),
-            Ok(Cloned::Parent(pid, pidfd)) => Ok((pid, pidfd, channel)),
+        debug_assert!(crate::sys::process::single_threaded(), "clone with more than one thread");
+        let joins = !self.join.is_empty();
+        let (namespaces, cgroup) = if joins { (0, None) } else { (self.plan.namespaces, self.cgroup) };
+        match clone(namespaces, cgroup) {
+            // A panic must not unwind into the child's copy of the caller.
+            Ok(Cloned::Child) => {
+                let work = || if joins { self.go_between(&mut state) } else { child::run(&mut state) };
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                exit_now(125)
+            }
+            Ok(Cloned::Parent(pid, pidfd)) => {
+                // Or the end of the child would not be seen.
+                drop(theirs);
+                let (pid, pidfd) = if joins { adopt(&channel, &pidfd)? } else { (pid, pidfd) };
+                Ok((pid, pidfd, channel))
+            }
             Err(e) => Err(enter::refused(e)),
         }
     }
 
-    /// A go-between enters the namespaces and clones the process as its sibling: a pid namespace is entered by children
-    /// only, and the process must be the caller's own child. The go-between is not dumpable before it enters anything.
-    fn start_joined(&self, state: &mut State<'_>, channel: &OwnedFd) -> Result<(Pid, OwnedFd)> {
-        let failed = || "cannot enter the container's namespaces";
-        let go_between = match clone(0, None).context(failed)? {
-            Cloned::Child => self.go_between(state),
-            Cloned::Parent(_, pidfd) => pidfd,
-        };
-        let message = protocol::receive(channel).context(failed)?;
-        wait(&go_between);
-        match message {
-            Some(Message { kind: Kind::Pid, value, .. }) => {
-                let pid = Pid::from_raw(value).ok_or_else(gone)?;
-                // It is our child and not waited for yet, so the number cannot mean another process.
-                Ok((pid, pidfd_open(pid, PidfdFlags::empty()).context(failed)?))
-            }
-            Some(message) => Err(Error::wrap(failed(), std::io::Error::from_raw_os_error(message.value))),
-            None => Err(gone()),
-        }
-    }
-
+    /// Enters the namespaces and clones the process as a sibling: a pid namespace is entered by children only, and the
+    /// process must be the caller's own child. Not dumpable before anything is entered.
     fn go_between(&self, state: &mut State<'_>) -> ! {
         // While /proc is still the host's and this process's file in it still its own.
         if let Some(score) = &self.plan.oom_score {
@@ -187,7 +177,7 @@ impl Process<'_> {
             .and_then(|()| clone(self.plan.namespaces | libc::CLONE_PARENT as u64, self.cgroup));
         // Errors in here mean that the caller has gone.
         let _ = match result {
-            Ok(Cloned::Child) => run_child(state),
+            Ok(Cloned::Child) => child::run(state),
             Ok(Cloned::Parent(pid, _)) => protocol::send(state.channel, Kind::Pid, 0, pid.as_raw_nonzero().get(), None),
             Err(e) => protocol::send(state.channel, Kind::Failed, 0, e.raw_os_error(), None),
         };
@@ -195,10 +185,20 @@ impl Process<'_> {
     }
 }
 
-/// A panic must not unwind into the caller's copy of everything.
-fn run_child(state: &mut State<'_>) -> ! {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| child::run(state)));
-    exit_now(125)
+/// The process that a go-between made.
+fn adopt(channel: &OwnedFd, go_between: &OwnedFd) -> Result<(Pid, OwnedFd)> {
+    let failed = || "cannot enter the container's namespaces";
+    let message = protocol::receive(channel).context(failed)?;
+    wait(go_between);
+    match message {
+        Some(Message { kind: Kind::Pid, value, .. }) => {
+            let pid = Pid::from_raw(value).ok_or_else(gone)?;
+            // It is our child and not waited for yet, so the number cannot mean another process.
+            Ok((pid, pidfd_open(pid, PidfdFlags::empty()).context(failed)?))
+        }
+        Some(message) => Err(Error::wrap(failed(), std::io::Error::from_raw_os_error(message.value))),
+        None => Err(gone()),
+    }
 }
 
 /// The process until it is handed out: killed and reaped when something fails.

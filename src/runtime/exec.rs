@@ -1,7 +1,7 @@
 //! Another process in a running container: one setns(2) with the pidfd of its first process, then the same way to the
 //! program as that one went.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::Spec;
 use rustix::process::Pid;
@@ -74,6 +74,6 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         }
     }
     let mut warnings = Vec::new();
-    create::start(&channel.as_fd(), &plan, &pidfd, &mut warnings)?;
+    create::start(&channel, &plan, &pidfd, &mut warnings)?;
     Ok(ExecChild { pid, pidfd, console, warnings })
 }

@@ -19,6 +19,7 @@
 //! before the working directory is entered, which must then lie inside (CVE-2024-21626); the process is not dumpable and its
 //! /proc/PID/exe is a sealed memfd by the time the program's path is resolved (CVE-2019-5736).
 
+pub(crate) mod cgroup;
 mod child;
 mod copyup;
 mod create;

@@ -4,7 +4,10 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mkdirat, openat, openat2, readlinkat,
+    statat,
+};
 use rustix::io::Errno;
 
 /// Links followed before giving up, as the kernel does.
@@ -60,7 +63,8 @@ fn make(root: BorrowedFd<'_>, path: &CStr, kind: FileType) -> Result<OwnedFd, Er
         match readlinkat(&parent, &name_c, Vec::new()) {
             Ok(target) => {
                 links += 1;
-                if links > MOST_LINKS {
+                // Links of procfs are more than their text.
+                if links > MOST_LINKS || fstatfs(&parent)?.f_type == PROC_SUPER_MAGIC {
                     return Err(Errno::LOOP);
                 }
                 if target.to_bytes().starts_with(b"/") {

@@ -50,28 +50,45 @@ unsafe fn find(mut environment: *const *const c_char) -> Option<String> {
     }
 }
 
-/// Runs the scenario `name` as user `uid`; `None` where this process may not become that user.
-pub(crate) fn start(name: &str, uid: u32) -> Option<Output> {
+/// Runs the scenario `name` as user `uid`; `None` where this process may not become that user. `prepare` is a shell
+/// command run by root in a mount namespace of its own before.
+pub(crate) fn start(name: &str, uid: u32, prepare: Option<&str>) -> Option<Output> {
     let own = rustix::process::getuid().as_raw();
-    let program = std::env::current_exe().ok()?;
-    let mut command = if uid == own {
-        Command::new(program)
-    } else if own == 0 && std::fs::read_to_string("/etc/passwd").ok()?.contains(&format!(":x:{uid}:{uid}:")) {
-        let mut command = Command::new("setpriv");
-        command.arg(format!("--reuid={uid}")).arg(format!("--regid={uid}")).arg("--init-groups").arg(program);
-        command
-    } else {
-        return None;
-    };
-    command.env(VARIABLE, name).env("RUST_BACKTRACE", "0").output().ok()
+    let mut command = vec![std::env::current_exe().ok()?.to_str()?.to_owned()];
+    if uid != own {
+        if own != 0 || !std::fs::read_to_string("/etc/passwd").ok()?.contains(&format!(":x:{uid}:{uid}:")) {
+            return None;
+        }
+        let (reuid, regid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
+        command.splice(0..0, ["setpriv".to_owned(), reuid, regid, "--init-groups".to_owned()]);
+    }
+    if let Some(prepare) = prepare {
+        let script = format!("{prepare}; exec \"$@\"");
+        command.splice(0..0, ["unshare", "-m", "sh", "-c", &script, "sh"].map(str::to_owned));
+    }
+    let (program, arguments) = command.split_first()?;
+    Command::new(program).args(arguments).env(VARIABLE, name).env("RUST_BACKTRACE", "0").output().ok()
 }
 
 /// [`start`] as every user; fails the test with the scenario's own words.
 pub(crate) fn check(name: &str) {
     for uid in USERS {
-        if let Some(output) = start(name, uid) {
-            let text = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{name} as uid {uid}: {}\n{text}", output.status);
+        expect_success(name, uid, start(name, uid, None));
+    }
+}
+
+/// [`check`] where root has changed the mounts.
+pub(crate) fn check_wrapped(name: &str, prepare: &str) {
+    if rustix::process::getuid().is_root() {
+        for uid in USERS {
+            expect_success(name, uid, start(name, uid, Some(prepare)));
         }
+    }
+}
+
+fn expect_success(name: &str, uid: u32, output: Option<Output>) {
+    if let Some(output) = output {
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name} as uid {uid}: {}\n{text}", output.status);
     }
 }

@@ -78,6 +78,41 @@ pub(crate) fn spawn(maps: &IdMaps, f: impl FnOnce() -> u8) -> Result<Child> {
     }
 }
 
+/// Moves this process itself into a new user and mount namespace, as root of it; nobody stays behind. A forked helper,
+/// still outside, has the ids mapped. For a single-threaded process.
+pub(crate) fn this_process(maps: &IdMaps) -> Result<()> {
+    let failed = || "cannot enter a user namespace";
+    let (their_go, go) = pipe_with(PipeFlags::CLOEXEC).context(failed)?;
+    let (answer, their_answer) = pipe_with(PipeFlags::CLOEXEC).context(failed)?;
+    let target = getpid();
+    let helper = match fork().context(failed)? {
+        Fork::Child => {
+            drop((go, answer));
+            let mapped = File::from(their_go)
+                .read_exact(&mut [0])
+                .context(failed)
+                .and_then(|()| mapping::start(target, maps)?.finish())
+                .map_err(|e| Failure::from(&e));
+            let told = serde_json::to_vec(&mapped).map(|bytes| File::from(their_answer).write_all(&bytes));
+            exit_now(if matches!(told, Ok(Ok(()))) { 0 } else { BROKEN })
+        }
+        Fork::Parent(child) => child,
+    };
+    drop((their_go, their_answer));
+    let unshared = namespace::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS);
+    let mut text = Vec::new();
+    if unshared.is_ok() {
+        File::from(go).write_all(&[1]).context(failed)?;
+        File::from(answer).read_to_end(&mut text).context(failed)?;
+    } else {
+        drop(go);
+    }
+    helper.wait().context(failed)?;
+    unshared.map_err(refused)?;
+    serde_json::from_slice::<Result<(), Failure>>(&text).context(failed)?.map_err(Error::from)?;
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).context(failed)
+}
+
 /// The parent's side: wait for the namespace, map it, let the child go.
 fn prepare(child: &Child, maps: &IdMaps, unshared: OwnedFd, go: OwnedFd) -> Result<()> {
     let mut answer = [0; 4];

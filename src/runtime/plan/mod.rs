@@ -156,8 +156,6 @@ pub(super) struct Plan {
     pub slots: usize,
     /// CLONE_NEW* of the namespaces to make.
     pub namespaces: u64,
-    /// Whether anything can be done before the ids are mapped.
-    pub early: bool,
     /// Of a process that joins: set before it does, where /proc is the host's.
     pub oom_score: Option<CString>,
     pub process: Process,
@@ -179,6 +177,9 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
 
     if bundle.netdev.is_some() {
         builder.push(Op::Network);
+    }
+    if !is_root(bundle.maps) {
+        builder.push(Op::Identity);
     }
     if bundle.maps.is_none() {
         builder.push(Op::DetachFromHost);
@@ -214,14 +215,11 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     builder.push(Op::Streams { terminal, owner });
     finish(&mut builder, process, &program, true)?;
 
-    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let early = bundle.maps.is_none_or(|maps| (maps.host_uid(0), maps.host_gid(0)) == (Some(own.0), Some(own.1)));
     Ok(Plan {
         slots: builder.slots,
         warnings: builder.warnings,
         ops: builder.ops,
         namespaces: if bundle.cgroup.is_some() { namespaces & !(libc::CLONE_NEWCGROUP as u64) } else { namespaces },
-        early,
         oom_score: None,
         process: program,
     })
@@ -249,7 +247,13 @@ pub(super) fn compile_exec(
     builder.push(Op::Streams { terminal, owner });
     finish(&mut builder, process, &program, false)?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, warnings, namespaces: 0, early: true, oom_score, process: program })
+    Ok(Plan { ops, slots, warnings, namespaces: 0, oom_score, process: program })
+}
+
+/// Whether the caller is the container's root: what it makes before the ids are mapped belongs to the right one then.
+fn is_root(maps: Option<&IdMaps>) -> bool {
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    maps.is_none_or(|maps| (maps.host_uid(0), maps.host_gid(0)) == (Some(own.0), Some(own.1)))
 }
 
 /// A Spec with seccomp rules must not run without them.

@@ -80,7 +80,7 @@ impl Fixture {
         serde_json::from_value(self.spec.clone()).expect("a Spec")
     }
 
-    pub(super) fn create(&self, spec: &Spec, stdio: Stdio) -> Result<Created> {
+    pub(super) fn bundle<'a>(&'a self, spec: &'a Spec, stdio: Stdio) -> Bundle<'a> {
         let rootfs = match self.overlay {
             true => Rootfs::Overlay {
                 lower: vec![self.root()],
@@ -90,7 +90,7 @@ impl Fixture {
             },
             false => Rootfs::Directory { path: self.root() },
         };
-        let bundle = Bundle {
+        Bundle {
             spec,
             maps: Some(&self.maps),
             rootfs,
@@ -100,8 +100,11 @@ impl Fixture {
             seccomp: None,
             init: self.init,
             cgroup: None,
-        };
-        create(bundle, &mut NoHooks)
+        }
+    }
+
+    pub(super) fn create(&self, spec: &Spec, stdio: Stdio) -> Result<Created> {
+        create(self.bundle(spec, stdio), &mut NoHooks)
     }
 
     /// Runs the program to its end.
@@ -140,13 +143,15 @@ pub(super) fn pipes() -> (Stdio, OwnedFd, OwnedFd) {
 }
 
 pub(super) fn finish(created: Created, stdout: OwnedFd, stderr: OwnedFd) -> Outcome {
-    let read = |fd: OwnedFd| {
-        let mut bytes = Vec::new();
-        fs::File::from(fd).read_to_end(&mut bytes).expect("reads");
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
     let (stdout, stderr) = (read(stdout), read(stderr));
     Outcome { code: code(&created), stdout, stderr, warnings: created.warnings.clone() }
+}
+
+/// Everything up to the end. A terminal whose last user has gone answers an error instead.
+pub(super) fn read(fd: OwnedFd) -> String {
+    let mut bytes = Vec::new();
+    let _ = fs::File::from(fd).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Reaps the container's first process.

@@ -8,7 +8,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use serde_json::json;
 
 use super::Scenario;
-use super::container::{Fixture, code, pipes};
+use super::container::{Fixture, code, pipes, read};
 use crate::error::Kind;
 use crate::runtime::{Created, ExecChild, Stdio, Target, exec};
 use crate::sys::scenario::check;
@@ -31,13 +31,6 @@ fn join(fixture: &Fixture, created: &Created, args: &[&str], stdio: &Stdio) -> c
     let pidfd = created.pidfd.as_fd();
     let target = Target { pidfd, spec: &spec, maps: Some(&fixture.maps), cgroup: None, seccomp: None, detach: false };
     exec(&target, &process, stdio)
-}
-
-fn read(fd: std::os::fd::OwnedFd) -> String {
-    let mut text = Vec::new();
-    // A terminal whose last user has gone answers EIO.
-    let _ = std::fs::File::from(fd).read_to_end(&mut text);
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn end(pidfd: &std::os::fd::OwnedFd) -> u8 {
