@@ -22,7 +22,7 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let store = context.store()?;
     let progress = progress(context.ui, args.quiet);
-    let loaded = images::load(&store, &IdMaps::for_user()?, input, &dirs.data, &*progress)?;
+    let loaded = images::load(dirs, &store, &IdMaps::for_user()?, input, &*progress)?;
     drop(progress);
     for image in loaded {
         if image.names.is_empty() {

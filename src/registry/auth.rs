@@ -109,7 +109,7 @@ impl Authenticator {
         };
         if !response.status().is_success() {
             let error = refusal(response).await;
-            return Err(Error::wrap("the registry's token service refuses", error).hint(LOGIN_HINT).into());
+            return Err(Error::wrap("unauthorized: the token service refuses", error).hint(LOGIN_HINT).into());
         }
         let content = body(response, MAX_TOKEN, "the token").await?;
         let token: Token =

@@ -44,6 +44,8 @@ struct Progress<'a, W> {
 enum Stop {
     Failure(Failure),
     Content(Error),
+    /// The registry thinks that this was all. A proxy may have cut it, so it is asked for the rest.
+    Short(Error),
     Sink(io::Error),
 }
 
@@ -69,6 +71,9 @@ impl Registry {
                 Ok(()) => break,
                 Err(Stop::Sink(error)) => return Err(TransferError::Sink(error)),
                 Err(Stop::Content(error)) => return Err(TransferError::Content(error)),
+                Err(Stop::Short(error)) => {
+                    attempts.after(Failure::Passing(error, None)).await.map_err(TransferError::Content)?;
+                }
                 Err(Stop::Failure(failure)) => {
                     if progress.received - before >= WORTH_A_RETRY {
                         attempts.reset();
@@ -94,7 +99,11 @@ impl Registry {
             return Ok(());
         }
         let path = format!("blobs/{}", descriptor.digest);
-        let response = self.success(self.request(&path, "*/*", progress.received).await?).await?;
+        let response = self.request(&path, "*/*", progress.received).await?;
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Err(Stop::Content(too_short(descriptor, progress.received)));
+        }
+        let response = self.success(response).await?;
         let mut skip = skipped(&response, progress.received)?;
         if let Some(length) = response.content_length() {
             let total = (progress.received - skip).saturating_add(length);
@@ -124,11 +133,7 @@ impl Registry {
             (progress.meter)(progress.received);
         }
         if progress.received < descriptor.size {
-            let error = Error::new(format!(
-                "{} ends after {} of {} bytes",
-                descriptor.digest, progress.received, descriptor.size
-            ));
-            return Err(Failure::Passing(error, None).into());
+            return Err(Stop::Short(too_short(descriptor, progress.received)));
         }
         Ok(())
     }
@@ -148,6 +153,10 @@ fn skipped(response: &Response, received: u64) -> Result<u64, Failure> {
         Some(start) if start <= received => Ok(received - start),
         _ => Err(Failure::Final(Error::new("the registry sends another range than it was asked for"))),
     }
+}
+
+fn too_short(descriptor: &Descriptor, received: u64) -> Error {
+    Error::new(format!("{} ends after {received} of {} bytes", descriptor.digest, descriptor.size))
 }
 
 fn too_long(descriptor: &Descriptor) -> Error {

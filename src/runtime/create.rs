@@ -42,7 +42,7 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
     let Guard { init, channel } = guard;
     let Some(Init { pid, pidfd, .. }) = init else { return Err(Error::new("the container's process is gone")) };
     let warnings = std::mem::take(&mut plan.warnings);
-    Ok(Created { pid, pidfd, console, warnings, rest: Some(super::Rest { channel, plan }) })
+    Ok(Created { pid, pidfd, console, warnings, rest: Some(super::Rest::Own { channel, plan: Box::new(plan) }) })
 }
 
 /// The namespaces that the Spec names by path.
@@ -60,7 +60,7 @@ fn joins(bundle: &Bundle<'_>) -> Result<Vec<Join>> {
     Ok(joins)
 }
 
-fn bring_up(
+pub(super) fn bring_up(
     guard: &mut Guard,
     plan: &Plan,
     bundle: &Bundle<'_>,
@@ -147,6 +147,8 @@ impl Process<'_> {
         match clone(namespaces, cgroup) {
             // A panic must not unwind into the child's copy of the caller.
             Ok(Cloned::Child) => {
+                // With a copy of the caller's end it would wait for ever for a caller that was killed.
+                drop(channel);
                 let work = || if joins { self.go_between(&mut state) } else { child::run(&mut state) };
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
                 exit_now(125)
@@ -202,14 +204,14 @@ fn adopt(channel: &OwnedFd, go_between: &OwnedFd) -> Result<(Pid, OwnedFd)> {
 }
 
 /// The process until it is handed out: killed and reaped when something fails.
-struct Guard {
-    init: Option<Init>,
-    channel: OwnedFd,
+pub(super) struct Guard {
+    pub init: Option<Init>,
+    pub channel: OwnedFd,
 }
 
 impl Guard {
     /// The child's own words outweigh what the caller saw of them (a closed socket).
-    fn explain(&mut self, plan: &Plan, error: Error) -> Error {
+    pub(super) fn explain(&mut self, plan: &Plan, error: Error) -> Error {
         let Some(init) = self.init.take() else { return error };
         kill(&init.pidfd);
         while let Ok(Some(message)) = protocol::receive(&self.channel) {

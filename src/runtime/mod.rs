@@ -23,6 +23,7 @@ pub(crate) mod cgroup;
 mod child;
 mod copyup;
 mod create;
+pub(crate) mod crun;
 mod exec;
 mod fuse;
 pub(crate) mod netdev;
@@ -48,6 +49,7 @@ use rustix::process::Pid;
 use crate::error::{Error, Result};
 use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
+use crun::Crun;
 
 /// Everything that one container needs to come up.
 pub(crate) struct Bundle<'a> {
@@ -125,9 +127,11 @@ pub(crate) trait Hooks {
 }
 
 /// [`Hooks`] of a caller with nothing to do.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct NoHooks;
 
+#[cfg(test)]
 impl Hooks for NoHooks {
     fn cloned(&mut self, _: &mut Init) -> Result<()> {
         Ok(())
@@ -152,15 +156,10 @@ pub(crate) struct Created {
 }
 
 /// The way from [`create()`] to [`Created::start`].
-struct Rest {
-    channel: OwnedFd,
-    plan: plan::Plan,
-}
-
-impl std::fmt::Debug for Rest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.plan.fmt(f)
-    }
+#[derive(Debug)]
+enum Rest {
+    Own { channel: OwnedFd, plan: Box<plan::Plan> },
+    Crun(Crun),
 }
 
 impl Created {
@@ -171,7 +170,8 @@ impl Created {
     /// process has ended and has been reaped then.
     pub(crate) fn start(&mut self) -> Result<()> {
         match self.rest.take() {
-            Some(Rest { channel, plan }) => create::start(&channel, &plan, &self.pidfd, &mut self.warnings),
+            Some(Rest::Own { channel, plan }) => create::start(&channel, &plan, &self.pidfd, &mut self.warnings),
+            Some(Rest::Crun(crun)) => crun::start(&crun),
             None => Err(Error::new("the container was started already")),
         }
     }

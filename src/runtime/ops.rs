@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fmt::Write as _;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, major, minor, openat, statat, symlinkat};
 use rustix::io::Errno;
@@ -218,8 +218,10 @@ fn attach_inside(state: &State<'_>, slot: Slot, path: &CStr, only_directory: boo
 fn identity(state: &mut State<'_>) -> Result<(), Errno> {
     wait_for_ids(state)?;
     let (uid, gid) = (rustix::process::Uid::ROOT, rustix::process::Gid::ROOT);
-    set_thread_res_gid(gid, gid, gid)?;
-    set_thread_res_uid(uid, uid, uid)
+    // With a single id there may be no root: the one id that is mapped has all capabilities as well.
+    let mapped = |result| if result == Err(Errno::INVAL) { Ok(()) } else { result };
+    mapped(set_thread_res_gid(gid, gid, gid))?;
+    mapped(set_thread_res_uid(uid, uid, uid))
 }
 
 /// A node of the host on a file in our own tmpfs: made by descriptor, so nothing in the image or in a volume is touched,

@@ -45,8 +45,8 @@ fn defaults(settings: &Settings) -> Vec<Mount> {
     mounts.push(filesystem("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]));
     mounts.push(filesystem("/dev/pts", "devpts", "devpts", &pts));
     if namespaces.ipc == Namespace::Host {
+        // No /dev/mqueue: the host need not have one, and another namespace's cannot be mounted.
         mounts.push(bind("/dev/shm", &["bind", "nosuid", "noexec", "nodev"]));
-        mounts.push(bind("/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]));
     } else {
         mounts.push(filesystem("/dev/shm", "tmpfs", "shm", &shm));
         mounts.push(filesystem("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));

@@ -36,6 +36,7 @@ pub(crate) use self::driver::DriverName;
 pub(crate) use self::layer::{Layer, LayerMeta, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
+pub(crate) use self::remove::path as remove_path;
 pub(crate) use self::rootfs::RootfsPlan;
 pub(crate) use self::view::LayerView;
 use crate::error::Result;

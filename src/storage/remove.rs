@@ -17,7 +17,7 @@ const BATCH: usize = 4096;
 pub(super) type Unlink<'a> = dyn FnMut(BorrowedFd<'_>, &[u8], &[u8]) -> Result<(), Errno> + 'a;
 
 /// Removes whatever is at `path`; it may be gone already.
-pub(super) fn path(path: &Path) -> Result<()> {
+pub(crate) fn path(path: &Path) -> Result<()> {
     let failed = || format!("cannot remove {}", path.display());
     match unlinkat(CWD, path, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),

@@ -33,3 +33,8 @@ pub(crate) fn set_no_new_privileges() -> Result<(), Errno> {
 pub(crate) fn die_with_parent() -> Result<(), Errno> {
     call(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map(drop)
 }
+
+/// PR_SET_CHILD_SUBREAPER: orphaned descendants become children of this process.
+pub(crate) fn set_subreaper() -> Result<(), Errno> {
+    call(libc::PR_SET_CHILD_SUBREAPER, 1).map(drop)
+}

@@ -132,6 +132,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
+        volumes: resolved.volumes.iter().filter(|v| v.anonymous).map(|v| v.name.clone()).collect(),
         cidfile: order
             .cidfile
             .map(std::path::absolute)
@@ -142,13 +143,9 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
 
 fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Config> {
     let options = order.options;
-    let anonymous = |name: &Option<String>| {
-        name.as_ref().is_some_and(|name| resolved.volumes.iter().any(|volume| volume.anonymous && volume.name == *name))
-    };
     let mounts = resolved.mounts.iter().map(|mount| Mount {
         kind: mount.kind,
         name: mount.name.clone(),
-        anonymous: anonymous(&mount.name),
         source: mount.source.clone(),
         destination: mount.destination.clone(),
         options: mount.options.clone(),

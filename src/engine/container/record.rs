@@ -122,9 +122,6 @@ pub(crate) struct Mount {
     /// Of a volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The volume is removed together with the container.
-    #[serde(default)]
-    pub anonymous: bool,
     pub source: PathBuf,
     pub destination: String,
     pub options: Vec<String>,

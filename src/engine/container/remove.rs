@@ -4,15 +4,15 @@ use std::path::Path;
 
 use super::store::{self, Container};
 use super::volumes;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
+use crate::storage::remove_path;
 use crate::userns::{IdMaps, enter};
 
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
 pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
-    let anonymous = if volumes { anonymous_volumes(container) } else { Vec::new() };
     let record = container.place.record.join(super::record::RECORD);
     match std::fs::remove_file(&record) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -28,20 +28,14 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, l
         let _ = std::fs::remove_file(cidfile);
     }
     clear(&container.place, lock)?;
-    for name in anonymous {
-        match volumes::remove(&dirs.data.join("volumes"), &name, &IdMaps::for_user()?) {
-            Err(e) if e.kind() != Kind::NoSuchObject => return Err(e),
-            _ => {}
-        }
+    if !volumes || container.record.volumes.is_empty() {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Volumes that were made for this container and have no name of their own.
-fn anonymous_volumes(container: &Container) -> Vec<String> {
-    // A container whose config is torn can still be removed.
-    let mounts = container.config().map(|config| config.mounts).unwrap_or_default();
-    mounts.into_iter().filter(|mount| mount.anonymous).filter_map(|mount| mount.name).collect()
+    let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);
+    container.record.volumes.iter().try_for_each(|name| match volumes::remove(&directory, name, &maps) {
+        Err(e) if e.kind() == Kind::NoSuchObject => Ok(()),
+        result => result,
+    })
 }
 
 /// Removes the directories of a container without a record. The lock's file goes last.
@@ -51,15 +45,9 @@ pub(super) fn clear(place: &Place, _held: &Lock) -> Result<()> {
 }
 
 /// Removes a tree that may hold files of other ids of the user's: those need the rights of the namespace's root.
-pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    // The kernel makes overlay's inner work directory without any permission.
-    let _ = std::fs::remove_dir(path.join("work/work"));
-    let what = || format!("cannot remove {}", path.display());
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            enter::run(&IdMaps::for_user()?, || std::fs::remove_dir_all(path).context(what))
-        }
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).context(what),
-        _ => Ok(()),
+fn remove_tree(path: &Path) -> Result<()> {
+    match remove_path(path) {
+        Err(_) if path.exists() => enter::run(&IdMaps::for_user()?, || remove_path(path)),
+        result => result,
     }
 }

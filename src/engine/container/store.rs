@@ -57,7 +57,8 @@ impl Container {
 
     /// Bytes of the files of the image.
     pub(crate) fn image_size(&self) -> u64 {
-        0
+        let directories = self.config().map(|config| config.rootfs.directories()).unwrap_or_default();
+        directories.iter().skip(1).map(|dir| tree_size(dir)).sum()
     }
 }
 

@@ -10,13 +10,14 @@ use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{LayerState, Progress, keep_nameless, name_image};
+use super::{LayerState, Progress, collect, keep_nameless, name_image};
 use crate::error::{Context, Error, Result};
 use crate::image::archive::{self, Archived, ArchivedLayer, Index, Name};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::state::lock::Mode;
+use crate::state::paths::Dirs;
 use crate::storage::worker::{UnpackJob, UnpackWorker};
 use crate::storage::{Limits, Source, Store};
 use crate::userns::IdMaps;
@@ -32,20 +33,19 @@ pub(crate) struct Loaded {
     pub id: Digest,
 }
 
-/// Loads every image of the archive `input`, an open file or a pipe. `scratch` is a directory on the store's file system.
-/// Must be called while the process has one thread.
+/// Loads every image of the archive `input`, an open file or a pipe. Must be called while the process has one thread.
 pub(crate) fn load(
+    dirs: &Dirs,
     store: &Store,
     maps: &IdMaps,
     input: File,
-    scratch: &Path,
     progress: &dyn Progress,
 ) -> Result<Vec<Loaded>> {
-    let index = Index::read(seekable(scratch, input)?)?;
+    let index = Index::read(seekable(&dirs.data, input)?)?;
     let images = archive::read(&index, &Platform::host())?;
     let named = images.into_iter().map(|image| Ok((names(&image)?, image))).collect::<Result<Vec<_>>>()?;
     // From here on nothing that these images need may be collected.
-    let _guard = store.gc_lock(Mode::Shared)?;
+    let guard = store.gc_lock(Mode::Shared)?;
     let mut layers: BTreeMap<DiffId, &ArchivedLayer> = BTreeMap::new();
     let mut order = Vec::new();
     for layer in named.iter().flat_map(|(_, image)| &image.layers) {
@@ -63,7 +63,12 @@ pub(crate) fn load(
     }
     if !missing.is_empty() {
         let worker = UnpackWorker::start(store, maps)?;
-        unpack_all(store, &worker, &missing, progress)?;
+        if let Err(error) = unpack_all(store, &worker, &missing, progress) {
+            // Nothing of a bad archive is kept.
+            drop((worker, guard));
+            collect(dirs, store)?;
+            return Err(error);
+        }
     }
     named.into_iter().map(|(names, image)| keep(store, &names, &image)).collect()
 }

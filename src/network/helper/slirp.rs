@@ -12,9 +12,10 @@ use std::process::{Command, Stdio};
 
 use super::program::{self, Started};
 use super::{Facts, Target};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::network::mode::SlirpOptions;
 use crate::runtime::netdev::{Setup, Tap};
+use crate::sys::namespace;
 
 /// The IPv6 network inside is fixed by slirp4netns; its addresses have the roles of the IPv4 ones.
 const fn inside(number: u16) -> Ipv6Addr {
@@ -87,11 +88,12 @@ impl Slirp {
                 command.arg(format!("--{option}={value}"));
             }
         }
-        let mut keep = vec![&target.net];
         if let Some(user) = &target.user {
-            command.arg(format!("--userns-path={}", program::inherited_path(user)));
-            keep.push(user);
+            // Not --userns-path: the process that makes the sandbox would then stay outside, where it has no right to.
+            let user = user.try_clone().context(|| "cannot start slirp4netns")?;
+            namespace::enter_before_exec(&mut command, user);
         }
+        let keep = [&target.net];
         command.args(["--netns-type=path", &program::inherited_path(&target.net), "tap0"]);
         program::start("slirp4netns", command, &keep, tie)
     }

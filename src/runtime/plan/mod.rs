@@ -250,6 +250,34 @@ pub(super) fn compile_exec(
     Ok(Plan { ops, slots, warnings, namespaces: 0, oom_score, process: program })
 }
 
+/// The way of a process that becomes another runtime: in the container's user namespace, with its network device and root.
+pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Result<Plan> {
+    let linux = bundle.spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
+    let mut builder = Builder::default();
+    if linux.resources().is_some() {
+        builder.warnings.push("limits are not in effect with --runtime crun".to_owned());
+    }
+    if bundle.netdev.is_some() {
+        builder.push(Op::Network);
+    }
+    if !is_root(bundle.maps) {
+        builder.push(Op::Identity);
+    }
+    if bundle.maps.is_none() {
+        builder.push(Op::DetachFromHost);
+    }
+    builder.push(Op::Root(root(&bundle.rootfs)?));
+    builder.push(Op::Identity);
+    builder.push(Op::Streams { terminal: None, owner: None });
+    builder.push(Op::Wait);
+    builder.push(Op::Execute);
+    let made = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET;
+    let namespaces = namespaces(bundle, linux)? & made as u64;
+    let process = Process::helper(arguments)?;
+    let Builder { ops, slots, warnings } = builder;
+    Ok(Plan { ops, slots, warnings, namespaces, oom_score: None, process })
+}
+
 /// Whether the caller is the container's root: what it makes before the ids are mapped belongs to the right one then.
 fn is_root(maps: Option<&IdMaps>) -> bool {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());

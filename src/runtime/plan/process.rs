@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType};
 
-use super::{cstring, strings};
+use super::strings;
 use crate::error::{Error, Result};
 use crate::sys::exec::Strings;
 use crate::sys::rlimit::Limit;
@@ -64,6 +64,21 @@ impl Process {
             environment: strings(environment)?,
             limits: limits.map(|l| Limit { resource: resource(l.typ()), soft: l.soft(), hard: l.hard() }).collect(),
             credentials: credentials(process, maps, seccomp)?,
+            name,
+        })
+    }
+}
+
+impl Process {
+    /// A program of the host, by its path, with the credentials that it is started with.
+    pub(super) fn helper(arguments: Vec<String>) -> Result<Self> {
+        let name = arguments.first().cloned().unwrap_or_default();
+        let header = [format!("{REPORT_FD} 1 0"), name.clone()];
+        Ok(Self {
+            arguments: strings(header.iter().chain(&arguments))?,
+            environment: strings([format!("PATH={DEFAULT_PATH}")])?,
+            limits: Vec::new(),
+            credentials: Credentials::default(),
             name,
         })
     }

@@ -35,7 +35,17 @@ fn bench() {
             list.push(time);
         }
     }
-    for (name, list) in ["create", "start", "exit", "all"].iter().zip(&mut times) {
+    let mut joins = Vec::with_capacity(RUNS);
+    let spec = fixture.args(&["/bin/sleep", "1000"]).typed();
+    let mut created = fixture.create(&spec, pipes().0).expect("creates");
+    created.start().expect("starts");
+    for _ in 0..RUNS {
+        let begin = Instant::now();
+        let child = super::joining::join(&fixture, &created, &["/bin/true"], &pipes().0).expect("joins");
+        super::joining::end(&child.pidfd);
+        joins.push(begin.elapsed());
+    }
+    for (name, list) in ["create", "start", "exit", "all", "exec"].iter().zip(times.iter_mut().chain([&mut joins])) {
         list.sort();
         eprintln!("{name:8} median {:?}  min {:?}", list[RUNS / 2], list[0]);
     }

@@ -23,7 +23,12 @@ fn sleeping(fixture: &mut Fixture) -> Created {
     created
 }
 
-fn join(fixture: &Fixture, created: &Created, args: &[&str], stdio: &Stdio) -> crate::error::Result<ExecChild> {
+pub(super) fn join(
+    fixture: &Fixture,
+    created: &Created,
+    args: &[&str],
+    stdio: &Stdio,
+) -> crate::error::Result<ExecChild> {
     let mut process = fixture.spec["process"].clone();
     process["args"] = json!(args);
     let process = serde_json::from_value(process).expect("a process");
@@ -33,7 +38,7 @@ fn join(fixture: &Fixture, created: &Created, args: &[&str], stdio: &Stdio) -> c
     exec(&target, &process, stdio)
 }
 
-fn end(pidfd: &std::os::fd::OwnedFd) -> u8 {
+pub(super) fn end(pidfd: &std::os::fd::OwnedFd) -> u8 {
     let id = rustix::process::WaitId::PidFd(pidfd.as_fd());
     let status = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).expect("waits");
     crate::sys::process::exit_code(&status.expect("a status"))

@@ -23,6 +23,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("no-userns", no_userns),
     ("many-layers", many_layers),
     ("failures", failures),
+    ("crun", other_runtime),
 ];
 
 #[test]
@@ -308,4 +309,51 @@ fn failures() {
     }
     let children = fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap_or_default();
     assert_eq!(children, "");
+}
+
+#[test]
+fn another_runtime_carries_out_the_same_spec() {
+    // crun refuses hosts with cgroups of both versions.
+    scenario::check_wrapped("crun", "mount -t cgroup2 none /sys/fs/cgroup");
+}
+
+fn other_runtime() {
+    let program = std::path::PathBuf::from("/usr/bin/crun");
+    if !program.exists() {
+        return;
+    }
+    let mut fixture = Fixture::new();
+    fixture.overlay = true;
+    let dir = fixture.dir.join("crun");
+    fs::create_dir(&dir).expect("a directory");
+    if fixture.maps.is_single() {
+        // This runtime leaves out what is not mapped; crun does not.
+        fixture.spec["mounts"][3]["options"].as_array_mut().expect("a list").retain(|option| option != "gid=5");
+    }
+    let crun = crate::runtime::crun::Crun { program, dir: dir.clone(), id: "box".to_owned() };
+    let script =
+        "hostname; id -u; echo $$; ls /dev; grep -E 'CapEff|Umask' /proc/self/status; cat /proc/net/dev | wc -l";
+    // crun takes an identity map for no user namespace at all, and then makes device nodes.
+    fn as_crun(bundle: Bundle<'_>) -> Bundle<'_> {
+        Bundle { maps: bundle.maps.filter(|_| !rustix::process::geteuid().is_root()), ..bundle }
+    }
+    let both = [true, false].map(|own| {
+        let spec = fixture.script(script).typed();
+        let (stdio, out, err) = pipes();
+        let mut created = match own {
+            true => create(fixture.bundle(&spec, stdio), &mut NoHooks),
+            false => crate::runtime::crun::create(crun.clone(), as_crun(fixture.bundle(&spec, stdio)), &mut NoHooks),
+        }
+        .expect("creates");
+        created.start().expect("starts");
+        super::container::finish(created, out, err)
+    });
+    assert_eq!(both[0].stdout, both[1].stdout, "{both:?}");
+    fs::remove_dir_all(&dir).expect("removes");
+    fs::create_dir(&dir).expect("a directory");
+    let spec = fixture.args(&["nothing"]).typed();
+    let failed = crate::runtime::crun::create(crun, as_crun(fixture.bundle(&spec, pipes().0)), &mut NoHooks)
+        .and_then(|mut created| created.start())
+        .expect_err("fails");
+    assert_eq!(failed.kind(), crate::error::Kind::ProgramNotFound, "{failed}");
 }

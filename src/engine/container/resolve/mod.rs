@@ -127,7 +127,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         shm_size: options.shm_size,
         uid_map: maps.as_ref().map(|m| id_map(&m.uids)).unwrap_or_default(),
         gid_map: maps.as_ref().map(|m| id_map(&m.gids)).unwrap_or_default(),
-        sysctls: sysctls(options, &namespaces)?,
+        sysctls: sysctls(options, &namespaces, maps.as_ref())?,
         masked_paths: masks.0,
         readonly_paths: masks.1,
         writable_sys: options.privileged,
@@ -275,12 +275,13 @@ fn masks(options: &RunOptions, namespaces: &Namespaces) -> (Vec<String>, Vec<Str
     (masked, keep(&defaults::READONLY_PATHS))
 }
 
-fn sysctls(options: &RunOptions, namespaces: &Namespaces) -> Result<BTreeMap<String, String>> {
+fn sysctls(options: &RunOptions, namespaces: &Namespaces, maps: Option<&IdMaps>) -> Result<BTreeMap<String, String>> {
     use super::options::limits::Scope;
     let mut sysctls = BTreeMap::new();
     if namespaces.network == Namespace::New {
-        // Unprivileged ping sockets for root, as Podman's containers.conf has it.
-        sysctls.insert("net.ipv4.ping_group_range".to_owned(), "0 0".to_owned());
+        // Unprivileged ping sockets for root, as Podman's containers.conf has it; the kernel wants a mapped group.
+        let group = maps.and_then(|maps| maps.gids.first()).map_or(0, |first| first.container);
+        sysctls.insert("net.ipv4.ping_group_range".to_owned(), format!("{group} {group}"));
     }
     for sysctl in &options.sysctls {
         let (namespace, shown) = match sysctl.scope {

@@ -306,6 +306,7 @@ fn one_id_is_enough_for_any_user() {
     let maps = resolved.maps.as_ref().expect("maps");
     assert_eq!((maps.host_uid(1000), maps.host_gid(1001)), (Some(2000), Some(2000)));
     assert_eq!(resolved.settings.process.user.groups, [] as [u32; 0]);
+    assert_eq!(resolved.settings.sysctls["net.ipv4.ping_group_range"], "1001 1001");
     assert_eq!(options_of(&spec(&resolved), "/dev/pts"), "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
 }
 
