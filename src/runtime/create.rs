@@ -142,21 +142,34 @@ impl Process<'_> {
             step: 0,
         };
         debug_assert!(crate::sys::process::single_threaded(), "clone with more than one thread");
-        let joins = !self.join.is_empty();
-        let (namespaces, cgroup) = if joins { (0, None) } else { (self.plan.namespaces, self.cgroup) };
+        // A channel of its own for the go-between: the process it makes may be heard before it is.
+        let between = match self.join.is_empty() {
+            true => None,
+            false => Some(message::pair().context(|| "cannot make a socket pair")?),
+        };
+        let (namespaces, cgroup) = if between.is_some() { (0, None) } else { (self.plan.namespaces, self.cgroup) };
         match clone(namespaces, cgroup) {
             // A panic must not unwind into the child's copy of the caller.
             Ok(Cloned::Child) => {
                 // With a copy of the caller's end it would wait for ever for a caller that was killed.
                 drop(channel);
-                let work = || if joins { self.go_between(&mut state) } else { child::run(&mut state) };
+                let work = || match &between {
+                    Some((_, between)) => self.go_between(&mut state, between),
+                    None => child::run(&mut state),
+                };
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
                 exit_now(125)
             }
             Ok(Cloned::Parent(pid, pidfd)) => {
                 // Or the end of the child would not be seen.
                 drop(theirs);
-                let (pid, pidfd) = if joins { adopt(&channel, &pidfd)? } else { (pid, pidfd) };
+                let (pid, pidfd) = match between {
+                    Some((between, theirs)) => {
+                        drop(theirs);
+                        adopt(&between, &pidfd)?
+                    }
+                    None => (pid, pidfd),
+                };
                 Ok((pid, pidfd, channel))
             }
             Err(e) => Err(enter::refused(e)),
@@ -165,12 +178,12 @@ impl Process<'_> {
 
     /// Enters the namespaces and clones the process as a sibling: a pid namespace is entered by children only, and the
     /// process must be the caller's own child. Not dumpable before anything is entered.
-    fn go_between(&self, state: &mut State<'_>) -> ! {
+    fn go_between(&self, state: &mut State<'_>, caller: &OwnedFd) -> ! {
         // While /proc is still the host's and this process's file in it still its own.
         if let Some(score) = &self.plan.oom_score {
             let written = ops::write_oom_score(score);
             if let Err(e) = written {
-                let _ = protocol::send(state.channel, Kind::Failed, 0, e.raw_os_error(), None);
+                let _ = protocol::send(caller, Kind::Failed, 0, e.raw_os_error(), None);
                 exit_now(0);
             }
         }
@@ -180,17 +193,17 @@ impl Process<'_> {
         // Errors in here mean that the caller has gone.
         let _ = match result {
             Ok(Cloned::Child) => child::run(state),
-            Ok(Cloned::Parent(pid, _)) => protocol::send(state.channel, Kind::Pid, 0, pid.as_raw_nonzero().get(), None),
-            Err(e) => protocol::send(state.channel, Kind::Failed, 0, e.raw_os_error(), None),
+            Ok(Cloned::Parent(pid, _)) => protocol::send(caller, Kind::Pid, 0, pid.as_raw_nonzero().get(), None),
+            Err(e) => protocol::send(caller, Kind::Failed, 0, e.raw_os_error(), None),
         };
         exit_now(0)
     }
 }
 
 /// The process that a go-between made.
-fn adopt(channel: &OwnedFd, go_between: &OwnedFd) -> Result<(Pid, OwnedFd)> {
+fn adopt(between: &OwnedFd, go_between: &OwnedFd) -> Result<(Pid, OwnedFd)> {
     let failed = || "cannot enter the container's namespaces";
-    let message = protocol::receive(channel).context(failed)?;
+    let message = protocol::receive(between).context(failed)?;
     wait(go_between);
     match message {
         Some(Message { kind: Kind::Pid, value, .. }) => {
