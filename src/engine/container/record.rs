@@ -61,6 +61,9 @@ pub(crate) struct Record {
     /// Layers that must stay while this container exists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DiffId>,
+    /// Volumes without a name, which `--rm` and `rm -v` remove with the container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidfile: Option<PathBuf>,
 }
