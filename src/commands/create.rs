@@ -6,7 +6,7 @@ use crate::cli::run::{Container, Create};
 use crate::engine::container::options::{Pull, RootSource};
 use crate::engine::container::{create, lifecycle, make, store};
 use crate::engine::images::{self, Image, PullOptions, PullPolicy};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::image::builtin;
 use crate::output::progress::progress;
 use crate::registry::Options;

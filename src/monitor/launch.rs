@@ -1,6 +1,7 @@
 //! From a plan to a running container with its monitor.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use jiff::Timestamp;
 use oci_spec::runtime::Spec;
@@ -21,6 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::network::forward::{self, Forwarder, Listeners};
 use crate::network::helper::{self, Prepared};
 use crate::network::ports::PortMapping;
+use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::{self, Bundle, Init, Join, Rootfs, Stdio, netdev};
 use crate::state::lock::Lock;
 use crate::sys::descriptor;
@@ -41,7 +43,6 @@ pub(crate) struct Launch<'a> {
     pub init: bool,
     pub join: Vec<Join>,
     pub seccomp: Option<&'a Filter>,
-    pub cgroup: Option<OwnedFd>,
     /// `None` once it is under way.
     pub network: Option<Prepared>,
     pub ports: &'a [PortMapping],
@@ -54,8 +55,11 @@ pub(crate) struct Launch<'a> {
     /// What the container was before.
     pub state: State,
     /// Removes the container after its end (`--rm`). Called with the lock held.
-    pub remove: Option<&'a dyn Fn(&Lock) -> Result<()>>,
+    pub remove: Option<&'a Remove<'a>>,
 }
+
+/// Removes a container whose lock is held.
+pub(crate) type Remove<'a> = dyn Fn(&Lock) -> Result<()> + 'a;
 
 /// Forks the monitor, which starts the container. The client hears `Started` or `Error` from it.
 ///
@@ -80,7 +84,7 @@ fn monitor(mut launch: Launch<'_>, socket: OwnedFd) {
     let mut client = clients::Client::new(socket);
     // A launch that fails here has nobody else to tell.
     match start(&mut launch) {
-        Ok((serving, state, network)) => serve(launch, serving, state, network, client),
+        Ok(started) => serve(launch, started, client),
         Err(error) => {
             let mut state = std::mem::take(&mut launch.state);
             state.error = error.to_string();
@@ -158,6 +162,19 @@ impl runtime::Hooks for Meanwhile<'_> {
     }
 }
 
+/// The cgroup that carries out the Spec's limits, named after the container.
+fn cgroup(launch: &Launch<'_>) -> Result<Cgroup> {
+    let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let id = launch.place.disk.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    cgroup::prepare(resources, &format!("rpod-{id}"))
+}
+
+/// Whether the kernel killed a process of the cgroup for want of memory (cgroups(7), memory.events).
+fn oom_killed(cgroup: &Path) -> bool {
+    let events = std::fs::read_to_string(cgroup.join("memory.events")).unwrap_or_default();
+    events.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0")
+}
+
 /// The processes that connect the container; dropped, they end. The forwarder goes first: it leads into the helper's
 /// network.
 struct Network {
@@ -180,14 +197,24 @@ fn connect(network: Option<Prepared>, listeners: Option<Listeners>) -> Result<(N
     Ok((Network { _forwarder: Some(forwarder), _helper: Some(helper) }, ports))
 }
 
+/// A container that runs, and what its monitor does from now on.
+struct Started {
+    serving: Serving,
+    state: State,
+    network: Network,
+    /// What could not be honoured.
+    warnings: Vec<String>,
+}
+
 /// Makes and starts the container; writes its state.
-fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Network)> {
+fn start(launch: &mut Launch<'_>) -> Result<Started> {
     leave_exit_code(&launch.lock, None);
     let listeners = match launch.ports {
         [] => None,
         ports => Some(forward::listen::listen(ports)?),
     };
     let (stdio, feed, outputs) = streams(launch)?;
+    let mut cgroup = cgroup(launch)?;
     let network = launch.network.take().ok_or_else(|| Error::new("the container was started twice"))?;
     // The requests were compiled before; the child only sends them.
     let setup = network.netdev().cloned();
@@ -202,9 +229,10 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Network)> {
         join: std::mem::take(&mut launch.join),
         init: launch.init,
         seccomp: launch.seccomp,
-        cgroup: launch.cgroup.take(),
+        cgroup: cgroup.fd.take(),
     };
     let mut created = runtime::create(bundle, &mut meanwhile)?;
+    created.warnings.append(&mut cgroup.warnings);
     let (log, listener) = meanwhile.made.ok_or_else(|| Error::new("the runtime did not call back"))?;
     let (network, ports) = connect(meanwhile.network, listeners)?;
     created.start()?;
@@ -215,6 +243,7 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Network)> {
         monitor: rustix::process::getpid().as_raw_nonzero().get(),
         started_at: Some(Timestamp::now()),
         ports,
+        cgroup: cgroup.path,
         ..State::default()
     };
     state.store(&launch.place.record)?;
@@ -240,17 +269,26 @@ fn start(launch: &mut Launch<'_>) -> Result<(Serving, State, Network)> {
         signals,
         stop_signal: launch.stop_signal,
     };
-    Ok((serving, state, network))
+    Ok(Started { serving, state, network, warnings: std::mem::take(&mut created.warnings) })
 }
 
 /// From the program's first instruction to the monitor's end.
-fn serve(launch: Launch<'_>, mut serving: Serving, mut state: State, network: Network, mut client: clients::Client) {
+fn serve(launch: Launch<'_>, started: Started, mut client: clients::Client) {
+    let Started { mut serving, mut state, network, warnings } = started;
+    for warning in warnings {
+        let _ = client.send_event(&Event::Warning(warning.as_bytes()));
+    }
     if client.send_event(&Event::Started).is_ok() && set_nonblocking_client(&client) {
         serving.clients.push(client);
     }
     descriptor::trim_memory();
     let code = serving.run();
     drop(network);
+    if let Some(path) = state.cgroup.take() {
+        state.oom_killed = oom_killed(&path);
+        // Its processes have ended; what is left of it is empty.
+        let _ = cgroup::remove(&path);
+    }
     state.status = Status::Exited;
     (state.pid, state.pid_start, state.monitor) = (0, 0, 0);
     state.exit_code = code;

@@ -3,7 +3,7 @@
 //! `state.json` says what the monitor last saw; whether that still holds is told by the monitor's lock, which ends with
 //! its process however that dies (see `engine::container::store`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,9 @@ pub(crate) struct State {
     /// The published ports with those host ports that were chosen at the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortMapping>,
+    /// The cgroup that carries out its limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<PathBuf>,
     /// Why the last start failed, or why the end is not the program's own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,

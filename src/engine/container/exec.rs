@@ -61,11 +61,16 @@ pub(crate) fn exec(
         spec.set_linux(Some(linux));
     }
     let (stdio, input, outputs) = streams(options)?;
+    let open = |path: &std::path::PathBuf| {
+        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .context(|| format!("cannot open the container's cgroup {}", path.display()))
+    };
+    let cgroup = state.cgroup.as_ref().map(open).transpose()?;
     let target = Target {
         pidfd: init.as_fd(),
         spec: &spec,
         maps: config.maps.as_ref(),
-        cgroup: None,
+        cgroup: cgroup.as_ref().map(AsFd::as_fd),
         seccomp: seccomp.as_ref(),
         detach: options.detach,
     };

@@ -123,7 +123,7 @@ impl Filter {
             Self::Before(time) => record.created < *time,
             Self::Since(time) => record.created > *time,
             Self::Volume(mounts) => mounts.iter().any(|mount| record.mounts.contains(mount)),
-            Self::Network(networks) => networks.iter().any(|network| record.network == *network),
+            Self::Network(networks) => networks.contains(&record.network),
             Self::Nothing => false,
         }
     }

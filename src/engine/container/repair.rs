@@ -7,10 +7,12 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::record::Record;
 use super::remove;
-use super::store::Container;
+use super::store::{self, Container};
 use crate::error::Result;
 use crate::monitor::place::Place;
 use crate::monitor::state::{State, Status};
+use crate::runtime::cgroup;
+use crate::state::lock::{Lock, Mode};
 use crate::state::paths::Dirs;
 use crate::sys::signal;
 
@@ -27,9 +29,14 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
         return Ok(state);
     }
     kill_leftover(&state);
+    if let Some(path) = &state.cgroup {
+        // Busy for a moment longer at worst; an empty cgroup costs nothing.
+        let _ = cgroup::remove(path);
+    }
     let ended = State {
         status: Status::Exited,
         pid: 0,
+        cgroup: None,
         pid_start: 0,
         monitor: 0,
         finished_at: Some(Timestamp::now()),
@@ -72,6 +79,27 @@ pub(super) fn sweep(dirs: &Dirs, id: &str) -> Result<()> {
         return Ok(());
     }
     remove::clear(&place, &lock)
+}
+
+/// Removes names that stand for nothing: their container's creator or remover was killed. Every container has one name,
+/// so counting tells whether there is anything to look for.
+pub(super) fn sweep_names(dirs: &Dirs, containers: usize) -> Result<()> {
+    // None was ever taken, or somebody else cleans up.
+    let Ok(entries) = std::fs::read_dir(dirs.host.join("names")) else { return Ok(()) };
+    let names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    if names.len() <= containers {
+        return Ok(());
+    }
+    let _names = Lock::acquire(&dirs.host.join("names.lock"), Mode::Exclusive)?;
+    for name in names {
+        if let Some(id) = store::name_target(dirs, &name)
+            && !in_use(dirs, &id)?
+        {
+            // Whoever takes the name now takes this lock first.
+            let _ = std::fs::remove_file(store::name_link(dirs, &name));
+        }
+    }
+    Ok(())
 }
 
 /// Whether `id` still stands for something: it has a record, or somebody is working on it.

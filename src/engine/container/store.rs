@@ -119,6 +119,7 @@ pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Container>> {
         }
     }
     containers.sort_by_key(|c| c.record.created);
+    repair::sweep_names(dirs, containers.len())?;
     Ok(containers)
 }
 

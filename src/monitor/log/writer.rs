@@ -51,25 +51,36 @@ impl Writer {
             return;
         }
         let time = Timestamp::now();
-        self.line.clear();
         for piece in data.split_inclusive(|b| *b == b'\n') {
             let (text, partial) = match piece.strip_suffix(b"\n") {
                 Some(text) => (text, false),
                 None => (piece, true),
             };
+            let before = self.line.len();
             format::write(&mut self.line, self.driver, &time, stream, text, partial);
+            if self.size + self.line.len() as u64 > self.max_size && self.size + before as u64 > 0 {
+                // This line begins the next file; those before it still fit into this one.
+                let line = self.line.split_off(before);
+                self.put();
+                if self.rotate().is_err() {
+                    return;
+                }
+                self.line = line;
+            }
         }
-        let length = self.line.len() as u64;
-        if self.size > 0 && self.size.saturating_add(length) > self.max_size && self.rotate().is_err() {
-            return;
-        }
+        self.put();
+        // One burst of output must not be paid for until the container ends.
+        self.line.shrink_to(4096);
+    }
+
+    /// Writes the collected lines.
+    fn put(&mut self) {
         if let Some(file) = &mut self.file
             && file.write_all(&self.line).is_ok()
         {
-            self.size += length;
+            self.size += self.line.len() as u64;
         }
-        // One burst of output must not be paid for until the container ends.
-        self.line.shrink_to(4096);
+        self.line.clear();
     }
 
     fn open_file(&mut self) -> std::io::Result<()> {
