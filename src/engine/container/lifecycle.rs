@@ -34,7 +34,8 @@ pub(super) fn init(state: &State) -> Option<OwnedFd> {
     (start_time(state.pid) == Some(state.pid_start)).then_some(pidfd)
 }
 
-/// Sends `number` to the container's first process.
+/// Sends `number` to the container's first process. After SIGKILL the container is waited for, as Podman does: its state and
+/// ports are settled when this returns.
 pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()> {
     let state = container.state(dirs)?;
     let Some(pidfd) = init(&state) else {
@@ -46,7 +47,11 @@ pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()
         .with_kind(Kind::Conflict));
     };
     signal::send(pidfd.as_fd(), number)
-        .context(|| format!("cannot send {} to container {}", signal::name(number), container.id()))
+        .context(|| format!("cannot send {} to container {}", signal::name(number), container.id()))?;
+    if number == libc::SIGKILL {
+        container.place.wait_unlocked()?;
+    }
+    Ok(())
 }
 
 /// A container that was asked to stop.
