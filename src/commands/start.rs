@@ -12,7 +12,13 @@ use crate::monitor::client::Client;
 
 pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    let selection = Selection { names: &args.containers, all: args.all, latest: args.latest, ..Selection::default() };
+    let selection = Selection {
+        names: &args.containers,
+        all: args.all,
+        latest: args.latest,
+        filters: &args.filter,
+        ..Selection::default()
+    };
     let containers = selection.resolve(dirs, "start requires at least one argument")?;
     let attach = args.attach || args.interactive;
     if attach && containers.len() > 1 {

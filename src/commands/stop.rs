@@ -14,6 +14,7 @@ pub(crate) fn run(args: Stop, context: &Context<'_>) -> Result<u8> {
         all: args.all,
         latest: args.latest,
         cidfiles: &args.cidfile,
+        filters: &args.filter,
         ignore: args.ignore,
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
