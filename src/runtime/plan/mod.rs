@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
 use super::{Bundle, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
@@ -254,7 +254,8 @@ pub(super) fn compile_exec(
 pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Result<Plan> {
     let linux = bundle.spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
     let mut builder = Builder::default();
-    if linux.resources().is_some() {
+    let limits = |r: &LinuxResources| r.memory().is_some() || r.cpu().is_some() || r.pids().is_some();
+    if linux.resources().as_ref().is_some_and(limits) {
         builder.warnings.push("limits are not in effect with --runtime crun".to_owned());
     }
     if bundle.netdev.is_some() {
