@@ -21,6 +21,7 @@
 
 pub(crate) mod cgroup;
 mod child;
+pub(crate) mod choice;
 mod copyup;
 mod create;
 pub(crate) mod crun;

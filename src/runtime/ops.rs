@@ -26,6 +26,10 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         Op::CgroupNamespace => namespace::unshare(UnshareFlags::NEWCGROUP),
         Op::Names { host, domain } => exec::set_names(host.as_deref(), domain.as_deref()),
         Op::DetachFromHost => mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
+        Op::Cover { place, with } => {
+            let place = openat(CWD, place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            attach(copy_tree(CWD, with, false)?, place)
+        }
         Op::OomScore(score) => oom_score(score, state),
         Op::Filesystem { slot, kind, options, attributes } => {
             let mount = filesystem(kind, options, attributes, state)?;

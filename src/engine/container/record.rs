@@ -83,6 +83,9 @@ pub(crate) struct Config {
     /// Process 1 is a reaper, the program its child.
     #[serde(default)]
     pub init: bool,
+    /// Another runtime than rpod itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<PathBuf>,
     pub network: Mode,
     pub names: NameFiles,
     pub log: log::Options,

@@ -21,6 +21,7 @@ mod pull;
 mod remove;
 mod resolve;
 mod save;
+mod skipped;
 mod tag;
 
 use std::collections::BTreeSet;

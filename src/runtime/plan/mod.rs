@@ -7,12 +7,13 @@
 mod describe;
 mod mounts;
 mod process;
+mod unsupported;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
 use super::{Bundle, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
@@ -23,6 +24,10 @@ use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
 
 pub(super) use process::{Credentials, Process, REPORT_FD};
+
+/// Where cgroups are, and those of version 2 beside controllers of version 1.
+const CGROUP: &str = "/sys/fs/cgroup";
+const HYBRID_CGROUP: &str = "/sys/fs/cgroup/unified";
 
 /// Number of a descriptor that one operation makes and another uses.
 pub(super) type Slot = usize;
@@ -41,6 +46,11 @@ pub(super) enum Op {
     },
     /// Without a new user namespace the copied mounts are still peers of the host's.
     DetachFromHost,
+    /// Hides a directory of the host from the process that becomes another runtime.
+    Cover {
+        place: CString,
+        with: CString,
+    },
     /// /proc/self/oom_score_adj.
     OomScore(CString),
     /// A new file system, attached nowhere yet.
@@ -166,10 +176,8 @@ pub(super) struct Plan {
 pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let spec = bundle.spec;
     let process = spec.process().as_ref().ok_or_else(|| Error::new("the container has no process to run"))?;
-    if spec.hooks().is_some() {
-        return Err(Error::new("OCI hooks are not supported by the built-in runtime").hint("use --runtime crun"));
-    }
     let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
+    unsupported::check(spec, process, linux)?;
     let filter = filter(linux, bundle.seccomp)?;
     let program = Process::compile(process, bundle.maps, bundle.init, filter)?;
     let mut builder = Builder::default();
@@ -254,7 +262,8 @@ pub(super) fn compile_exec(
 pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Result<Plan> {
     let linux = bundle.spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
     let mut builder = Builder::default();
-    if linux.resources().is_some() {
+    let limits = |r: &LinuxResources| r.memory().is_some() || r.cpu().is_some() || r.pids().is_some();
+    if linux.resources().as_ref().is_some_and(limits) {
         builder.warnings.push("limits are not in effect with --runtime crun".to_owned());
     }
     if bundle.netdev.is_some() {
@@ -265,6 +274,10 @@ pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Resul
     }
     if bundle.maps.is_none() {
         builder.push(Op::DetachFromHost);
+    }
+    // crun works with version 2 alone, and refuses a host that has controllers of version 1 beside it.
+    if Path::new(HYBRID_CGROUP).is_dir() {
+        builder.push(Op::Cover { place: cstring(CGROUP)?, with: cstring(HYBRID_CGROUP)? });
     }
     builder.push(Op::Root(root(&bundle.rootfs)?));
     builder.push(Op::Identity);
