@@ -291,7 +291,7 @@ fn hidden_root() {
 
 fn collect() {
     let mut f = Fixture::new();
-    let mut image = |name: &str, owner: u64| {
+    let image = |name: &str, owner: u64| {
         let tar = Tar::default()
             .entry(&Header { uid: owner, mode: 0o500, ..header("d", b'5') }, b"")
             .file("d/f", name.as_bytes())
