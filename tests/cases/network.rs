@@ -101,7 +101,7 @@ fn outbound(t: &Sandbox, mode: &str) -> Outcome {
     let client = ClientHost::new()?;
     let image = t.busybox()?;
     let _server = client
-        .program("busybox", ["nc", "-lk", "-p", "7001", "-e", "echo", "hi"])
+        .program("busybox", ["nc", "-ll", "-p", "7001", "-e", "echo", "hi"])
         .limit(Duration::from_secs(600))
         .spawn();
     let ask = format!("until nc {} 7001 2>/dev/null; do sleep 0.1; done", client.address());

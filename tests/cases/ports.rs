@@ -135,7 +135,8 @@ fn client_address(t: &Sandbox, mode: &str) -> Outcome {
     let port = serve(t, "udp", &["--network", mode], "")?;
     for (server, own) in [(client.server_address(), client.address()), (client.server_address6(), client.address6())] {
         let answer = until("an answer over UDP", Duration::from_secs(10), || {
-            let out = client.program("busybox", ["nc", "-u", "-w", "1", &server, &port.to_string()]).stdin("x").run();
+            let probe = probe().to_str().unwrap();
+            let out = client.program(probe, ["--probe", "ask-udp", &server, &port.to_string()]).run();
             (!out.stdout.is_empty()).then_some(out.stdout)
         });
         assert_eq!(answer.lines().next(), Some(own.as_str()));

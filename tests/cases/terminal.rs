@@ -16,8 +16,9 @@ pub fn trials() -> Vec<Trial> {
         pty.expect("xterm");
         pty.expect("24 80");
         // Line editing and signals are the container's terminal's business.
-        pty.send("sleep 100\r");
-        pty.expect("sleep 100");
+        // The shell's own line editing takes a ^C as text: it must be over before the key is struck.
+        pty.send("echo slee''ping; sleep 100\r");
+        pty.expect("sleeping");
         pty.send("\x03");
         pty.expect("prompt> ");
         pty.send("exit 42\r");

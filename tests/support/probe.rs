@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
 
 use super::cache;
 
@@ -20,6 +21,7 @@ pub fn run_as_probe() -> bool {
     match args.get(1).map(String::as_str) {
         Some("tcp") => tcp(port(2)),
         Some("udp") => udp(port(2)),
+        Some("ask-udp") => ask_udp(&args[2], port(3)),
         Some("sink") => sink(port(2)),
         other => panic!("no probe {other:?}"),
     }
@@ -52,6 +54,18 @@ fn udp(port: u16) {
         let mut answer = format!("{}\n", plain(peer)).into_bytes();
         answer.extend_from_slice(&buffer[..length]);
         let _ = socket.send_to(&answer, peer);
+    }
+}
+
+/// Prints what a service answers to one datagram; nothing when it does not.
+fn ask_udp(host: &str, port: u16) {
+    let any = if host.contains(':') { "::" } else { "0.0.0.0" };
+    let socket = UdpSocket::bind((any, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.send_to(b"x", (host, port)).unwrap();
+    let mut buffer = [0; 65536];
+    if let Ok((length, _)) = socket.recv_from(&mut buffer) {
+        print!("{}", String::from_utf8_lossy(&buffer[..length]));
     }
 }
 

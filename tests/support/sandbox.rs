@@ -97,7 +97,8 @@ impl Sandbox {
         let (name, value) = self.mark.split_once('=').unwrap();
         // Copied on first use, so that scripts find it too.
         let bin = cache::binary().parent().unwrap().display();
-        let path = format!("{bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        let own = self.home().join("bin");
+        let path = format!("{bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:{}", own.display());
         Cmd::new(program, args)
             .account(&self.account)
             .current_dir(self.home())
@@ -166,11 +167,13 @@ impl Sandbox {
         Ok(super::DEBIAN)
     }
 
-    /// Every process of this sandbox that still lives: started from it (its environment says so) or with a mount of it.
+    /// Every process of this sandbox that still lives: started from it (its environment says so), with a mount of it, or a
+    /// child of such a one. rpod's helpers get no environment but PATH, which names the sandbox too.
     pub fn processes(&self) -> Vec<Leftover> {
         let own = std::process::id();
         let dir = self.dir.to_str().unwrap();
-        let mut found = Vec::new();
+        let below = format!("{dir}/");
+        let mut found: Vec<Leftover> = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
             if pid == own {
@@ -178,8 +181,10 @@ impl Sandbox {
             }
             let proc = entry.path();
             let environ = std::fs::read(proc.join("environ")).unwrap_or_default();
-            let ours = environ.split(|b| *b == 0).any(|variable| variable == self.mark.as_bytes())
-                || mentions(&proc.join("mountinfo"), dir);
+            let ours = environ.windows(below.len()).any(|part| part == below.as_bytes())
+                || environ.split(|b| *b == 0).any(|variable| variable == self.mark.as_bytes())
+                || mentions(&proc.join("mountinfo"), dir)
+                || parent(&proc).is_some_and(|parent| found.iter().any(|process| process.pid == parent));
             if !ours || is_zombie(&proc) {
                 continue;
             }
@@ -267,6 +272,11 @@ impl Sandbox {
 fn mentions(mountinfo: &Path, dir: &str) -> bool {
     // Followed by a slash, so that …/1 is not found in …/12.
     std::fs::read_to_string(mountinfo).is_ok_and(|text| text.contains(&format!("{dir}/")))
+}
+
+fn parent(proc: &Path) -> Option<u32> {
+    let stat = std::fs::read_to_string(proc.join("stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn is_zombie(proc: &Path) -> bool {
