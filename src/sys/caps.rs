@@ -39,3 +39,9 @@ pub(crate) fn set_ambient(set: u64) -> Result<(), Errno> {
     }
     Ok(())
 }
+
+/// Every capability that this kernel knows.
+pub(crate) fn all_known() -> u64 {
+    let known = (0..=LAST).take_while(|c| super::prctl::call(libc::PR_CAPBSET_READ, u64::from(*c)).is_ok());
+    known.fold(0, |mask, capability| mask | 1 << capability)
+}
