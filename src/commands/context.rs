@@ -7,7 +7,7 @@ use crate::cli::globals::Globals;
 use crate::error::{Context as _, Result};
 use crate::output::ui::Ui;
 use crate::runtime::choice;
-use crate::state::paths::{Dirs, create_private};
+use crate::state::paths::Dirs;
 use crate::storage::{DriverName, Store};
 
 /// The options that stand for every verb, the way to print, and the directories once somebody needs them.
@@ -39,9 +39,9 @@ impl<'a> Context<'a> {
             dirs.runtime =
                 std::path::absolute(runroot).context(|| format!("cannot make {} absolute", runroot.display()))?;
         }
-        for dir in [&dirs.data, &dirs.host, &dirs.runtime] {
-            create_private(dir)?;
-        }
+        dirs.create()?;
+        let Dirs { data, host, runtime } = &dirs;
+        self.ui.debug(|| format!("data {}, state {}, runtime {}", data.display(), host.display(), runtime.display()));
         Ok(self.dirs.get_or_init(|| dirs))
     }
 

@@ -38,7 +38,7 @@ mod streams;
 mod trampoline;
 
 pub(crate) use create::create;
-pub(crate) use exec::{ExecChild, Target, exec};
+pub(crate) use exec::{Target, exec};
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -168,11 +168,6 @@ impl Record {
     pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
         file::write_json(&dir.join(RECORD), self, durability)
     }
-
-    /// A record in the runtime directory needs no flush: a reboot is meant to forget it.
-    pub(crate) fn durability(&self) -> Durability {
-        if self.rm { Durability::Volatile } else { Durability::Synced }
-    }
 }
 
 impl Config {

@@ -288,7 +288,7 @@ async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &
     drop(out);
     let broken_pipe = match outcome {
         Ok(()) => false,
-        Err(TransferError::Sink(_)) => true,
+        Err(TransferError::Sink) => true,
         // Dropped, the job throws away what was unpacked.
         Err(TransferError::Source(error)) => return Err(error.into()),
         Err(TransferError::Content(error)) => return Err(Failed { error, is_hostile: true }),

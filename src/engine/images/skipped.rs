@@ -17,22 +17,25 @@ pub(super) fn warn(store: &Store, layers: &[DiffId], maps: &IdMaps, progress: &d
             all.attributes += skipped.attributes;
         }
     }
-    warnings(&all, maps.is_single()).iter().for_each(|text| progress.warning(text));
+    let reason = maps.single.as_ref().map(ToString::to_string);
+    warnings(&all, reason.as_deref()).iter().for_each(|text| progress.warning(text));
     Ok(())
 }
 
-fn warnings(skipped: &Skipped, is_single: bool) -> Vec<String> {
+/// `single`: why there is only one id.
+fn warnings(skipped: &Skipped, single: Option<&str>) -> Vec<String> {
     let mut list = Vec::new();
     if skipped.devices > 0 {
         list.push(format!("{} device nodes of the image were left out: only root can make them", skipped.devices));
     }
-    // With a single id this holds for every image and has been said.
-    if skipped.owners > 0 && !is_single {
-        list.push(format!(
+    match single {
+        _ if skipped.owners == 0 => {}
+        Some(reason) => list.push(format!("all files of the image belong to one user: {reason}")),
+        None => list.push(format!(
             "{} files of the image belong to ids outside of this user's subordinate ranges and were given to root; \
              longer ranges in /etc/subuid and /etc/subgid would keep their owners",
             skipped.owners
-        ));
+        )),
     }
     if skipped.attributes > 0 {
         list.push(format!(
@@ -50,8 +53,9 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_told() {
         let none = Skipped::default();
-        assert_eq!(warnings(&none, false), Vec::<String>::new());
+        assert_eq!(warnings(&none, Some("why")), Vec::<String>::new());
         let some = Skipped { devices: 2, owners: 3, attributes: 0 };
-        assert_eq!((warnings(&some, false).len(), warnings(&some, true).len()), (2, 1));
+        assert!(warnings(&some, None)[1].starts_with("3 files"));
+        assert!(warnings(&some, Some("why"))[1].ends_with(": why"));
     }
 }

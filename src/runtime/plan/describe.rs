@@ -40,7 +40,6 @@ impl Plan {
             Op::Link { name, .. } => format!("cannot make the link /dev/{}", text(name)),
             Op::Mask(path) => format!("cannot mask {}", text(path)),
             Op::ReadOnly(path) => format!("cannot make {} read-only", text(path)),
-            Op::OpenSys { .. } => "cannot open /proc/sys".to_owned(),
             Op::Sysctl { path, .. } => format!("cannot set the sysctl {}", text(path)),
             Op::RootReadOnly => "cannot make the root read-only".to_owned(),
             Op::Pivot => "cannot change to the container's root".to_owned(),

@@ -100,14 +100,8 @@ pub(super) enum Op {
     Mask(CString),
     /// Makes a subtree read-only. Absent ones are left alone.
     ReadOnly(CString),
-    /// Keeps /proc/sys of a procfs at hand before anything is mounted over it.
-    OpenSys {
-        proc: Slot,
-        slot: Slot,
-    },
-    /// Writes below /proc/sys of the new procfs (`None`: of the host's own).
+    /// Writes below the host's own /proc/sys, which shows the namespaces of whoever looks.
     Sysctl {
-        sys: Option<Slot>,
         path: CString,
         value: CString,
     },
@@ -206,7 +200,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     mounts.push_early(&mut builder);
     builder.push(Op::Identity);
     mounts.push_late(&mut builder);
-    sysctls(&mut builder, linux, mounts.sys)?;
+    sysctls(&mut builder, linux)?;
     if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
         builder.push(Op::RootReadOnly);
     }
@@ -394,7 +388,7 @@ fn root(rootfs: &Rootfs) -> Result<Root> {
 }
 
 /// `net.ipv4.ip_forward` and `net/ipv4/ip_forward` are both written in the wild; a dot inside a name needs the second.
-fn sysctls(builder: &mut Builder, linux: &Linux, sys: Option<Slot>) -> Result<()> {
+fn sysctls(builder: &mut Builder, linux: &Linux) -> Result<()> {
     let mut all: Vec<_> = linux.sysctl().iter().flatten().collect();
     all.sort();
     for (name, value) in all {
@@ -402,7 +396,7 @@ fn sysctls(builder: &mut Builder, linux: &Linux, sys: Option<Slot>) -> Result<()
         if path.split('/').any(|part| part.is_empty() || part == "..") {
             return Err(Error::new(format!("{name:?} is not a sysctl")));
         }
-        builder.push(Op::Sysctl { sys, path: cstring(&path)?, value: cstring(value)? });
+        builder.push(Op::Sysctl { path: cstring(&path)?, value: cstring(value)? });
     }
     Ok(())
 }
