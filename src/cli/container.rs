@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
 
 /// Start one or more containers
 #[derive(Debug, Args)]
@@ -297,10 +297,40 @@ pub(crate) struct Attach {
     pub containers: Vec<String>,
 }
 
-/// Show everything known about containers, images or volumes
+/// Check whether a container exists: exit code 0 or 1
+#[derive(Debug, Args)]
+pub(crate) struct Exists {
+    /// Container to look for
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+/// Show everything known about containers or images
+///
+/// A container when one has the name, otherwise an image.
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod inspect [options] NAME [NAME...]")]
 pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub options: InspectContainer,
+    /// What to look for
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_enum, default_value_t)]
+    pub kind: InspectedKind,
+}
+
+/// What `inspect` looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum InspectedKind {
+    #[default]
+    All,
+    Container,
+    Image,
+}
+
+/// Show everything known about containers
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod container inspect [options] CONTAINER [CONTAINER...]")]
+pub(crate) struct InspectContainer {
     /// Change the output format to JSON or a Go template
     #[arg(short, long, value_name = "FORMAT", default_value = "json")]
     pub format: String,
@@ -310,9 +340,6 @@ pub(crate) struct Inspect {
     /// Include the size of the container's files
     #[arg(short, long)]
     pub size: bool,
-    /// What to look for: all, container, image or volume
-    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "all")]
-    pub kind: String,
     #[arg(value_name = "NAME", hide = true)]
     pub names: Vec<String>,
 }

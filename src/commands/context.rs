@@ -1,23 +1,32 @@
 //! What every verb is given beside its own arguments.
 
 use std::cell::OnceCell;
+use std::path::PathBuf;
 
 use crate::cli::globals::Globals;
 use crate::error::{Context as _, Result};
 use crate::output::ui::Ui;
-use crate::state::paths::{Dirs, create_private};
-use crate::storage::Store;
+use crate::runtime::choice;
+use crate::state::paths::Dirs;
+use crate::storage::{DriverName, Store};
 
 /// The options that stand for every verb, the way to print, and the directories once somebody needs them.
 pub(crate) struct Context<'a> {
     pub globals: Globals,
     pub ui: &'a Ui,
+    /// What `--runtime` names, unless that is rpod itself.
+    pub runtime: Option<PathBuf>,
+    driver: Option<DriverName>,
     dirs: OnceCell<Dirs>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(globals: Globals, ui: &'a Ui) -> Self {
-        Self { globals, ui, dirs: OnceCell::new() }
+    /// # Errors
+    /// When an option names a runtime or a storage driver that there is not, whether the verb needs it or not.
+    pub(crate) fn new(globals: Globals, ui: &'a Ui) -> Result<Self> {
+        let runtime = globals.runtime.as_deref().map(choice::choose).transpose()?.flatten();
+        let driver = globals.storage_driver.as_deref().map(str::parse).transpose()?;
+        Ok(Self { globals, ui, runtime, driver, dirs: OnceCell::new() })
     }
 
     /// The directories, resolved and made at the first call.
@@ -30,15 +39,14 @@ impl<'a> Context<'a> {
             dirs.runtime =
                 std::path::absolute(runroot).context(|| format!("cannot make {} absolute", runroot.display()))?;
         }
-        for dir in [&dirs.data, &dirs.host, &dirs.runtime] {
-            create_private(dir)?;
-        }
+        dirs.create()?;
+        let Dirs { data, host, runtime } = &dirs;
+        self.ui.debug(|| format!("data {}, state {}, runtime {}", data.display(), host.display(), runtime.display()));
         Ok(self.dirs.get_or_init(|| dirs))
     }
 
     /// The store, with the driver that `--storage-driver` names.
     pub(crate) fn store(&self) -> Result<Store> {
-        let driver = self.globals.storage_driver.as_deref().map(str::parse).transpose()?;
-        Ok(Store::open(self.dirs()?)?.with_driver(driver))
+        Ok(Store::open(self.dirs()?)?.with_driver(self.driver))
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) 
             options: &options,
             image: image.as_ref(),
             name: args.general.name.as_deref().filter(|name| !name.is_empty()),
+            runtime: context.runtime.clone(),
             cidfile: args.general.cidfile.as_deref(),
             create_command: std::env::args().collect(),
         },

@@ -227,7 +227,7 @@ mod tests {
             ("--annotation foo i", "annotations must be formatted KEY=VALUE"),
             ("--stop-signal FOO i", "invalid signal: FOO"),
             ("--log-opt foo i", "invalid log option \"foo\""),
-            ("--log-opt max-size=foo i", "invalid size: 'foo'"),
+            ("--log-opt max-size=foo i", "invalid value for log-opt max-size: invalid size: 'foo'"),
             // Podman names neither the driver nor the choice, and passes over options it does not know.
             ("--log-driver foo i", "invalid log driver \"foo\""),
             ("--log-opt foo=1 i", "invalid log option \"foo=1\""),

@@ -54,7 +54,7 @@ pub(crate) fn dispatch(args: Vec<OsString>, ui: &Ui) -> Result<u8> {
             };
             globals.update_from_arg_matches(&matches).map_err(|e| Error::new(e.to_string()))?;
             ui.set_verbosity(globals.log_level.unwrap_or_default() <= LogLevel::Warn, verbose(&globals));
-            (verb.run)(&mut matches, &Context::new(globals, ui))
+            (verb.run)(&mut matches, &Context::new(globals, ui)?)
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Connect<'a> {
     pub sig_proxy: bool,
     /// `None`: the usual ones.
     pub detach_keys: Option<&'a str>,
-    /// The container runs for this command: a closed standard output is passed on to it.
+    /// The container runs for this command alone: a closed standard output is passed on to it.
     pub owner: bool,
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn run(args: Kill, context: &Context<'_>) -> Result<u8> {
         all: args.all,
         latest: args.latest,
         cidfiles: &args.cidfile,
+        filters: &[],
         ignore: false,
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;

@@ -4,6 +4,7 @@
 
 mod attach;
 mod completion;
+mod container_exists;
 mod context;
 mod create;
 mod create_options;

@@ -14,6 +14,7 @@ pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
         names: &args.containers,
         all: args.all || (args.running && args.containers.is_empty()),
         latest: args.latest,
+        filters: &args.filter,
         ..Selection::default()
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;

@@ -15,6 +15,7 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
         all: args.all,
         latest: args.latest,
         cidfiles: &args.cidfile,
+        filters: &args.filter,
         ignore: args.ignore || args.force,
     };
     let removal = Removal { force: args.force, seconds: args.time, volumes: args.volumes };

@@ -43,14 +43,14 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     Ok(code)
 }
 
-/// Ids of the containers that were made from an image. With `--force` they are removed, as Podman does it.
+/// The containers that were made from an image. With `--force` they are removed, as Podman does it.
 fn users(dirs: &Dirs, image: &Digest, force: bool) -> Result<Vec<String>> {
     let mut users = Vec::new();
     for container in store::list(dirs)?.into_iter().filter(|c| c.record.image_id == image.hex()) {
         if force {
             lifecycle::remove(dirs, &container, Removal { force: true, seconds: None, volumes: false })?;
         } else {
-            users.push(container.record.id);
+            users.push(format!("{} ({})", container.record.id, container.record.name));
         }
     }
     Ok(users)

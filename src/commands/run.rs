@@ -29,7 +29,8 @@ pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
         stderr: true,
         sig_proxy: args.sig_proxy.unwrap_or(true),
         detach_keys: args.detach_keys.as_deref(),
-        owner: true,
+        // Its log outlives others, and is complete whatever becomes of this command.
+        owner: container.record.rm,
     };
     foreground::follow(client, container, &connect, context)
 }

@@ -7,29 +7,45 @@ use crate::cli::container::Start;
 use crate::engine::container::select::Selection;
 use crate::engine::container::start;
 use crate::engine::container::store::Container;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
 
 pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    let selection = Selection { names: &args.containers, all: args.all, latest: args.latest, ..Selection::default() };
+    let selection = Selection {
+        names: &args.containers,
+        all: args.all,
+        latest: args.latest,
+        filters: &args.filter,
+        ..Selection::default()
+    };
     let containers = selection.resolve(dirs, "start requires at least one argument")?;
     let attach = args.attach || args.interactive;
     if attach && containers.len() > 1 {
         return Err(Error::new("you cannot start and attach multiple containers at once"));
     }
     if let (true, [(_, container)]) = (attach, containers.as_slice()) {
-        return start_attached(&args, container, context);
+        return start_attached(&args, container, context).map_err(|error| failed(container, error));
     }
     each(context, &containers, |(name, container)| {
-        let lock = start::claim(dirs, container)?;
-        if let Some(lock) = lock {
-            let client = start::start(dirs, container, &container.config()?, lock, None)?;
-            client.wait_started(&mut |warning| context.ui.warn(warning))?;
-            client.detach();
-        }
+        start_detached(container, context).map_err(|error| failed(container, error))?;
         context.ui.line(name)
     })
+}
+
+fn start_detached(container: &Container, context: &Context<'_>) -> Result<()> {
+    let dirs = context.dirs()?;
+    if let Some(lock) = start::claim(dirs, container)? {
+        let client = start::start(dirs, container, &container.config()?, lock, None)?;
+        client.wait_started(&mut |warning| context.ui.warn(warning))?;
+        client.detach();
+    }
+    Ok(())
+}
+
+/// Unlike `run`, `start` has one exit code for everything that keeps a container from starting.
+fn failed(container: &Container, error: Error) -> Error {
+    Error::wrap(format!("unable to start container {:?}", container.record.name), error).with_kind(Kind::General)
 }
 
 fn start_attached(args: &Start, container: &Container, context: &Context<'_>) -> Result<u8> {

@@ -14,6 +14,7 @@ pub(crate) fn run(args: Stop, context: &Context<'_>) -> Result<u8> {
         all: args.all,
         latest: args.latest,
         cidfiles: &args.cidfile,
+        filters: &args.filter,
         ignore: args.ignore,
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
@@ -29,7 +30,7 @@ pub(crate) fn run(args: Stop, context: &Context<'_>) -> Result<u8> {
         let killed = asked?.finish()?;
         if let Some(patience) = patience.filter(|patience| killed && !patience.is_zero()) {
             context.ui.warn(format!(
-                "{} did not stop container {} in {} seconds, it was killed",
+                "StopSignal {} failed to stop container {} in {} seconds, resorting to SIGKILL",
                 crate::sys::signal::name(container.record.stop_signal),
                 container.record.name,
                 patience.as_secs()

@@ -48,8 +48,10 @@ macro_rules! verb {
 
 pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
+    verb!(Containers, cli::container::Exists, super::container_exists::run, ["container exists"]),
     verb!(Containers, cli::container::Exec, super::exec::run, ["exec", "container exec"]),
-    verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect", "container inspect"]),
+    verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect"]),
+    verb!(Containers, cli::container::InspectContainer, super::inspect::container, ["container inspect"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
     verb!(Containers, cli::container::Logs, super::logs::run, ["logs", "container logs"]),
     verb!(Containers, cli::container::Port, super::port::run, ["port", "container port"]),

@@ -113,16 +113,6 @@ impl Reference {
     pub(crate) fn pinned(&self, digest: &Digest) -> String {
         format!("{}/{}@{digest}", self.host, self.path)
     }
-
-    /// As Docker shows it: without `docker.io/library/` and without the default tag left out.
-    pub(crate) fn familiar(&self) -> String {
-        let full = self.to_string();
-        let short = full.strip_prefix("docker.io/").unwrap_or(&full);
-        match short.strip_prefix("library/") {
-            Some(official) if full.starts_with("docker.io/") => official.to_owned(),
-            _ => short.to_owned(),
-        }
-    }
 }
 
 impl fmt::Display for Reference {
@@ -243,22 +233,21 @@ mod tests {
 
     #[test]
     fn normalises_like_docker() {
-        for (name, full, familiar) in [
-            ("alpine", "docker.io/library/alpine:latest", "alpine:latest"),
-            ("alpine:3.20", "docker.io/library/alpine:3.20", "alpine:3.20"),
-            ("user/app", "docker.io/user/app:latest", "user/app:latest"),
-            ("docker.io/alpine", "docker.io/library/alpine:latest", "alpine:latest"),
-            ("index.docker.io/user/app:1", "docker.io/user/app:1", "user/app:1"),
-            ("localhost/foo", "localhost/foo:latest", "localhost/foo:latest"),
-            ("localhost:5000/foo", "localhost:5000/foo:latest", "localhost:5000/foo:latest"),
-            ("quay.io/a/b/c:T", "quay.io/a/b/c:T", "quay.io/a/b/c:T"),
-            ("[::1]:5000/a:x", "[::1]:5000/a:x", "[::1]:5000/a:x"),
-            ("a__b-c--d.e", "docker.io/library/a__b-c--d.e:latest", "a__b-c--d.e:latest"),
-            ("HOST/a", "HOST/a:latest", "HOST/a:latest"),
+        for (name, full) in [
+            ("alpine", "docker.io/library/alpine:latest"),
+            ("alpine:3.20", "docker.io/library/alpine:3.20"),
+            ("user/app", "docker.io/user/app:latest"),
+            ("docker.io/alpine", "docker.io/library/alpine:latest"),
+            ("index.docker.io/user/app:1", "docker.io/user/app:1"),
+            ("localhost/foo", "localhost/foo:latest"),
+            ("localhost:5000/foo", "localhost:5000/foo:latest"),
+            ("quay.io/a/b/c:T", "quay.io/a/b/c:T"),
+            ("[::1]:5000/a:x", "[::1]:5000/a:x"),
+            ("a__b-c--d.e", "docker.io/library/a__b-c--d.e:latest"),
+            ("HOST/a", "HOST/a:latest"),
         ] {
             let parsed = Reference::parse(name).expect(name);
             assert_eq!(parsed.to_string(), full, "{name}");
-            assert_eq!(parsed.familiar(), familiar, "{name}");
             assert_eq!(Reference::parse(full).ok(), Some(parsed), "{name}");
         }
     }

@@ -23,13 +23,15 @@ use crate::network::forward::{self, Forwarder, Listeners};
 use crate::network::helper::{self, Prepared};
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::{self, Cgroup};
+use crate::runtime::crun::{self, Crun};
 use crate::runtime::{self, Bundle, Init, Join, Rootfs, Stdio, netdev};
 use crate::state::lock::Lock;
-use crate::sys::descriptor;
+use crate::state::paths::create_private;
 use crate::sys::process::{Fork, exit_now, fork};
 use crate::sys::seccomp::Filter;
 use crate::sys::signal::SignalFd;
 use crate::sys::tty::{self, Size};
+use crate::sys::{descriptor, memory};
 use crate::userns::IdMaps;
 
 /// Everything a container's start needs; plain data and what the caller has opened.
@@ -41,6 +43,8 @@ pub(crate) struct Launch<'a> {
     pub maps: Option<&'a IdMaps>,
     pub rootfs: Rootfs,
     pub init: bool,
+    /// Another runtime that makes the container.
+    pub crun: Option<&'a Path>,
     pub join: Vec<Join>,
     pub seccomp: Option<&'a Filter>,
     /// `None` once it is under way.
@@ -164,9 +168,27 @@ impl runtime::Hooks for Meanwhile<'_> {
 
 /// The cgroup that carries out the Spec's limits, named after the container.
 fn cgroup(launch: &Launch<'_>) -> Result<Cgroup> {
+    if launch.crun.is_some() {
+        return Ok(Cgroup::default());
+    }
     let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let id = launch.place.disk.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    cgroup::prepare(resources, &format!("rpod-{id}"))
+    cgroup::prepare(resources, &format!("rpod-{}", id(launch.place)))
+}
+
+/// crun, with an empty directory for what it keeps: what an earlier start left would be in its way.
+fn crun(place: &Place, program: &Path) -> Result<Crun> {
+    let dir = place.runtime.join("crun");
+    match std::fs::remove_dir_all(&dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::wrap(format!("cannot empty {}", dir.display()), e));
+        }
+        _ => create_private(&dir)?,
+    }
+    Ok(Crun { program: program.to_path_buf(), dir, id: id(place) })
+}
+
+fn id(place: &Place) -> String {
+    place.disk.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Whether the kernel killed a process of the cgroup for want of memory (cgroups(7), memory.events).
@@ -231,7 +253,10 @@ fn start(launch: &mut Launch<'_>) -> Result<Started> {
         seccomp: launch.seccomp,
         cgroup: cgroup.fd.take(),
     };
-    let mut created = runtime::create(bundle, &mut meanwhile)?;
+    let mut created = match launch.crun {
+        Some(program) => crun::create(crun(launch.place, program)?, bundle, &mut meanwhile)?,
+        None => runtime::create(bundle, &mut meanwhile)?,
+    };
     created.warnings.append(&mut cgroup.warnings);
     let (log, listener) = meanwhile.made.ok_or_else(|| Error::new("the runtime did not call back"))?;
     let (network, ports) = connect(meanwhile.network, listeners)?;
@@ -281,7 +306,7 @@ fn serve(launch: Launch<'_>, started: Started, mut client: clients::Client) {
     if client.send_event(&Event::Started).is_ok() && set_nonblocking_client(&client) {
         serving.clients.push(client);
     }
-    descriptor::trim_memory();
+    memory::trim();
     let code = serving.run();
     drop(network);
     if let Some(path) = state.cgroup.take() {

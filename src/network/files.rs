@@ -139,11 +139,7 @@ pub(crate) fn hosts(host: &str, facts: &Facts, names: &HostNames<'_>) -> Result<
     Ok(text)
 }
 
-/// `NAME[;NAME…]:ADDRESS`, the address possibly `host-gateway` or an IPv6 one in brackets; checks it without a host address.
-pub(crate) fn check_add_host(value: &str) -> Result<()> {
-    add_host(value, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))).map(drop)
-}
-
+/// `NAME[;NAME…]:ADDRESS`, the address possibly `host-gateway` or an IPv6 one in brackets.
 fn add_host(value: &str, host_address: Option<IpAddr>) -> Result<(IpAddr, String)> {
     let invalid = |why: &str| {
         Error::new(format!("invalid --add-host {value:?}: {why}")).hint("Write NAME:ADDRESS or NAME:host-gateway")
@@ -251,7 +247,7 @@ mod tests {
         let shared = Facts { shares_host: true, host: slirp().host, ..Facts::default() };
         assert!(!hosts("127.0.0.1 localhost\n", &shared, &names).unwrap_or_default().contains("h1"));
         for bad in ["x", ":1.2.3.4", "x:", "x:y", "a b:1.1.1.1", "a\nb:1.1.1.1"] {
-            assert!(check_add_host(bad).is_err(), "{bad:?}");
+            assert!(add_host(bad, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))).is_err(), "{bad:?}");
         }
     }
 }

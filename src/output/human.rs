@@ -41,12 +41,6 @@ pub(crate) fn size_spaced(bytes: u64) -> String {
     format!("{number} {unit}")
 }
 
-/// Four digits at most and binary units, for memory: "1.5GiB".
-pub(crate) fn size_binary(bytes: u64) -> String {
-    let (number, unit) = scaled(bytes, 1024.0, 4, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]);
-    format!("{number}{unit}")
-}
-
 /// `%.{digits}g` of the number in the largest unit that fits.
 fn scaled(bytes: u64, base: f64, digits: usize, units: &[&'static str]) -> (String, &'static str) {
     #[expect(clippy::cast_precision_loss, reason = "three or four digits are shown")]
@@ -129,7 +123,5 @@ mod tests {
             assert_eq!(super::size(bytes), wanted);
             assert_eq!(super::size_spaced(bytes), spaced);
         }
-        assert_eq!(super::size_binary(1536), "1.5KiB");
-        assert_eq!(super::size_binary(25_276_502_016), "23.54GiB");
     }
 }

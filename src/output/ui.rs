@@ -143,10 +143,6 @@ impl Ui {
         std::io::stdout().is_terminal()
     }
 
-    pub(crate) fn stderr_is_terminal(&self) -> bool {
-        std::io::stderr().is_terminal()
-    }
-
     /// Writes out the rest; answers the process's exit code.
     pub(crate) fn finish(&self, code: u8) -> u8 {
         match self.flush() {

@@ -29,14 +29,6 @@ pub(super) enum Failure {
     Final(Error),
 }
 
-impl Failure {
-    pub(super) fn into_error(self) -> Error {
-        match self {
-            Self::Passing(error, _) | Self::Final(error) => error,
-        }
-    }
-}
-
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Final(error)

@@ -143,7 +143,7 @@ fn fetch(registry: &Registry, descriptor: &Descriptor) -> Result<Vec<u8>, Error>
     let outcome = run(registry.copy_blob(descriptor, &mut out, &|_| {}));
     outcome.map(|()| out).map_err(|error| match error {
         TransferError::Source(error) | TransferError::Content(error) => error,
-        TransferError::Sink(error) => Error::new(error.to_string()),
+        TransferError::Sink => Error::new("the writer failed"),
     })
 }
 

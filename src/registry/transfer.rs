@@ -3,8 +3,6 @@
 //! What was written cannot be taken back, so a broken connection goes on at the byte where it stopped (`Range`); a server that
 //! sends everything again has its beginning skipped. The digest is over all of it, whoever sent the parts.
 
-use std::io;
-
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -28,7 +26,7 @@ pub(crate) enum TransferError {
     /// What it delivers: the size or the digest is wrong.
     Content(Error),
     /// The writer; its owner knows why.
-    Sink(io::Error),
+    Sink,
 }
 
 /// So much progress makes up for an earlier failure.
@@ -46,7 +44,7 @@ enum Stop {
     Content(Error),
     /// The registry thinks that this was all. A proxy may have cut it, so it is asked for the rest.
     Short(Error),
-    Sink(io::Error),
+    Sink,
 }
 
 impl From<Failure> for Stop {
@@ -69,7 +67,7 @@ impl Registry {
             let before = progress.received;
             match self.transfer(descriptor, &mut progress).await {
                 Ok(()) => break,
-                Err(Stop::Sink(error)) => return Err(TransferError::Sink(error)),
+                Err(Stop::Sink) => return Err(TransferError::Sink),
                 Err(Stop::Content(error)) => return Err(TransferError::Content(error)),
                 Err(Stop::Short(error)) => {
                     attempts.after(Failure::Passing(error, None)).await.map_err(TransferError::Content)?;
@@ -128,7 +126,7 @@ impl Registry {
                 return Err(Stop::Content(too_long(descriptor)));
             }
             progress.hash.update(new);
-            progress.out.write_all(new).await.map_err(Stop::Sink)?;
+            progress.out.write_all(new).await.map_err(|_| Stop::Sink)?;
             progress.received += new.len() as u64;
             (progress.meter)(progress.received);
         }

@@ -294,5 +294,11 @@ fn failure(plan: &Plan, message: &Message) -> Error {
     if !message.text.is_empty() {
         what = format!("{what}: {}", message.text);
     }
-    Error::wrap(what, source)
+    let kind = match plan.ops.get(message.step as usize) {
+        // As Podman answers `exec --workdir` with something that is not there, or cannot be entered.
+        Some(plan::Op::Directory { .. }) if errno == Errno::NOENT => ErrorKind::ProgramNotFound,
+        Some(plan::Op::Directory { .. }) => ErrorKind::CannotInvoke,
+        _ => ErrorKind::General,
+    };
+    Error::wrap(what, source).with_kind(kind)
 }

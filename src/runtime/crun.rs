@@ -8,7 +8,7 @@
 //! killed caller.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio as Descriptor};
@@ -20,6 +20,7 @@ use super::create::{self, bring_up};
 use super::plan::{self, Plan};
 use super::{Bundle, Created, Hooks, Init, Rest, Rootfs, Stdio};
 use crate::error::{Context, Error, Kind, Result};
+use crate::sys::tty::{self, Size};
 use crate::sys::{message, prctl};
 
 /// Where crun is, and where it keeps what it knows about this container.
@@ -45,10 +46,11 @@ pub(crate) fn create(crun: Crun, bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> R
     let file = crun.dir.join("config.json");
     fs::write(&file, config).context(|| format!("cannot write {}", file.display()))?;
     let log = crun.dir.join("crun.log");
-    let socket = match bundle.stdio {
-        Stdio::Terminal { .. } => Some(listen(&crun.dir)?),
+    let size = match bundle.stdio {
+        Stdio::Terminal { rows, cols } => Some(Size { rows, columns: cols }),
         Stdio::Pipes { .. } => None,
     };
+    let socket = size.map(|_| listen(&crun.dir)).transpose()?;
 
     let plan = plan::compile_crun(&bundle, arguments(&crun, &log, socket.is_some()))?;
     // With a terminal crun's own streams are nobody's.
@@ -62,6 +64,9 @@ pub(crate) fn create(crun: Crun, bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> R
     let mut warnings = plan.warnings.clone();
     let pidfd = run(&plan, &bundle, hooks, &mut warnings)?;
     let console = socket.map(|socket| accept(&socket)).transpose();
+    if let (Ok(Some(console)), Some(size)) = (&console, size) {
+        tty::resize(console, size).context(|| "cannot set the size of the container's terminal")?;
+    }
     if create::exit_status(&pidfd) != 0 {
         return Err(explain(&log));
     }
@@ -146,7 +151,10 @@ fn listen(dir: &Path) -> Result<UnixListener> {
     let path = dir.join("console");
     // A socket of an earlier start.
     let _ = fs::remove_file(&path);
-    UnixListener::bind(&path).context(|| format!("cannot listen on {}", path.display()))
+    let what = || format!("cannot listen on {}", path.display());
+    // Addresses of sockets are short (unix(7)), paths may be long.
+    let dir = fs::File::open(dir).context(what)?;
+    UnixListener::bind(format!("/proc/self/fd/{}/console", dir.as_raw_fd())).context(what)
 }
 
 /// The terminal's master side, in crun's one message.

@@ -4,7 +4,6 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::Spec;
-use rustix::process::Pid;
 
 use super::create::{self, Process};
 use super::protocol::Kind;
@@ -32,7 +31,6 @@ pub(crate) struct Target<'a> {
 /// A process that runs in a container. It is a child of the caller.
 #[derive(Debug)]
 pub(crate) struct ExecChild {
-    pub pid: Pid,
     pub pidfd: OwnedFd,
     /// The terminal's master side.
     pub console: Option<OwnedFd>,
@@ -62,7 +60,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         netdev: None,
         stdio,
     };
-    let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
+    let (_, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
     let mut console = None;
     if matches!(stdio, Stdio::Terminal { .. }) {
         match create::expect(&channel, &plan, Kind::Console) {
@@ -75,5 +73,5 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
     }
     let mut warnings = Vec::new();
     create::start(&channel, &plan, &pidfd, &mut warnings)?;
-    Ok(ExecChild { pid, pidfd, console, warnings })
+    Ok(ExecChild { pidfd, console, warnings })
 }

@@ -21,6 +21,7 @@
 
 pub(crate) mod cgroup;
 mod child;
+pub(crate) mod choice;
 mod copyup;
 mod create;
 pub(crate) mod crun;
@@ -37,7 +38,7 @@ mod streams;
 mod trampoline;
 
 pub(crate) use create::create;
-pub(crate) use exec::{ExecChild, Target, exec};
+pub(crate) use exec::{Target, exec};
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -46,10 +46,6 @@ impl Setup {
         }
         Self { tap, batch }
     }
-
-    pub(crate) fn tap(&self) -> Option<&Tap> {
-        self.tap.as_ref()
-    }
 }
 
 /// Configures the caller's network namespace. The answer hears (netlink link events) when a helper attaches to the tap.

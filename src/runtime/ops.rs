@@ -26,6 +26,10 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         Op::CgroupNamespace => namespace::unshare(UnshareFlags::NEWCGROUP),
         Op::Names { host, domain } => exec::set_names(host.as_deref(), domain.as_deref()),
         Op::DetachFromHost => mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
+        Op::Cover { place, with } => {
+            let place = openat(CWD, place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            attach(copy_tree(CWD, with, false)?, place)
+        }
         Op::OomScore(score) => oom_score(score, state),
         Op::Filesystem { slot, kind, options, attributes } => {
             let mount = filesystem(kind, options, attributes, state)?;
@@ -52,16 +56,7 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         },
         Op::Mask(path) => mask(state, path),
         Op::ReadOnly(path) => read_only(state, path),
-        Op::OpenSys { proc, slot } => {
-            let sys = openat(
-                slot_fd(state, *proc)?,
-                c"sys",
-                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            put(state, *slot, sys)
-        }
-        Op::Sysctl { sys, path, value } => sysctl(state, *sys, path, value),
+        Op::Sysctl { path, value } => sysctl(path, value),
         Op::RootReadOnly => change(root(state)?, &Attributes::new(RDONLY, 0, 0), false),
         Op::Pivot => pivot(state),
         Op::Streams { terminal, owner } => streams::set_up(state, *terminal, *owner),
@@ -291,15 +286,8 @@ fn read_only(state: &State<'_>, path: &CStr) -> Result<(), Errno> {
 
 /// Through a descriptor of the procfs that was just made: whatever is mounted on the container's /proc cannot take the
 /// write (CVE-2025-52881).
-fn sysctl(state: &State<'_>, sys: Option<Slot>, path: &CStr, value: &CStr) -> Result<(), Errno> {
-    let host;
-    let sys = match sys {
-        Some(slot) => slot_fd(state, slot)?,
-        None => {
-            host = directory(c"/proc/sys")?;
-            &host
-        }
-    };
+fn sysctl(path: &CStr, value: &CStr) -> Result<(), Errno> {
+    let sys = directory(c"/proc/sys")?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let file = rustix::fs::openat2(sys, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
     if rustix::fs::fstatfs(&file)?.f_type != rustix::fs::PROC_SUPER_MAGIC {

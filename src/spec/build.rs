@@ -10,8 +10,8 @@ use super::settings::{CPU_PERIOD, INIT_ANNOTATION, IdMapping, Mount, Namespace, 
 use super::settings::{Rlimit, Settings};
 use crate::error::{Context, Result};
 
-/// The OCI runtime spec whose words are used.
-const VERSION: &str = "1.2.0";
+/// The OCI runtime spec whose words are used; older versions of crun refuse later ones.
+const VERSION: &str = "1.1.0";
 
 /// The Spec that carries out `settings`.
 pub(crate) fn build(settings: &Settings) -> Result<oci::Spec> {

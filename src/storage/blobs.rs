@@ -42,11 +42,6 @@ impl Store {
         Ok(content)
     }
 
-    /// Whether there is such a blob; not whether it is whole.
-    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
-        rustix::fs::access(self.blob_path(digest), rustix::fs::Access::EXISTS).is_ok()
-    }
-
     /// Where the blob is kept, for hard links and listings.
     pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.blobs_dir().join(digest.hex())

@@ -1,6 +1,6 @@
 //! Removes what nothing uses: blobs and layers that no ref and no container leads to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 
 use serde::Deserialize;
@@ -51,15 +51,9 @@ struct RootFs {
 }
 
 impl Store {
-    /// Removes every blob and layer that no ref and nothing in `keep` leads to. Waits until nobody fetches an image;
-    /// `keep` is made while nobody can start a container from one either. Needs a single-threaded process when there
-    /// are layers to remove.
-    pub(crate) fn collect(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Freed> {
-        let _lock = self.gc_lock(Mode::Exclusive)?;
-        self.collect_locked(keep)
-    }
-
-    /// [`Store::collect`], unless somebody is fetching an image: whoever collects next finds the same garbage.
+    /// Removes every blob and layer that no ref and nothing in `keep` leads to; `keep` is made while nobody can start a
+    /// container. `None` while somebody is fetching an image: whoever collects next finds the same garbage. Needs a
+    /// single-threaded process when there are layers to remove.
     pub(crate) fn try_collect(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Option<Freed>> {
         match Lock::try_acquire(&self.gc_lock_path(), Mode::Exclusive)? {
             Some(_lock) => self.collect_locked(keep).map(Some),
@@ -117,19 +111,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// How many refs and kept blobs lead to each layer, for sizes that are shared or not.
-    pub(crate) fn layer_uses(&self) -> Result<HashMap<DiffId, u64>> {
-        let mut uses = HashMap::new();
-        for (_, digest) in self.list_refs()? {
-            let mut reached = Reached { store: self, blobs: HashSet::new(), layers: HashSet::new() };
-            reached.follow(&digest)?;
-            for layer in reached.layers {
-                *uses.entry(layer).or_default() += 1;
-            }
-        }
-        Ok(uses)
     }
 }
 

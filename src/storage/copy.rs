@@ -2,7 +2,7 @@
 //! user's map. Blocks are shared where the file system can (FICLONE), holes stay holes, hard links stay links.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{

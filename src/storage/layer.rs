@@ -90,18 +90,6 @@ impl Store {
             .collect()
     }
 
-    /// Remembers another compressed form of a layer.
-    pub(crate) fn add_source(&self, diff_id: &DiffId, source: &Source) -> Result<()> {
-        let layer = Layer::at(self.layer_dir(diff_id));
-        let mut meta = layer.meta()?;
-        if !meta.sources.contains(source) {
-            meta.sources.push(source.clone());
-            let content = serde_json::to_vec(&meta).context(|| "cannot encode layer.json")?;
-            self.write(&layer.meta_path(), &content)?;
-        }
-        Ok(())
-    }
-
     /// Every layer in the store.
     pub(crate) fn list_layers(&self) -> Result<Vec<DiffId>> {
         let dir = self.layers_dir();
@@ -120,11 +108,6 @@ impl Store {
     /// layer again once it is held.
     pub(crate) fn lock_layer(&self, diff_id: &DiffId) -> Result<Lock> {
         Lock::acquire(&self.layers_dir().join(format!("{}.lock", diff_id.hex())))
-    }
-
-    /// [`Store::lock_layer`] for a layer that is known by its compressed digest only.
-    pub(crate) fn lock_blob(&self, digest: &Digest) -> Result<Lock> {
-        Lock::acquire(&self.layers_dir().join(format!("blob-{}.lock", digest.hex())))
     }
 
     pub(super) fn layer_dir(&self, diff_id: &DiffId) -> PathBuf {

@@ -26,7 +26,7 @@ const RATIO_FROM: u64 = 1 << 30;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 256 << 30, entries: 3_000_000, ratio: 250 }
+        Self { bytes: 256 << 30, entries: 3_000_000, ratio: 100 }
     }
 }
 

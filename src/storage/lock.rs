@@ -9,7 +9,9 @@ use crate::state::lock::{self, Mode};
 
 /// An exclusive lock on a file that [`Lock::remove`] may take away.
 #[derive(Debug)]
-pub(crate) struct Lock(lock::Lock);
+pub(crate) struct Lock {
+    _held: lock::Lock,
+}
 
 impl Lock {
     /// Waits until nobody else holds the lock at `path`.
@@ -17,7 +19,7 @@ impl Lock {
         loop {
             let lock = lock::Lock::acquire(path, Mode::Exclusive)?;
             if in_place(&lock, path)? {
-                return Ok(Self(lock));
+                return Ok(Self { _held: lock });
             }
         }
     }
@@ -25,7 +27,7 @@ impl Lock {
     /// `None` when somebody holds it, or when it went away just now.
     pub(super) fn try_acquire(path: &Path) -> Result<Option<Self>> {
         match lock::Lock::try_acquire(path, Mode::Exclusive)? {
-            Some(lock) if in_place(&lock, path)? => Ok(Some(Self(lock))),
+            Some(lock) if in_place(&lock, path)? => Ok(Some(Self { _held: lock })),
             _ => Ok(None),
         }
     }

@@ -31,9 +31,9 @@ pub(crate) mod worker;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::collect::{Freed, Keep};
+pub(crate) use self::collect::Keep;
 pub(crate) use self::driver::DriverName;
-pub(crate) use self::layer::{Layer, LayerMeta, Skipped, Source};
+pub(crate) use self::layer::{Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
 pub(crate) use self::remove::path as remove_path;
@@ -72,7 +72,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Keeps [`Store::collect`](collect) away while this process fetches what no ref leads to yet.
+    /// Keeps [`Store::try_collect`](collect) away while this process fetches what no ref leads to yet.
     pub(crate) fn gc_lock(&self, mode: Mode) -> Result<state::lock::Lock> {
         state::lock::Lock::acquire(&self.gc_lock_path(), mode)
     }

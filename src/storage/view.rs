@@ -70,12 +70,6 @@ impl LayerView {
         Ok(found.is_some())
     }
 
-    /// Whether there is a directory at `path`, links followed.
-    pub(crate) fn is_dir(&self, path: &str) -> Result<bool> {
-        let found = self.walk(path.as_bytes(), |_, _| Ok(())).context(|| format!("cannot look up /{path}"))?;
-        Ok(matches!(found, Some(At::Directory)))
-    }
-
     fn open(&self, path: &str) -> Result<Option<OwnedFd>, Errno> {
         let mut opened = None;
         self.walk(path.as_bytes(), |directory, name| {

@@ -20,12 +20,3 @@ pub(crate) fn close_inherited() {
         }
     }
 }
-
-/// Gives memory that free(3) kept back to the kernel (malloc_trim(3)); for a process that now waits for a long time.
-pub(crate) fn trim_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim has no preconditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}

@@ -10,17 +10,13 @@ use rustix::io::Errno;
 pub(crate) struct Strings {
     pointers: Vec<*const c_char>,
     /// What the pointers point to.
-    owned: Vec<std::ffi::CString>,
+    _owned: Vec<std::ffi::CString>,
 }
 
 impl Strings {
     pub(crate) fn new(owned: Vec<std::ffi::CString>) -> Self {
         let pointers = owned.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
-        Self { pointers, owned }
-    }
-
-    pub(crate) fn strings(&self) -> &[std::ffi::CString] {
-        &self.owned
+        Self { pointers, _owned: owned }
     }
 }
 

@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
+use super::caps;
+
 /// Moves this process into new namespaces of the given types.
 pub(crate) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: only namespace flags are passed: no descriptor table is unshared behind Rust's back.
@@ -17,11 +19,20 @@ pub(crate) fn setns(fd: BorrowedFd<'_>, kinds: libc::c_int) -> Result<(), Errno>
     if unsafe { libc::setns(fd.as_raw_fd(), kinds) } == 0 { Ok(()) } else { Err(super::last_errno()) }
 }
 
-/// Has a program start in another user namespace, as its root.
+/// Has a program start in another user namespace, with all of its capabilities.
 pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: std::os::fd::OwnedFd) {
     use std::os::fd::AsFd;
     use std::os::unix::process::CommandExt;
-    let enter = move || setns(user.as_fd(), libc::CLONE_NEWUSER).map_err(std::io::Error::from);
-    // SAFETY: the closure makes one system call and allocates nothing.
+    let enter = move || {
+        setns(user.as_fd(), libc::CLONE_NEWUSER)?;
+        if !rustix::process::geteuid().is_root() {
+            // A namespace whose only id is not root's: executing a program takes from others what is not ambient.
+            let all = caps::all_known();
+            caps::set(all, all, all)?;
+            caps::set_ambient(all)?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only and allocates nothing.
     unsafe { command.pre_exec(enter) };
 }

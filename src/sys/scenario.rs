@@ -25,9 +25,13 @@ extern "C" fn before_main(_: c_int, _: *const *const c_char, environment: *const
 }
 
 fn dispatch(name: &str) {
-    match name.strip_prefix("storage:") {
-        Some(name) => crate::storage::scenarios::run(name),
-        None => crate::runtime::scenarios::run(name),
+    if let Some(name) = name.strip_prefix("storage:") {
+        return crate::storage::scenarios::run(name);
+    }
+    let mut all = crate::runtime::scenarios::all().chain(crate::network::scenarios::all());
+    match all.find(|(known, _)| *known == name) {
+        Some((_, scenario)) => scenario(),
+        None => panic!("no scenario {name}"),
     }
 }
 

@@ -145,12 +145,6 @@ pub(crate) fn send(pidfd: std::os::fd::BorrowedFd<'_>, signal: i32) -> rustix::i
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Ends this process by `signal` with its default action, as if it had not been caught: so that a shell sees the truth.
-pub(crate) fn restore_default(signal: i32) {
-    // SAFETY: SIG_DFL is a valid disposition for every signal; errors (KILL, STOP) change nothing.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,12 +4,10 @@
 //! subid    which ids the user may map besides their own: /etc/subuid, /etc/subgid, getsubids
 //! mapping  gives a process in a new user namespace its map: newuidmap and newgidmap side by side, or the files directly
 //! enter    runs a closure of ours in a forked child inside a mapped user namespace (unpacking, removing mapped files)
-//! mode     --userns: what part of the user's map a container gets
 //! ```
 
 pub(crate) mod enter;
 pub(crate) mod mapping;
-pub(crate) mod mode;
 mod subid;
 
 use std::fmt;
@@ -90,14 +88,6 @@ impl IdMaps {
     pub(crate) fn host_gid(&self, container: u32) -> Option<u32> {
         to_host(&self.gids, container)
     }
-
-    pub(crate) fn container_uid(&self, host: u32) -> Option<u32> {
-        to_container(&self.uids, host)
-    }
-
-    pub(crate) fn container_gid(&self, host: u32) -> Option<u32> {
-        to_container(&self.gids, host)
-    }
 }
 
 impl fmt::Display for SingleReason {
@@ -114,10 +104,6 @@ impl fmt::Display for SingleReason {
 
 fn to_host(ranges: &[IdRange], id: u32) -> Option<u32> {
     ranges.iter().find(|r| id >= r.container && id - r.container < r.size).map(|r| r.host + (id - r.container))
-}
-
-fn to_container(ranges: &[IdRange], id: u32) -> Option<u32> {
-    ranges.iter().find(|r| id >= r.host && id - r.host < r.size).map(|r| r.container + (id - r.host))
 }
 
 fn total(ranges: &[IdRange]) -> u64 {
@@ -162,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_translated_both_ways() {
+    fn ids_are_translated() {
         let uids = stack(1000, &[(100_000, 65_536), (300_000, 10)]);
         let maps = IdMaps { gids: uids.clone(), uids, single: None };
         for (container, host) in [
@@ -173,10 +159,7 @@ mod tests {
             (65_546, Some(300_009)),
             (65_547, None),
         ] {
-            assert_eq!(maps.host_uid(container), host);
-            if let Some(host) = host {
-                assert_eq!(maps.container_gid(host), Some(container));
-            }
+            assert_eq!((maps.host_uid(container), maps.host_gid(container)), (host, host));
         }
         assert!(!maps.is_single());
         assert!(IdMaps::single_id(5, 5).is_single());

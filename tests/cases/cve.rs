@@ -51,10 +51,10 @@ fn own_executable(t: &Sandbox) -> Outcome {
     }
     let seen = rpod!(t, "exec", "watch", "sort", "-u", "/seen").run();
     for line in seen.ok().lines() {
-        assert!(line == "/bin/busybox" || line.starts_with("/memfd:") || line.is_empty(), "saw {line}");
+        assert!(line.starts_with("/bin/") || line.starts_with("/memfd:") || line.is_empty(), "saw {line}");
     }
     // Opening it for writing, again and again, hits nothing either.
-    let overwrite = "i=0; while [ $i -lt 3000 ]; do for p in /proc/[0-9]*/exe; do [ \"$(readlink $p)\" = /bin/busybox ] || echo X >$p; done 2>/dev/null; i=$((i+1)); done";
+    let overwrite = "i=0; while [ $i -lt 3000 ]; do for p in /proc/[0-9]*/exe; do case $(readlink $p) in /bin/*) ;; *) echo X >$p ;; esac; done 2>/dev/null; i=$((i+1)); done";
     rpod!(t, "exec", "-d", "--privileged", "watch", "sh", "-c", overwrite).run().ok();
     for _ in 0..40 {
         rpod!(t, "exec", "watch", "true").run().ok();

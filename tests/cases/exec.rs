@@ -35,7 +35,7 @@ pub fn trials() -> Vec<Trial> {
         running.expect("ready");
         rpod!(t, "kill", "c").run().ok();
         running.wait().code(137);
-        rpod!(t, "exec", "c", "true").run().fails(125, &["running"]);
+        rpod!(t, "exec", "c", "true").run().fails(255, &["running"]);
         Ok(())
     }));
     trials.push(trial("exec::signals_and_kill", User::Sub, |t| {

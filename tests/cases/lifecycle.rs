@@ -164,11 +164,14 @@ fn rm(t: &Sandbox) -> Outcome {
     rpod!(t, "rm", "r").run().fails(2, &["running"]);
     assert_eq!(status(t, "r"), "running");
     rpod!(t, "rm", "-f", "-t", "0", "r").run().lines_are(&["r"]);
-    for name in ["x", "y", "z"] {
-        rpod!(t, "create", "--name", name, image, "true").run().ok();
+    for name in ["x", "y", "z", "busy"] {
+        rpod!(t, "create", "--name", name, image, "sleep", "1000").run().ok();
     }
-    // One missing does not keep the others.
-    rpod!(t, "rm", "x", "nosuch", "y").run().fails(1, &["nosuch"]).lines_are(&["x", "y"]);
+    // All names are looked up before anything goes; after that one refusal does not keep the others.
+    rpod!(t, "rm", "x", "nosuch", "y").run().fails(1, &["nosuch"]).lines_are(&[]);
+    rpod!(t, "start", "busy").run().ok();
+    rpod!(t, "rm", "x", "busy", "y").run().fails(2, &["running"]).lines_are(&["x", "y"]);
+    rpod!(t, "rm", "-f", "-t", "0", "busy").run().ok();
     rpod!(t, "rm", "--all").run().ok();
     assert_eq!(rpod!(t, "ps", "-aq").run().ok(), "");
     // Files of mapped ids and without permissions go too.

@@ -105,13 +105,19 @@ fn anonymous_volumes(t: &Sandbox) -> Outcome {
     let image = Image::busybox()?.config("Volumes", json!({"/var/www": {}}));
     let archive = t.write("home/v.tar", image.docker_archive(&["localhost/volume"]))?;
     rpod!(t, "load", "-i", &archive).run().ok();
-    let volumes = || std::fs::read_dir(t.data().join("volumes")).map_or(0, Iterator::count);
+    // Not the directory of their locks.
+    let is_volume = |entry: &std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    let volumes =
+        || std::fs::read_dir(t.data().join("volumes")).map_or(0, |all| all.flatten().filter(is_volume).count());
     rpod!(t, "run", "--name", "v", "localhost/volume", "grep", "-q", " /var/www ", "/proc/mounts").run().ok();
     assert_eq!(volumes(), 1);
+    rpod!(t, "create", "--name", "keeps", "localhost/volume", "true").run().ok();
+    rpod!(t, "rm", "keeps").run().ok();
+    assert_eq!(volumes(), 2, "plain rm keeps the container's anonymous volumes");
     rpod!(t, "rm", "-v", "v").run().ok();
-    assert_eq!(volumes(), 0, "rm -v removes the container's anonymous volumes");
+    assert_eq!(volumes(), 1, "rm -v removes the container's anonymous volumes");
     rpod!(t, "run", "--rm", "localhost/volume", "cat", "/var/www/index.html").run().lines_are(&["hello from busybox"]);
-    assert_eq!(volumes(), 0, "--rm removes the container's anonymous volumes");
+    assert_eq!(volumes(), 1, "--rm removes the container's anonymous volumes");
     Ok(())
 }
 

@@ -199,6 +199,7 @@ fn half_close_and_many(t: &Sandbox) -> Outcome {
     rpod!(t, "kill", "probe").run().ok();
     let mut rest = Vec::new();
     let _ = open.read_to_end(&mut rest);
+    rpod!(t, "wait", "probe").run().ok();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "still listening after the container ended");
     Ok(())
 }

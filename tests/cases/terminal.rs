@@ -16,8 +16,10 @@ pub fn trials() -> Vec<Trial> {
         pty.expect("xterm");
         pty.expect("24 80");
         // Line editing and signals are the container's terminal's business.
-        pty.send("sleep 100\r");
-        pty.expect("sleep 100");
+        // The shell's own line editing takes a ^C as text: it must be over, and the terminal the new job's, before the key
+        // is struck.
+        pty.send("sh -c 'echo slee\"\"ping; exec sleep 100'\r");
+        pty.expect("sleeping");
         pty.send("\x03");
         pty.expect("prompt> ");
         pty.send("exit 42\r");

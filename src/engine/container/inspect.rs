@@ -40,7 +40,7 @@ pub(crate) struct Inspected {
     #[serde(rename = "OCIConfigPath")]
     oci_config_path: String,
     #[serde(rename = "OCIRuntime")]
-    oci_runtime: &'static str,
+    oci_runtime: String,
     name: String,
     restart_count: u32,
     driver: &'static str,
@@ -97,7 +97,7 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         hosts_path: at("hosts"),
         static_dir: container.place.record.display().to_string(),
         oci_config_path: at(super::record::CONFIG),
-        oci_runtime: "rpod",
+        oci_runtime: config.runtime.as_ref().map_or_else(|| "rpod".to_owned(), |path| path.display().to_string()),
         name: record.name.clone(),
         restart_count: 0,
         driver: "overlay",

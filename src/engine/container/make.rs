@@ -1,6 +1,6 @@
 //! From options to a container that exists: reserve, resolve, plan, record.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -27,6 +27,8 @@ pub(crate) struct Order<'a> {
     /// `None` with `--rootfs`.
     pub image: Option<&'a Image>,
     pub name: Option<&'a str>,
+    /// Another runtime than rpod itself.
+    pub runtime: Option<PathBuf>,
     pub cidfile: Option<&'a Path>,
     pub create_command: Vec<String>,
 }
@@ -42,6 +44,9 @@ pub(crate) struct Made {
 /// Makes the container.
 pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made> {
     let Order { options, image, .. } = order;
+    if order.runtime.is_some() && (options.init || matches!(options.network.mode, Network::Container(_))) {
+        return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
+    }
     // From here until the record names them, nobody may take the layers away.
     let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
@@ -159,6 +164,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         },
         rootfs,
         init: options.init,
+        runtime: order.runtime,
         names: names(options, &resolved),
         log: log::Options {
             driver: match options.log.driver {

@@ -1,7 +1,8 @@
 //! What a container is: everything that does not change while it lives.
 //!
 //! Two files, because `ps` reads one of them for every container: `record.json` is what listings, names and removal
-//! need and stays small; `config.json` is what starting and inspecting need.
+//! need and stays small; `config.json` is what starting and inspecting need. The latter is an OCI runtime Spec, which any
+//! runtime and tool can read, with a property of ours that they ignore.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::resolve::MountKind;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::log;
 use crate::network::mode::Mode;
@@ -71,7 +72,8 @@ pub(crate) struct Record {
 /// What a start and `inspect` need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Config {
-    /// The plan that the runtime carries out.
+    /// The plan that the runtime carries out: the file itself, in which everything else is an extension.
+    #[serde(skip)]
     pub spec: Spec,
     /// The ids of the container's user namespace; `None` when it has none of its own.
     pub maps: Option<IdMaps>,
@@ -81,6 +83,9 @@ pub(crate) struct Config {
     /// Process 1 is a reaper, the program its child.
     #[serde(default)]
     pub init: bool,
+    /// Another runtime than rpod itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<PathBuf>,
     pub network: Mode,
     pub names: NameFiles,
     pub log: log::Options,
@@ -163,22 +168,39 @@ impl Record {
     pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
         file::write_json(&dir.join(RECORD), self, durability)
     }
-
-    /// A record in the runtime directory needs no flush: a reboot is meant to forget it.
-    pub(crate) fn durability(&self) -> Durability {
-        if self.rm { Durability::Volatile } else { Durability::Synced }
-    }
 }
 
 impl Config {
     pub(crate) fn load(dir: &Path) -> Result<Self> {
-        file::read_json(&dir.join(CONFIG))?.ok_or_else(|| {
-            Error::new(format!("{} is missing: the container cannot be started", dir.join(CONFIG).display()))
-                .hint("remove the container and create it again")
-        })
+        let path = dir.join(CONFIG);
+        let content = match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::new(format!("{} is missing: the container cannot be started", path.display()))
+                    .hint("remove the container and create it again"));
+            }
+            result => result.context(|| format!("cannot read {}", path.display()))?,
+        };
+        let what = || format!("cannot read {}: not what rpod wrote", path.display());
+        let Extension { rpod: mut config } = serde_json::from_slice(&content).context(what)?;
+        config.spec = serde_json::from_slice(&content).context(what)?;
+        Ok(config)
     }
 
     pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
-        file::write_json(&dir.join(CONFIG), self, durability)
+        file::write_json(&dir.join(CONFIG), &Extended { spec: &self.spec, rpod: self }, durability)
     }
+}
+
+/// `config.json` as it is written.
+#[derive(Serialize)]
+struct Extended<'c> {
+    #[serde(flatten)]
+    spec: &'c Spec,
+    rpod: &'c Config,
+}
+
+/// Our property of `config.json`.
+#[derive(Deserialize)]
+struct Extension {
+    rpod: Config,
 }

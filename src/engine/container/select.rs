@@ -1,7 +1,8 @@
-//! Which containers a command is about: names and ids, `--all`, `--latest`, `--cidfile`.
+//! Which containers a command is about: names and ids, `--all`, `--latest`, `--cidfile`, `--filter`.
 
 use std::path::PathBuf;
 
+use super::filter::Filters;
 use super::store::{self, Container};
 use crate::error::{Context, Error, Kind, Result};
 use crate::state::paths::Dirs;
@@ -13,6 +14,8 @@ pub(crate) struct Selection<'a> {
     pub all: bool,
     pub latest: bool,
     pub cidfiles: &'a [PathBuf],
+    /// Of the containers named, or of all of them, only those that match.
+    pub filters: &'a [String],
     /// Containers that do not exist are left out.
     pub ignore: bool,
 }
@@ -23,9 +26,25 @@ impl Selection<'_> {
     /// # Errors
     /// `missing` when nothing was named at all; all names are checked before anything is done to one of them.
     pub(crate) fn resolve(&self, dirs: &Dirs, missing: &str) -> Result<Vec<(String, Container)>> {
+        let mut chosen = self.choose(dirs, missing)?;
+        if !self.filters.is_empty() {
+            let filters = Filters::parse(dirs, self.filters)?;
+            let mut kept = Vec::with_capacity(chosen.len());
+            for (word, container) in chosen {
+                if filters.match_all(&container, &container.state(dirs)?) {
+                    kept.push((word, container));
+                }
+            }
+            chosen = kept;
+        }
+        Ok(chosen)
+    }
+
+    fn choose(&self, dirs: &Dirs, missing: &str) -> Result<Vec<(String, Container)>> {
         let by_id = |container: Container| (container.id().to_owned(), container);
         let named = !self.names.is_empty() || !self.cidfiles.is_empty();
-        match (named, self.all, self.latest) {
+        let all = self.all || (!named && !self.latest && !self.filters.is_empty());
+        match (named, all, self.latest) {
             (true, true, _) => return Err(Error::new("--all and containers cannot be used together")),
             (true, _, true) => return Err(Error::new("--latest and containers cannot be used together")),
             (_, true, true) => return Err(Error::new("--all and --latest cannot be used together")),

@@ -72,6 +72,7 @@ pub(crate) fn start(
         maps: config.maps.as_ref(),
         rootfs: rootfs(container, &config.rootfs),
         init: config.init,
+        crun: config.runtime.as_deref(),
         join,
         seccomp: seccomp.as_ref(),
         network: Some(network),

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{Progress, keep_nameless, name_image, tag};
+use super::{Progress, keep_nameless, name_image, skipped, tag};
 use crate::error::{Context, Error, Result};
 use crate::image::config::{History, ImageConfig, RootFs, Settings};
 use crate::image::digest::Digest;
@@ -45,6 +45,7 @@ pub(crate) fn import(
         (Err(error), Ok(_)) => return Err(error),
         (Ok(()), Ok(layer)) => layer,
     };
+    skipped::warn(store, &[layer.diff_id], maps, progress)?;
     progress.message(&format!("Copying blob {}", layer.diff_id));
     let config = config(layer.diff_id, options);
     let config_bytes = config.to_bytes()?;

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{LayerState, Progress, collect, keep_nameless, name_image};
+use super::{LayerState, Progress, collect, keep_nameless, name_image, skipped};
 use crate::error::{Context, Error, Result};
 use crate::image::archive::{self, Archived, ArchivedLayer, Index, Name};
 use crate::image::digest::{DiffId, Digest};
@@ -69,6 +69,8 @@ pub(crate) fn load(
             collect(dirs, store)?;
             return Err(error);
         }
+        let layers: Vec<DiffId> = missing.iter().map(|layer| layer.diff_id).collect();
+        skipped::warn(store, &layers, maps, progress)?;
     }
     named.into_iter().map(|(names, image)| keep(store, &names, &image)).collect()
 }

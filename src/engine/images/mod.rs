@@ -21,6 +21,7 @@ mod pull;
 mod remove;
 mod resolve;
 mod save;
+mod skipped;
 mod tag;
 
 use std::collections::BTreeSet;
@@ -36,7 +37,7 @@ pub(crate) use apart::pull_apart;
 pub(crate) use filter::Filter;
 pub(crate) use history::{HistoryEntry, history};
 pub(crate) use import::{ImportOptions, import};
-pub(crate) use inspect::inspect;
+pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use list::{Listed, list};
 pub(crate) use load::load;
 pub(crate) use progress::{LayerProgress, LayerState, Progress};

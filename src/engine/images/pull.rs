@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::net::unix::pipe;
 
-use super::{Image, LayerProgress, LayerState, Progress, collect, name_image, resolve};
+use super::{Image, LayerProgress, LayerState, Progress, collect, name_image, resolve, skipped};
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::builtin;
@@ -174,6 +174,7 @@ fn fetch_reference(
     }
     let jobs = missing(store, &found, progress)?;
     if !jobs.is_empty() {
+        let layers: Vec<DiffId> = jobs.iter().map(|job| job.diff_id).collect();
         let worker = UnpackWorker::start(store, maps)?;
         if let Err(failed) = runtime.block_on(transfer(store, &worker, &found.registry, jobs)) {
             // The threads of the runtime end with it; collecting forks.
@@ -183,6 +184,7 @@ fn fetch_reference(
             }
             return Err(failed.error);
         }
+        skipped::warn(store, &layers, maps, progress)?;
     }
     store_image(store, reference, &found)?;
     Ok(Image { name: Some(reference.store_name()), ..Image::read(store, found.manifest.digest)? })
@@ -286,7 +288,7 @@ async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &
     drop(out);
     let broken_pipe = match outcome {
         Ok(()) => false,
-        Err(TransferError::Sink(_)) => true,
+        Err(TransferError::Sink) => true,
         // Dropped, the job throws away what was unpacked.
         Err(TransferError::Source(error)) => return Err(error.into()),
         Err(TransferError::Content(error)) => return Err(Failed { error, is_hostile: true }),

@@ -56,7 +56,7 @@ pub(crate) fn remove(
     let containers = users(&image.id)?;
     if let Some(container) = containers.first().filter(|_| !options.force) {
         return Err(Error::new(format!("image used by {container}: image is in use by a container"))
-            .hint("remove the container first, or use --force")
+            .hint(format!("remove it first (rpod rm {}), or use --force", container.get(..12).unwrap_or(container)))
             .with_kind(Kind::Conflict));
     }
     forget(store, &image, listed)

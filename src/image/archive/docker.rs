@@ -32,5 +32,5 @@ fn image(index: &Index, item: Item) -> Result<Archived> {
         layers.push(ArchivedLayer { diff_id, digest: None, media_type: DOCKER_LAYER.to_owned(), content });
     }
     let names = item.repo_tags.unwrap_or_default().into_iter().map(Name::Docker).collect();
-    Ok(Archived { names, config_bytes, config, manifest: None, layers })
+    Ok(Archived { names, config_bytes, manifest: None, layers })
 }

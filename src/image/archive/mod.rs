@@ -23,7 +23,6 @@ pub(crate) struct Archived {
     /// As written in the archive.
     pub names: Vec<Name>,
     pub config_bytes: Vec<u8>,
-    pub config: ImageConfig,
     /// The manifest as it stands in the archive; docker archives have none.
     pub manifest: Option<Vec<u8>>,
     pub layers: Vec<ArchivedLayer>,

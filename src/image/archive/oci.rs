@@ -52,7 +52,7 @@ fn image(index: &Index, descriptor: &Descriptor, wanted: &Platform) -> Result<Ar
         layers.push(ArchivedLayer { diff_id, digest: Some(layer.digest), media_type: layer.media_type, content });
     }
     let names = names.into_iter().collect();
-    Ok(Archived { names, config_bytes, config, manifest: Some(manifest_bytes), layers })
+    Ok(Archived { names, config_bytes, manifest: Some(manifest_bytes), layers })
 }
 
 /// Follows indexes down to the manifest for the platform.

@@ -21,10 +21,10 @@ mod udp;
 
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::helper::{Facts, Target};
 use super::ports::{PortMapping, Protocol};
@@ -96,12 +96,8 @@ impl Forwarder {
         Err(Error::new(if text.is_empty() { "the port forwarder ended without saying why".to_owned() } else { text }))
     }
 
-    /// Readable once the forwarder has ended, which it should not before the container.
-    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
-        self.child.pidfd.as_fd()
-    }
-
-    pub(crate) fn pid(&self) -> Pid {
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
         self.child.pid
     }
 }

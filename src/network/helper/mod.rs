@@ -20,7 +20,7 @@ mod program;
 mod slirp;
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -78,7 +78,7 @@ pub(crate) struct Target {
 /// A network that works. Dropping it ends the helper.
 #[derive(Debug)]
 pub(crate) struct Running {
-    started: Option<Started>,
+    _started: Option<Started>,
     pub target: Option<Target>,
 }
 
@@ -139,16 +139,6 @@ impl Prepared {
         &self.facts
     }
 
-    /// The container's namespaces, from [`Prepared::cloned`] on: what the forwarder enters.
-    pub(crate) fn target(&self) -> Option<&Target> {
-        self.target.as_ref()
-    }
-
-    /// Whether published ports lead anywhere.
-    pub(crate) fn can_publish(&self) -> bool {
-        self.helper.is_some()
-    }
-
     /// The namespaces exist and [`Prepared::netdev`] is configured; `link` is what that answered.
     pub(crate) fn cloned(&mut self, pid: Pid, link: Option<OwnedFd>) -> Result<()> {
         match &mut self.helper {
@@ -173,7 +163,7 @@ impl Prepared {
     /// Waits until the container can use the network.
     pub(crate) fn ready(mut self) -> Result<Running> {
         let (Some(helper), Some(started)) = (&self.helper, &self.started) else {
-            return Ok(Running { started: None, target: self.target.take() });
+            return Ok(Running { _started: None, target: self.target.take() });
         };
         let deadline = Instant::now() + PATIENCE;
         let sign = match helper {
@@ -204,23 +194,14 @@ impl Prepared {
                 return Err(started.failure("failed"));
             }
         }
-        Ok(Running { started: self.started.take(), target: self.target.take() })
+        Ok(Running { _started: self.started.take(), target: self.target.take() })
     }
 }
 
+#[cfg(test)]
 impl Running {
-    /// Readable once the helper has ended, which it should not before the container.
-    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.started.as_ref().map(|started| started.pidfd.as_fd())
-    }
-
     pub(crate) fn pid(&self) -> Option<Pid> {
-        self.started.as_ref().map(|started| started.pid)
-    }
-
-    /// Why the helper ended, from its own words.
-    pub(crate) fn failure(&self) -> Option<Error> {
-        self.started.as_ref().map(|started| started.failure("ended before its container"))
+        self._started.as_ref().map(|started| started.pid)
     }
 }
 

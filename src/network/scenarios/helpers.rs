@@ -97,7 +97,7 @@ fn slirp_works() {
     let running = container.connect(prepared).expect("slirp4netns");
     container.go();
     assert_eq!(container.hear_all(), "tu tu fast true ");
-    assert!(running.pid().is_some() && running.failure().is_some());
+    assert!(running.pid().is_some());
 }
 
 #[test]

@@ -18,6 +18,7 @@ impl Plan {
             Op::CgroupNamespace => "cannot make a cgroup namespace".to_owned(),
             Op::Names { .. } => "cannot set the container's host name".to_owned(),
             Op::DetachFromHost => "cannot keep the container's mounts apart from the host's".to_owned(),
+            Op::Cover { place, .. } => format!("cannot cover {} for another runtime", text(place)),
             Op::OomScore(score) => format!("cannot set the OOM score to {}", text(score)),
             Op::Filesystem { slot, kind, .. } => match self.place_of(*slot) {
                 Some(place) => format!("cannot mount {} on {place}", text(kind)),
@@ -39,7 +40,6 @@ impl Plan {
             Op::Link { name, .. } => format!("cannot make the link /dev/{}", text(name)),
             Op::Mask(path) => format!("cannot mask {}", text(path)),
             Op::ReadOnly(path) => format!("cannot make {} read-only", text(path)),
-            Op::OpenSys { .. } => "cannot open /proc/sys".to_owned(),
             Op::Sysctl { path, .. } => format!("cannot set the sysctl {}", text(path)),
             Op::RootReadOnly => "cannot make the root read-only".to_owned(),
             Op::Pivot => "cannot change to the container's root".to_owned(),

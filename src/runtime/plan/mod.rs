@@ -7,12 +7,13 @@
 mod describe;
 mod mounts;
 mod process;
+mod unsupported;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
 use super::{Bundle, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
@@ -23,6 +24,10 @@ use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
 
 pub(super) use process::{Credentials, Process, REPORT_FD};
+
+/// Where cgroups are, and those of version 2 beside controllers of version 1.
+const CGROUP: &str = "/sys/fs/cgroup";
+const HYBRID_CGROUP: &str = "/sys/fs/cgroup/unified";
 
 /// Number of a descriptor that one operation makes and another uses.
 pub(super) type Slot = usize;
@@ -41,6 +46,11 @@ pub(super) enum Op {
     },
     /// Without a new user namespace the copied mounts are still peers of the host's.
     DetachFromHost,
+    /// Hides a directory of the host from the process that becomes another runtime.
+    Cover {
+        place: CString,
+        with: CString,
+    },
     /// /proc/self/oom_score_adj.
     OomScore(CString),
     /// A new file system, attached nowhere yet.
@@ -90,14 +100,8 @@ pub(super) enum Op {
     Mask(CString),
     /// Makes a subtree read-only. Absent ones are left alone.
     ReadOnly(CString),
-    /// Keeps /proc/sys of a procfs at hand before anything is mounted over it.
-    OpenSys {
-        proc: Slot,
-        slot: Slot,
-    },
-    /// Writes below /proc/sys of the new procfs (`None`: of the host's own).
+    /// Writes below the host's own /proc/sys, which shows the namespaces of whoever looks.
     Sysctl {
-        sys: Option<Slot>,
         path: CString,
         value: CString,
     },
@@ -166,10 +170,8 @@ pub(super) struct Plan {
 pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let spec = bundle.spec;
     let process = spec.process().as_ref().ok_or_else(|| Error::new("the container has no process to run"))?;
-    if spec.hooks().is_some() {
-        return Err(Error::new("OCI hooks are not supported by the built-in runtime").hint("use --runtime crun"));
-    }
     let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
+    unsupported::check(spec, process, linux)?;
     let filter = filter(linux, bundle.seccomp)?;
     let program = Process::compile(process, bundle.maps, bundle.init, filter)?;
     let mut builder = Builder::default();
@@ -198,7 +200,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     mounts.push_early(&mut builder);
     builder.push(Op::Identity);
     mounts.push_late(&mut builder);
-    sysctls(&mut builder, linux, mounts.sys)?;
+    sysctls(&mut builder, linux)?;
     if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
         builder.push(Op::RootReadOnly);
     }
@@ -254,7 +256,8 @@ pub(super) fn compile_exec(
 pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Result<Plan> {
     let linux = bundle.spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
     let mut builder = Builder::default();
-    if linux.resources().is_some() {
+    let limits = |r: &LinuxResources| r.memory().is_some() || r.cpu().is_some() || r.pids().is_some();
+    if linux.resources().as_ref().is_some_and(limits) {
         builder.warnings.push("limits are not in effect with --runtime crun".to_owned());
     }
     if bundle.netdev.is_some() {
@@ -265,6 +268,10 @@ pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Resul
     }
     if bundle.maps.is_none() {
         builder.push(Op::DetachFromHost);
+    }
+    // crun works with version 2 alone, and refuses a host that has controllers of version 1 beside it.
+    if Path::new(HYBRID_CGROUP).is_dir() {
+        builder.push(Op::Cover { place: cstring(CGROUP)?, with: cstring(HYBRID_CGROUP)? });
     }
     builder.push(Op::Root(root(&bundle.rootfs)?));
     builder.push(Op::Identity);
@@ -381,7 +388,7 @@ fn root(rootfs: &Rootfs) -> Result<Root> {
 }
 
 /// `net.ipv4.ip_forward` and `net/ipv4/ip_forward` are both written in the wild; a dot inside a name needs the second.
-fn sysctls(builder: &mut Builder, linux: &Linux, sys: Option<Slot>) -> Result<()> {
+fn sysctls(builder: &mut Builder, linux: &Linux) -> Result<()> {
     let mut all: Vec<_> = linux.sysctl().iter().flatten().collect();
     all.sort();
     for (name, value) in all {
@@ -389,7 +396,7 @@ fn sysctls(builder: &mut Builder, linux: &Linux, sys: Option<Slot>) -> Result<()
         if path.split('/').any(|part| part.is_empty() || part == "..") {
             return Err(Error::new(format!("{name:?} is not a sysctl")));
         }
-        builder.push(Op::Sysctl { sys, path: cstring(&path)?, value: cstring(value)? });
+        builder.push(Op::Sysctl { path: cstring(&path)?, value: cstring(value)? });
     }
     Ok(())
 }

@@ -23,9 +23,6 @@ pub(super) struct Mounts {
     /// Whether a late mount lies below what is masked.
     masks_last: bool,
     proc: Option<Slot>,
-    /// Whether there are sysctls to write, and where.
-    wants_sys: bool,
-    pub sys: Option<Slot>,
     pub dev: Option<Slot>,
     pub devpts: Option<Slot>,
 }
@@ -50,7 +47,7 @@ const USUAL: [(&str, &str); 4] =
 impl Mounts {
     /// Pushes what makes the mounts; [`Self::push_early`] and [`Self::push_late`] push what attaches them.
     pub(super) fn compile(builder: &mut Builder, spec: &Spec, linux: &Linux, maps: Option<&IdMaps>) -> Result<Self> {
-        let mut mounts = Self { wants_sys: linux.sysctl().is_some(), ..Self::default() };
+        let mut mounts = Self::default();
         let mut covered: Vec<PathBuf> = Vec::new();
         for mount in spec.mounts().iter().flatten() {
             let place = normal(mount.destination())?;

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::Scenario;
 use super::container::{Fixture, code, pipes, read};
 use crate::error::Kind;
-use crate::runtime::{Created, ExecChild, Stdio, Target, exec};
+use crate::runtime::exec::ExecChild;
+use crate::runtime::{Created, Stdio, Target, exec};
 use crate::sys::scenario::check;
 
 pub(super) const ALL: &[Scenario] =

@@ -8,14 +8,9 @@ mod joining;
 mod settings;
 mod userns;
 
-/// Runs one scenario; it panics when something is not as it should be.
-pub(crate) fn run(name: &str) {
+pub(crate) fn all() -> impl Iterator<Item = Scenario> {
     let all = [userns::ALL, basics::ALL, bench::ALL, attacks::ALL, joining::ALL, settings::ALL];
-    let mut all = all.into_iter().flatten().copied().chain(crate::network::scenarios::all());
-    match all.find(|(known, _)| *known == name) {
-        Some((_, scenario)) => scenario(),
-        None => panic!("no scenario {name}"),
-    }
+    all.into_iter().flatten().copied()
 }
 
 pub(crate) type Scenario = (&'static str, fn());

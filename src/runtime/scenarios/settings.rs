@@ -9,7 +9,7 @@ use super::container::{Fixture, pipes};
 use crate::runtime::{Bundle, NoHooks, Rootfs, create};
 use crate::sys::scenario::{self, check};
 use crate::sys::seccomp::Filter;
-use crate::userns::{IdMaps, mode};
+use crate::userns::{IdMaps, IdRange};
 
 pub(super) const ALL: &[Scenario] = &[
     ("user", user),
@@ -179,7 +179,16 @@ fn keep_id() {
         return;
     }
     let all = IdMaps::for_user().expect("maps");
-    fixture.maps = mode::Mode::KeepId { uid, gid }.maps(&all).expect("maps");
+    // The user has the same id inside; the subordinate ids are below and above it.
+    let keep = |ranges: &[IdRange], id: u32| match ranges {
+        [own, IdRange { host, size, .. }] => vec![
+            IdRange { container: id, ..*own },
+            IdRange { container: 0, host: *host, size: id },
+            IdRange { container: id + 1, host: host + id, size: size - id },
+        ],
+        _ => panic!("{ranges:?}"),
+    };
+    fixture.maps = IdMaps { uids: keep(&all.uids, uid), gids: keep(&all.gids, gid), single: None };
     fixture.overlay = true;
     fixture.spec["process"]["user"] = json!({ "uid": uid, "gid": gid });
     assert_eq!(fixture.output("id -u; stat -c %u /bin/busybox /dev; touch /tmp/x"), format!("{uid}\n{uid}\n0"));
@@ -301,8 +310,7 @@ fn failures() {
     fixture.spec["process"]["args"] = json!([]);
     assert!(fixture.run().is_err());
     fixture.spec["process"]["args"] = json!(["true"]);
-    fixture.maps =
-        IdMaps { uids: vec![crate::userns::IdRange { container: 0, host: 77, size: 1 }], ..fixture.maps.clone() };
+    fixture.maps = IdMaps { uids: vec![IdRange { container: 0, host: 77, size: 1 }], ..fixture.maps.clone() };
     if !rustix::process::geteuid().is_root() {
         let error = fixture.run().expect_err("fails");
         assert!(error.to_string().contains("newuidmap"), "{error}");

@@ -22,10 +22,7 @@ pub(super) const X32_BIT: u32 = 0x4000_0000;
 
 impl Native {
     /// What this program was compiled for.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) const HERE: Self = Self::X86_64;
-    #[cfg(target_arch = "aarch64")]
-    pub(crate) const HERE: Self = Self::Aarch64;
+    pub(crate) const HERE: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
 
     pub(super) fn arch(self) -> Arch {
         match self {

@@ -17,8 +17,9 @@ use super::tarball::{Header, Tar, header};
 use super::{Fixture, Scenario};
 use crate::image::builtin;
 use crate::image::digest::DiffId;
+use crate::storage::collect::Freed;
 use crate::storage::worker::UnpackWorker;
-use crate::storage::{DriverName, Freed, Keep, LayerView, RootfsPlan};
+use crate::storage::{DriverName, Keep, LayerView, RootfsPlan};
 use crate::userns::enter;
 
 pub(super) const ALL: &[Scenario] = &[
@@ -216,7 +217,7 @@ fn driver(driver: DriverName) {
     assert_eq!(read("etc/passwd").as_deref(), Some(&b"three"[..]));
     assert_eq!(read("etc/group"), None);
     assert_eq!(read("lib/b").as_deref(), Some(&b"a"[..]));
-    assert!(view.is_dir("opaque").expect("looks") && !view.exists("opaque/new").expect("looks"));
+    assert!(view.exists("opaque").expect("looks") && !view.exists("opaque/new").expect("looks"));
     // Nothing is left in the places where the driver was tried.
     let names =
         |dir: &Path| std::fs::read_dir(dir).expect("reads").map(|e| e.expect("reads").file_name()).collect::<Vec<_>>();
@@ -240,7 +241,7 @@ fn default_driver() {
 fn view() {
     let f = Fixture::new();
     let layers = f.store.layers(&load(&f)).expect("are there");
-    let diffs: Vec<PathBuf> = layers.iter().rev().map(crate::storage::Layer::diff).collect();
+    let diffs: Vec<PathBuf> = layers.iter().rev().map(crate::storage::layer::Layer::diff).collect();
     let view = LayerView::new(&diffs).expect("opens");
     for (name, line) in expected(f.maps.is_single()) {
         assert!(view.exists(&name).expect("looks"), "{name}");
@@ -290,7 +291,7 @@ fn hidden_root() {
 
 fn collect() {
     let mut f = Fixture::new();
-    let mut image = |name: &str, owner: u64| {
+    let image = |name: &str, owner: u64| {
         let tar = Tar::default()
             .entry(&Header { uid: owner, mode: 0o500, ..header("d", b'5') }, b"")
             .file("d/f", name.as_bytes())
@@ -315,20 +316,23 @@ fn collect() {
     f.store.remove_ref("host/three:1").expect("removes");
     assert!(f.store.remove_ref("host/three:1").is_err());
     let keep = || Ok(Keep { layers: [three.1].into(), ..Keep::default() });
-    let freed = f.store.collect(keep).expect("collects");
+    let freed = f.store.try_collect(keep).expect("collects").expect("nobody fetches");
     assert_eq!((freed.layers, freed.blobs), (1, 4));
     assert!(f.store.layer(&one.1).is_some() && f.store.layer(&two.1).is_none() && f.store.layer(&three.1).is_some());
     assert!(f.store.read_blob(&one.0).is_ok() && f.store.read_blob(&two.0).is_err());
     assert_eq!(f.store.list_refs().expect("lists"), [("host/one:1".to_owned(), index)]);
     assert_eq!(
-        f.store.collect(|| Ok(Keep { layers: [three.1].into(), ..Keep::default() })).expect("collects"),
+        f.store
+            .try_collect(|| Ok(Keep { layers: [three.1].into(), ..Keep::default() }))
+            .expect("collects")
+            .expect("nobody fetches"),
         Freed::default()
     );
     assert!(f.staging_is_empty());
     // A damaged document may lead to whole layers: nothing is removed then.
     let path = f.dirs.data.join("blobs/sha256").join(one.0.hex());
     std::fs::File::create(path).and_then(|mut file| file.write_all(b"{}")).expect("damages");
-    assert!(f.store.collect(|| Ok(Keep::default())).is_err());
+    assert!(f.store.try_collect(|| Ok(Keep::default())).is_err());
     assert!(f.store.layer(&one.1).is_some());
     f.worker = Some(UnpackWorker::start(&f.store, &f.maps).expect("starts"));
 }

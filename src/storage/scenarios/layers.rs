@@ -330,7 +330,7 @@ fn compressed() {
         let meta = f.unpack_with(layer, job).expect("unpacks");
         assert_eq!(meta.diff_id, DiffId::of(&tar));
         assert!(f.pack(&meta.diff_id) == tar);
-        f.worker().remove_layer(&meta.diff_id).expect("removes");
+        f.remove_layer(&meta.diff_id);
         assert!(f.store.layer(&meta.diff_id).is_none() && f.staging_is_empty());
     }
 }
@@ -414,7 +414,7 @@ fn killed_anywhere() {
         f.worker = Some(crate::storage::worker::UnpackWorker::start(&f.store, &f.maps).expect("starts"));
         if f.store.layer(&diff_id).is_some() {
             assert!(f.pack(&diff_id) == tar, "round {round}");
-            f.worker().remove_layer(&diff_id).expect("removes");
+            f.remove_layer(&diff_id);
             kept += 1;
         } else {
             lost += 1;

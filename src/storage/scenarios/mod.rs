@@ -11,12 +11,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::layer::LayerMeta;
 use super::worker::{UnpackJob, UnpackWorker};
-use super::{LayerMeta, Limits, Store};
+use super::{Limits, Store, remove_path};
 use crate::error::Result;
 use crate::image::digest::DiffId;
 use crate::state::paths::Dirs;
-use crate::userns::IdMaps;
+use crate::userns::{IdMaps, IdRange, enter};
 
 /// Runs one scenario; it panics when something is not as it should be.
 pub(crate) fn run(name: &str) {
@@ -88,7 +89,16 @@ impl Fixture {
 
     /// Owner and group as the container sees them.
     fn owner(&self, meta: &Metadata) -> (u32, u32) {
-        (self.maps.container_uid(meta.uid()).expect("mapped"), self.maps.container_gid(meta.gid()).expect("mapped"))
+        let seen = |ranges: &[IdRange], id: u32| {
+            let range = ranges.iter().find(|r| id >= r.host && id - r.host < r.size).expect("mapped");
+            range.container + (id - range.host)
+        };
+        (seen(&self.maps.uids, meta.uid()), seen(&self.maps.gids, meta.gid()))
+    }
+
+    fn remove_layer(&self, diff_id: &DiffId) {
+        let dir = self.store.layer_dir(diff_id);
+        enter::run(&self.maps, || remove_path(&dir)).expect("removes");
     }
 
     fn staging_is_empty(&self) -> bool {
@@ -98,8 +108,8 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker.take() {
-            worker.remove_tree(&self.base).expect("cleans up");
+        if self.worker.take().is_some() {
+            enter::run(&self.maps, || remove_path(&self.base)).expect("cleans up");
         }
     }
 }

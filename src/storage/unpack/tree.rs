@@ -48,10 +48,6 @@ impl Tree {
         self.stack.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
     }
 
-    pub(super) fn root(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
-    }
-
     /// The path of `name` in the directory entered last, through no link.
     pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
         let mut path = Vec::new();

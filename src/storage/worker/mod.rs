@@ -1,4 +1,4 @@
-//! The process that unpacks, rebuilds, copies and removes layers: root of the user's id map, so that files carry mapped
+//! The process that unpacks and rebuilds layers: root of the user's id map, so that files carry mapped
 //! owners. It is forked while its parent has one thread; after that any thread may give it jobs. It ends with its
 //! parent or when the last [`UnpackWorker`] and [`Pending`] are dropped.
 //!
@@ -14,10 +14,8 @@
 mod serve;
 mod wire;
 
-use std::fs::File;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::wire::{Answer, Outcome, Request, Verdict};
@@ -85,33 +83,11 @@ impl UnpackWorker {
         Ok((writer, pending))
     }
 
-    /// [`UnpackWorker::unpack`] of a whole file, from its present position on.
-    pub(crate) fn unpack_file(&self, job: UnpackJob, file: File) -> Result<Pending> {
-        let UnpackJob { expected, limits, source } = job;
-        self.request(&Request::Unpack { expected, limits, source }, Some(file.into()))
-    }
-
     /// Rebuilds the tar of a layer, bit for bit.
     pub(crate) fn pack(&self, diff_id: &DiffId) -> Result<Packing> {
         let (reader, writer) = pipe()?;
         let pending = self.request(&Request::Pack { diff_id: *diff_id }, Some(writer.into()))?;
         Ok(Packing { reader, pending })
-    }
-
-    /// Removes a layer from the store.
-    pub(crate) fn remove_layer(&self, diff_id: &DiffId) -> Result<()> {
-        self.request(&Request::RemoveLayer { diff_id: *diff_id }, None)?.done()
-    }
-
-    /// Removes a tree whose files may belong to mapped ids.
-    pub(crate) fn remove_tree(&self, path: &Path) -> Result<()> {
-        self.request(&Request::RemoveTree { path: path.to_path_buf() }, None)?.done()
-    }
-
-    /// Copies the files that `layers` (diff directories, bottom first) make together into the empty directory `dest`.
-    pub(crate) fn copy_rootfs(&self, layers: &[PathBuf], dest: &Path) -> Result<()> {
-        let request = Request::CopyRootfs { layers: layers.to_vec(), dest: dest.to_path_buf() };
-        self.request(&request, None)?.done()
     }
 
     fn request(&self, request: &Request, descriptor: Option<OwnedFd>) -> Result<Pending> {

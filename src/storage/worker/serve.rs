@@ -10,10 +10,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use super::wire::{self, Answer, Outcome, Request, Verdict};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
+use crate::storage::Store;
 use crate::storage::layer::LayerMeta;
 use crate::storage::staging::Staging;
 use crate::storage::unpack::{self, pack};
-use crate::storage::{Store, copy, remove};
 use crate::sys::file::close_all_but;
 use crate::userns::IdMaps;
 use crate::userns::enter::Failure;
@@ -74,9 +74,6 @@ impl Worker<'_> {
                 pack::pack(&dir, &diff_id, File::from(descriptor()?))
                     .context(|| format!("cannot rebuild the layer {diff_id}"))?;
             }
-            Request::RemoveLayer { diff_id } => self.remove_layer(&diff_id)?,
-            Request::RemoveTree { path } => remove::path(&path)?,
-            Request::CopyRootfs { layers, dest } => copy::rootfs(&layers, &dest)?,
         }
         Ok(Answer::Done)
     }
@@ -97,16 +94,6 @@ impl Worker<'_> {
             // The same layer from somewhere else.
             Err(_) if target.join("layer.json").exists() => Ok(()),
             renamed => renamed.context(|| format!("cannot move the layer to {}", target.display())),
-        }
-    }
-
-    /// Out of its place at once, so that nobody meets half a layer.
-    fn remove_layer(&self, diff_id: &DiffId) -> Result<()> {
-        let staging = Staging::create(&self.store.staging_dir(), &self.store.host)?;
-        let layer = self.store.layer_dir(diff_id);
-        match std::fs::rename(&layer, staging.path().join("layer")) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            renamed => renamed.context(|| format!("cannot remove {}", layer.display())),
         }
     }
 }

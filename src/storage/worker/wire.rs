@@ -3,7 +3,6 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -28,25 +27,9 @@ const MAX_DESCRIPTORS: usize = 2;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// Second descriptor: the pipe to read the layer from.
-    Unpack {
-        expected: Option<DiffId>,
-        limits: Limits,
-        source: Option<Source>,
-    },
+    Unpack { expected: Option<DiffId>, limits: Limits, source: Option<Source> },
     /// Second descriptor: the pipe to write the tar to.
-    Pack {
-        diff_id: DiffId,
-    },
-    RemoveLayer {
-        diff_id: DiffId,
-    },
-    RemoveTree {
-        path: PathBuf,
-    },
-    CopyRootfs {
-        layers: Vec<PathBuf>,
-        dest: PathBuf,
-    },
+    Pack { diff_id: DiffId },
 }
 
 /// What the worker answers on the job's socket. An unpacked layer is answered twice: before and after it is kept.

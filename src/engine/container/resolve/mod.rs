@@ -169,6 +169,12 @@ fn ids(request: &Request<'_>, wanted: Identity, warnings: &mut Vec<String>) -> R
         let maps =
             IdMaps { uids: only(&all.uids, wanted.uid), gids: only(&all.gids, wanted.gid), single: all.single.clone() };
         // setgroups(2) is refused there.
+        if !request.options.groups.is_empty() {
+            let groups = request.options.groups.join(",");
+            warnings.push(format!(
+                "--group-add {groups} is left out: without subordinate ids a program has no supplementary groups"
+            ));
+        }
         return Ok((Some(maps), Identity { groups: Vec::new(), ..wanted }));
     }
     let unmapped = |what: &str, id: u32| {

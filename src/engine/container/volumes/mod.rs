@@ -139,26 +139,6 @@ pub(crate) fn load(volumes: &Path, name: &str) -> Result<Option<Volume>> {
     file::read_json(&volumes.join(name).join(META))
 }
 
-/// All volumes, by name.
-pub(crate) fn list(volumes: &Path) -> Result<Vec<Volume>> {
-    let what = || format!("cannot list {}", volumes.display());
-    let entries = match std::fs::read_dir(volumes) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::wrap(what(), e)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let name = entry.context(what)?.file_name();
-        // Names do not begin with a dot.
-        if let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) {
-            found.extend(load(volumes, name)?);
-        }
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
-}
-
 /// Removes a volume with its content. For a single-threaded process.
 ///
 /// # Errors

@@ -1,0 +1,14 @@
+//! `rpod container exists`.
+
+use super::Context;
+use crate::cli::container::Exists;
+use crate::engine::container::store;
+use crate::error::{Kind, Result};
+
+pub(crate) fn run(args: Exists, context: &Context<'_>) -> Result<u8> {
+    match store::find(context.dirs()?, &args.container) {
+        Ok(_) => Ok(0),
+        Err(error) if error.kind() == Kind::NoSuchObject => Ok(1),
+        Err(error) => Err(error),
+    }
+}
