@@ -115,10 +115,7 @@ fn outbound(t: &Sandbox, mode: &str) -> Outcome {
 
 fn helper_ends(t: &Sandbox, mode: &str) -> Outcome {
     let image = t.busybox()?;
-    let helpers = || {
-        let all = t.processes();
-        all.into_iter().filter(|p| p.name.starts_with(mode)).count()
-    };
+    let helpers = || t.processes_named(mode).len();
     rpod!(t, "run", "-d", "--name", "h", "--network", mode, image, "sleep", "1000").run().ok();
     assert!(helpers() >= 1, "{:?}", t.processes());
     rpod!(t, "stop", "-t", "0", "h").run().code(0);
@@ -130,7 +127,7 @@ fn helper_ends(t: &Sandbox, mode: &str) -> Outcome {
     wait_until("the helper ends with the container", || helpers() == 0);
     // The helper killed: the container goes on without network and can be removed.
     rpod!(t, "start", "h").run().ok();
-    for helper in t.processes().into_iter().filter(|p| p.name.starts_with(mode)) {
+    for helper in t.processes_named(mode) {
         t.program("kill", ["-9", &helper.pid.to_string()]).run();
     }
     rpod!(t, "exec", "h", "true").run().ok();

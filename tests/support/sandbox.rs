@@ -198,9 +198,14 @@ impl Sandbox {
         found
     }
 
-    /// The processes of that name (as in /proc/PID/comm).
+    /// The processes of that name (as in /proc/PID/comm) or program.
     pub fn processes_named(&self, name: &str) -> Vec<Leftover> {
-        self.processes().into_iter().filter(|process| process.name == name).collect()
+        let program = |process: &Leftover| {
+            // pasta executes the variant of itself that the processor is best at, which renames it.
+            let path = process.command.split(' ').next().unwrap_or_default();
+            path.rsplit('/').next().is_some_and(|file| file == name)
+        };
+        self.processes().into_iter().filter(|process| process.name == name || program(process)).collect()
     }
 
     /// Waits until no process of this sandbox is left; what is left otherwise.
