@@ -65,7 +65,10 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
-    let warnings = resolved.warnings.clone();
+    let mut warnings = resolved.warnings.clone();
+    if let Some(reason) = &maps.single {
+        warnings.push(format!("one user and group id is all there is in the container: {reason}"));
+    }
     volumes::prepare(&volumes, &resolved.volumes, &directories, &resolved.settings.process.user, &maps)?;
     let record = record(&reserved, &order, &resolved)?;
     let config = config(order, resolved, rootfs)?;
