@@ -1,9 +1,9 @@
 //! "Done when": from a registry with a password to nginx answering another host, for both users, each driver, each network.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{
-    ClientHost, Need, Outcome, PASSWORD, Registry, Sandbox, Trial, USERNAME, User, free_port, need, rpod, trial, until,
+    ClientHost, Need, Outcome, PASSWORD, Registry, Sandbox, Trial, USERNAME, User, free_port, need, rpod, trial,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -43,10 +43,16 @@ fn nginx(t: &Sandbox, network: &str) -> Outcome {
     }
     t.rpod(run).run().ok();
     let url = format!("http://{}:{port}/", client.server_address());
-    let page = until("nginx answers", Duration::from_secs(20), || {
+    let end = Instant::now() + Duration::from_secs(20);
+    let page = loop {
         let out = client.curl(&url).run();
-        (out.code == Some(0)).then_some(out.stdout)
-    });
+        if out.code == Some(0) {
+            break out.stdout;
+        }
+        let logs = || rpod!(t, "logs", "web").run();
+        assert!(Instant::now() < end, "nginx does not answer: {out}\n{}\n{}", logs(), rpod!(t, "ps", "-a").run());
+        std::thread::sleep(Duration::from_millis(50));
+    };
     assert!(page.contains("Welcome to nginx"), "{page}");
 
     // The log on stdout names the client, and -f shows the next request as it comes.

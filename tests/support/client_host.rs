@@ -2,11 +2,13 @@
 
 use std::process::Command;
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::cache::unique;
 use super::command::Cmd;
 use super::docker_registry::run;
 use super::need::{Need, need};
-use super::trial::Stop;
+use super::trial::{Stop, skip};
 
 /// A client with an address of its own. Dropped, it is gone.
 #[derive(Debug)]
@@ -20,8 +22,10 @@ impl ClientHost {
         need([Need::ClientHost])?;
         let number = unique();
         let pid = std::process::id();
-        // 198.18.0.0/15 is for tests; a /30 out of it that differs between runs at the same time.
-        let network = ((pid.wrapping_mul(31) + number) % 64) as u8;
+        // Other runs choose too, and one that was killed leaves its networks behind.
+        let choosing = std::fs::File::create("/tmp/rpod-tests-client-hosts.lock")?;
+        flock(&choosing, FlockOperation::LockExclusive)?;
+        let network = free_network(pid.wrapping_mul(31) + number)?;
         let host = Self { name: format!("rpodt-{pid}-{number}"), network };
         let veth = format!("rt{}.{number}", pid % 100_000);
         ip(&["netns", "add", &host.name])?;
@@ -33,6 +37,7 @@ impl ClientHost {
         ip(&["-n", &host.name, "-6", "address", "add", &format!("{}/126", host.address6()), "dev", "eth0", "nodad"])?;
         ip(&["-n", &host.name, "link", "set", "eth0", "up"])?;
         ip(&["-n", &host.name, "link", "set", "lo", "up"])?;
+        drop(choosing);
         Ok(host)
     }
 
@@ -69,6 +74,16 @@ impl Drop for ClientHost {
     fn drop(&mut self) {
         // The veth pair goes with it.
         let _ = ip(&["netns", "delete", &self.name]);
+    }
+}
+
+/// A number whose network no interface is in. 198.18.0.0/15 is for tests; the networks are /30 out of it.
+fn free_network(first: u32) -> Result<u8, Stop> {
+    let addresses = String::from_utf8_lossy(&ip(&["-o", "-4", "address"])?).into_owned();
+    let taken = |network: &u8| addresses.contains(&format!(" 198.18.251.{}/30 ", network * 4 + 1));
+    match (0..64).map(|n| (first.wrapping_add(n) % 64) as u8).find(|network| !taken(network)) {
+        Some(network) => Ok(network),
+        None => skip("every network for clients is taken: ip netns delete those of earlier runs (rpodt-…)"),
     }
 }
 
