@@ -61,6 +61,9 @@ pub(crate) use rpod;
 pub fn start() {
     trial::keep_panic_messages();
     cache::remove_stale_runs();
+    // While there is one thread: a child forked during the copy would hold it open for writing (ETXTBSY).
+    cache::binary();
+    probe::probe();
 }
 
 /// After the last trial: ends the shared registries and removes this run's directory.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -61,7 +62,9 @@ impl Worker<'_> {
                 let staging = Staging::create(&self.store.staging_dir(), &self.store.host)?;
                 // A directory of its own: the lock's one is removed with everything that is left in it.
                 let dir = staging.path().join("layer");
-                std::fs::create_dir(&dir).context(|| format!("cannot create {}", dir.display()))?;
+                // The worker's umask is 0, for the layer's own modes.
+                let made = std::fs::DirBuilder::new().mode(0o755).create(&dir);
+                made.context(|| format!("cannot create {}", dir.display()))?;
                 let input = File::from(descriptor()?);
                 let mut meta = unpack::unpack(input, &dir, self.maps, &limits, expected.as_ref())
                     .context(|| "cannot unpack the layer")?;
