@@ -19,6 +19,9 @@ extern "C" fn before_main(_: c_int, _: *const *const c_char, environment: *const
     // SAFETY: the C runtime passes constructors a null-terminated array of C strings (glibc and musl's static start code).
     let name = unsafe { find(environment) };
     if let Some(name) = name {
+        // As Rust's own start code does before main: a broken pipe is an error, not the end.
+        // SAFETY: no handler is installed, and no other thread is there yet.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         let code = u8::from(std::panic::catch_unwind(|| dispatch(&name)).is_err());
         super::process::exit_now(code);
     }
