@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod architecture;
+mod build;
 mod cli;
 mod commands;
 mod config;

@@ -1,0 +1,3 @@
+//! `rpod build`: a Dockerfile and a context → an image.
+
+pub(crate) mod dockerfile;
