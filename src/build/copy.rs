@@ -1,0 +1,397 @@
+//! Puts files into a mounted root file system, as COPY and ADD do: whatever links the image holds, nothing outside of it
+//! is touched, and directories that are there keep their times.
+//!
+//! Runs as root of the user's map, in a process of its own.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, UTIME_OMIT, XattrFlags, chownat, fchmod,
+    fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat,
+    readlinkat, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::context::select::{Entry, Root, Source, join, split};
+use crate::error::{Context, Error, Result};
+
+const MAX_LINKS: usize = 40;
+const BUFFER: usize = 256 << 10;
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+
+/// How what is copied shall be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attributes {
+    /// `None`: as it is at the source.
+    pub owner: Option<(u32, u32)>,
+    pub mode: Option<super::chmod::Chmod>,
+    /// Seconds since the epoch, of everything; `None`: as it is at the source.
+    pub time: Option<i64>,
+}
+
+/// The root file system that is written to.
+pub(crate) struct Target<'a> {
+    pub root: &'a Root,
+    attributes: &'a Attributes,
+    /// Directories to be finished at the end: what is made in them changes their times.
+    pending: Vec<(Vec<u8>, Finish)>,
+    /// The directory used last.
+    parent: Option<(Vec<u8>, OwnedFd)>,
+    links: HashMap<(u64, u64), Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum Finish {
+    /// It was there: only its time is put back.
+    Times(Timestamps),
+    /// It is new, or its source's attributes shall count.
+    All { owner: (u32, u32), mode: u32, times: Timestamps },
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn new(root: &'a Root, attributes: &'a Attributes) -> Self {
+        Self { root, attributes, pending: Vec::new(), parent: None, links: HashMap::new() }
+    }
+
+    /// Copies `sources` of `from` to `destination`; a slash at its end says that it is a directory.
+    pub(crate) fn copy(&mut self, from: &Root, sources: &[Source], destination: &[u8]) -> Result<()> {
+        let place = self.locate(destination)?;
+        let is_directory = destination.ends_with(b"/")
+            || destination.ends_with(b"/.")
+            || self.stat(&place)?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        let files = sources.iter().filter(|source| !source.is_directory).count();
+        if sources.len() > 1 && files > 0 && !is_directory {
+            return Err(Error::new(
+                "when more than one source file is given, the destination must be a directory and end with a /",
+            ));
+        }
+        for source in sources {
+            if source.is_directory {
+                self.directory(from, source, &place)?;
+            } else if is_directory {
+                self.make_directories(&place)?;
+                self.entries(from, &source.entries, &join(&place, &source.name))?;
+            } else {
+                self.make_directories(split(&place).0)?;
+                self.entries(from, &source.entries, &place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of a directory goes into `place`.
+    fn directory(&mut self, from: &Root, source: &Source, place: &[u8]) -> Result<()> {
+        let new = self.make_directories(place)?;
+        let own = source.entries.first().filter(|entry| entry.to.is_empty());
+        if let (true, Some(own)) = (new, own) {
+            let finish = self.finish(&own.stat, true);
+            self.pending.push((place.to_vec(), finish));
+        }
+        let rest = &source.entries[usize::from(own.is_some())..];
+        self.entries(from, rest, place)
+    }
+
+    fn entries(&mut self, from: &Root, entries: &[Entry], base: &[u8]) -> Result<()> {
+        for entry in entries {
+            let path = join(base, &entry.to);
+            self.entry(from, entry, &path).context(|| format!("cannot write /{}", path.escape_ascii()))?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, from: &Root, entry: &Entry, path: &[u8]) -> Result<()> {
+        let (parent, name) = split(path);
+        let kind = entry.kind();
+        if kind == FileType::Socket {
+            return Ok(());
+        }
+        self.enter(parent)?;
+        let Some((_, parent)) = &self.parent else { return Ok(()) };
+        let there = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let there_kind = there.as_ref().map(|stat| FileType::from_raw_mode(stat.st_mode));
+        if kind == FileType::Directory {
+            match there_kind {
+                Some(FileType::Directory) => {}
+                Some(_) => return Err(Error::new("there is a file where a directory is to be copied to")),
+                None => mkdirat(parent, name, Mode::RWXU).context(|| "cannot make the directory")?,
+            }
+            let finish = self.finish(&entry.stat, true);
+            self.pending.push((path.to_vec(), finish));
+            return Ok(());
+        }
+        match there_kind {
+            Some(FileType::Directory) => return Err(Error::new("there is a directory where a file is to be copied to")),
+            Some(_) => unlinkat(parent, name, AtFlags::empty()).context(|| "cannot replace what is there")?,
+            None => {}
+        }
+        if entry.stat.st_nlink > 1 {
+            let inode = (entry.stat.st_dev, entry.stat.st_ino);
+            if let Some(first) = self.links.get(&inode) {
+                let done = linkat(self.root.fd(), &first[..], parent, name, AtFlags::empty());
+                return done.context(|| "cannot make the hard link");
+            }
+            self.links.insert(inode, path.to_vec());
+        }
+        let Finish::All { owner, mode, times } = self.finish(&entry.stat, false) else { return Ok(()) };
+        match kind {
+            FileType::RegularFile => {
+                let source = from
+                    .reopen(&entry.from, OFlags::RDONLY | OFlags::NONBLOCK)
+                    .context(|| format!("cannot open {}", entry.from.escape_ascii()))?;
+                let now = fstat(&source).context(|| "cannot examine the source")?;
+                if FileType::from_raw_mode(now.st_mode) != FileType::RegularFile {
+                    return Err(Error::new("the source changed while it was being copied"));
+                }
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = openat(parent, name, flags, Mode::RUSR | Mode::WUSR).context(|| "cannot make the file")?;
+                let file = content(File::from(source), file)?;
+                set_file(&file, owner, mode, &times)
+            }
+            FileType::Symlink => {
+                let target = from.link(&entry.from).context(|| "cannot read the link")?;
+                symlinkat(&target[..], parent, name).context(|| "cannot make the link")?;
+                set_special(parent, name, owner, &times)
+            }
+            _ => {
+                mknodat(parent, name, kind, Mode::from_raw_mode(mode), entry.stat.st_rdev)
+                    .context(|| "cannot make the special file")?;
+                set_special(parent, name, owner, &times)
+            }
+        }
+    }
+
+    /// Writes one file whose content is at hand.
+    pub(crate) fn file(&mut self, path: &[u8], mut bytes: impl Read, mode: u32, time: i64) -> Result<()> {
+        let failed = || format!("cannot write /{}", path.escape_ascii());
+        let (parent, name) = split(path);
+        self.enter(parent)?;
+        let Some((_, parent)) = &self.parent else { return Ok(()) };
+        match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                return Err(Error::wrap(failed(), std::io::Error::from(Errno::ISDIR)));
+            }
+            Ok(_) => unlinkat(parent, name, AtFlags::empty()).context(failed)?,
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(e).context(failed),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(parent, name, flags, Mode::RUSR | Mode::WUSR).context(failed)?;
+        let mut file = File::from(file);
+        std::io::copy(&mut bytes, &mut file).context(failed)?;
+        let time = self.attributes.time.unwrap_or(time);
+        let mode = self.attributes.mode.as_ref().map_or(mode, |chmod| chmod.apply(mode, false));
+        set_file(&file.into(), self.attributes.owner.unwrap_or_default(), mode, &at(time, 0))
+    }
+
+    /// Makes a directory and those above it; whether it was new.
+    pub(crate) fn make_directories(&mut self, path: &[u8]) -> Result<bool> {
+        let failed = || format!("cannot make the directory /{}", path.escape_ascii());
+        if self.parent.as_ref().is_some_and(|(known, _)| known == path) {
+            return Ok(false);
+        }
+        let mut walked = Vec::new();
+        let mut new = false;
+        for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+            let parent = self.root.reopen(&walked, DIRECTORY).context(failed)?;
+            let before = walked.clone();
+            walked = join(&walked, part);
+            new = match mkdirat(&parent, part, Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    self.keep_times(&before, new, &parent)?;
+                    let (owner, time) = (self.attributes.owner.unwrap_or_default(), self.attributes.time);
+                    let times = time.map_or_else(now, |time| at(time, 0));
+                    self.pending.push((walked.clone(), Finish::All { owner, mode: 0o755, times }));
+                    true
+                }
+                Err(Errno::EXIST) => false,
+                Err(e) => return Err(Error::wrap(failed(), std::io::Error::from(e))),
+            };
+        }
+        let fd = self.root.reopen(path, DIRECTORY).context(failed)?;
+        if !new {
+            self.keep_times(path, false, &fd)?;
+        }
+        self.parent = Some((path.to_vec(), fd));
+        Ok(new)
+    }
+
+    /// Remembers the times of a directory that was there.
+    fn keep_times(&mut self, path: &[u8], new: bool, fd: &OwnedFd) -> Result<()> {
+        if new || self.pending.iter().any(|(known, _)| known == path) {
+            return Ok(());
+        }
+        let stat = fstat(fd).context(|| "cannot examine a directory")?;
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() },
+        };
+        self.pending.push((path.to_vec(), Finish::Times(times)));
+        Ok(())
+    }
+
+    /// Uses a directory, which must be there.
+    fn enter(&mut self, path: &[u8]) -> Result<()> {
+        if self.parent.as_ref().is_some_and(|(known, _)| known == path) {
+            return Ok(());
+        }
+        let failed = || format!("cannot open the directory /{}", path.escape_ascii());
+        let fd = match self.root.reopen(path, DIRECTORY) {
+            Ok(fd) => fd,
+            // One of the image's own without permissions: root of the map may enter it, an unmapped owner's not.
+            Err(Errno::NOENT) => {
+                self.make_directories(path)?;
+                return Ok(());
+            }
+            Err(e) => return Err(Error::wrap(failed(), std::io::Error::from(e))),
+        };
+        self.keep_times(path, false, &fd)?;
+        self.parent = Some((path.to_vec(), fd));
+        Ok(())
+    }
+
+    fn finish(&self, stat: &Stat, is_directory: bool) -> Finish {
+        let wanted = self.attributes;
+        let times = wanted.time.map_or_else(|| at(stat.st_mtime, stat.st_mtime_nsec.cast_signed()), |time| at(time, 0));
+        let mode = stat.st_mode & 0o7777;
+        Finish::All {
+            owner: wanted.owner.unwrap_or((stat.st_uid, stat.st_gid)),
+            mode: wanted.mode.as_ref().map_or(mode, |chmod| chmod.apply(mode, is_directory)),
+            times,
+        }
+    }
+
+    /// Owner, mode and time of directories, the deepest first.
+    pub(crate) fn done(mut self) -> Result<()> {
+        self.parent = None;
+        for (path, finish) in std::mem::take(&mut self.pending).into_iter().rev() {
+            let failed = || format!("cannot set owner, mode and time of /{}", path.escape_ascii());
+            let fd = self.root.reopen(&path, DIRECTORY).context(failed)?;
+            match finish {
+                Finish::Times(times) => futimens(&fd, &times).context(failed)?,
+                Finish::All { owner, mode, times } => set_file(&fd, owner, mode, &times).context(failed)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Where `path` really is, every link followed inside the root; what does not exist stands as it is.
+    pub(crate) fn locate(&self, path: &[u8]) -> Result<Vec<u8>> {
+        let failed = || format!("cannot look up {}", path.escape_ascii());
+        let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+            let parts = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+            parts.rev().map(<[u8]>::to_vec).collect()
+        };
+        let mut todo = parts(path);
+        let mut real: Vec<u8> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = todo.pop() {
+            if part == b".." {
+                real.truncate(split(&real).0.len());
+                continue;
+            }
+            let parent = match self.root.reopen(&real, OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(parent) => parent,
+                Err(Errno::NOENT) => {
+                    real = join(&real, &part);
+                    continue;
+                }
+                Err(e) => return Err(Error::wrap(failed(), std::io::Error::from(e))),
+            };
+            match readlinkat(&parent, &part[..], Vec::new()) {
+                Ok(target) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Error::wrap(failed(), std::io::Error::from(Errno::LOOP)));
+                    }
+                    let target = target.into_bytes();
+                    if target.starts_with(b"/") {
+                        real.clear();
+                    }
+                    todo.append(&mut parts(&target));
+                }
+                // Not a link, or nothing yet.
+                Err(Errno::INVAL | Errno::NOENT) => real = join(&real, &part),
+                Err(e) => return Err(Error::wrap(failed(), std::io::Error::from(e))),
+            }
+        }
+        Ok(real)
+    }
+
+    pub(crate) fn stat(&self, path: &[u8]) -> Result<Option<Stat>> {
+        match self.root.reopen(path, OFlags::PATH) {
+            Ok(fd) => fstat(&fd).map(Some).context(|| "cannot examine a file"),
+            Err(Errno::NOENT | Errno::LOOP) => Ok(None),
+            Err(e) => Err(Error::wrap(format!("cannot examine /{}", path.escape_ascii()), std::io::Error::from(e))),
+        }
+    }
+}
+
+fn at(seconds: i64, nanoseconds: i64) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn now() -> Timestamps {
+    let now = jiff::Timestamp::now();
+    at(now.as_second(), i64::from(now.subsec_nanosecond()).max(0))
+}
+
+fn set_file(fd: &OwnedFd, owner: (u32, u32), mode: u32, times: &Timestamps) -> Result<()> {
+    change_owner(owner, |uid, gid| fchown(fd, uid, gid))?;
+    fchmod(fd, Mode::from_raw_mode(mode)).context(|| "cannot set the mode")?;
+    futimens(fd, times).context(|| "cannot set the times")
+}
+
+fn set_special(parent: impl AsFd, name: &[u8], owner: (u32, u32), times: &Timestamps) -> Result<()> {
+    change_owner(owner, |uid, gid| chownat(parent.as_fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))?;
+    utimensat(parent.as_fd(), name, times, AtFlags::SYMLINK_NOFOLLOW).context(|| "cannot set the times")
+}
+
+fn change_owner(
+    (uid, gid): (u32, u32),
+    change: impl Fn(Option<Uid>, Option<Gid>) -> std::result::Result<(), Errno>,
+) -> Result<()> {
+    match change(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+        Err(Errno::INVAL) => Err(Error::new(format!("the owner {uid}:{gid} is not in this user's id map"))
+            .hint("more ids come from /etc/subuid and /etc/subgid; without any, files can belong to 0:0 only")),
+        changed => changed.context(|| format!("cannot give it the owner {uid}:{gid}")),
+    }
+}
+
+/// All bytes, shared where the file system can, and the attributes that an image may have.
+fn content(mut source: File, target: OwnedFd) -> Result<OwnedFd> {
+    let mut target = File::from(target);
+    if ioctl_ficlone(&target, &source).is_err() {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => target.write_all(&buffer[..read]).context(|| "cannot write")?,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::wrap("cannot read the source", e)),
+            }
+        }
+    }
+    xattrs(&source, &target);
+    Ok(target.into())
+}
+
+/// What cannot be kept here is left out, as when a layer is unpacked.
+fn xattrs(source: &File, target: &File) {
+    let mut names = vec![0u8; 64 << 10];
+    let Ok(length) = flistxattr(source, &mut names) else { return };
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let kept = name == b"security.capability" || name.starts_with(b"user.");
+        let internal = [&b"user.overlay."[..], b"user.rpod.", b"user.fuseoverlayfs.", b"user.containers."];
+        if !kept || internal.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let mut value = vec![0u8; 64 << 10];
+        if let Ok(length) = fgetxattr(source, name, &mut value[..]) {
+            let _ = fsetxattr(target.as_fd(), name, &value[..length], XattrFlags::empty());
+        }
+    }
+}
