@@ -14,6 +14,8 @@ mod blobs;
 mod builtin;
 mod collect;
 mod copy;
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) mod diff;
 mod driver;
 mod layer;
 mod limits;

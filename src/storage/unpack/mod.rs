@@ -14,7 +14,7 @@ mod decompress;
 mod entry;
 pub(super) mod pack;
 mod pax;
-mod record;
+pub(super) mod record;
 mod sparse;
 mod tree;
 
@@ -37,7 +37,7 @@ use crate::image::digest::{DiffId, Digest};
 use crate::userns::IdMaps;
 
 /// Content that a later entry of the same layer replaced.
-const ASIDE: &str = "aside";
+pub(super) const ASIDE: &str = "aside";
 
 /// Unpacks the layer that `input` holds into the empty directory `dir`, which becomes a whole layer but for its name.
 /// The process's umask must be 0.
