@@ -3,13 +3,13 @@
 //!
 //! Runs as root of the user's map, in a process of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, UTIME_OMIT, XattrFlags, chownat, fchmod,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
     fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat,
     readlinkat, statat, symlinkat, unlinkat, utimensat,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Target<'a> {
     pub root: &'a Root,
     attributes: &'a Attributes,
     /// Directories to be finished at the end: what is made in them changes their times.
-    pending: Vec<(Vec<u8>, Finish)>,
+    pending: BTreeMap<Vec<u8>, Finish>,
     /// The directory used last.
     parent: Option<(Vec<u8>, OwnedFd)>,
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -48,22 +48,65 @@ enum Finish {
     /// It was there: only its time is put back.
     Times(Timestamps),
     /// It is new, or its source's attributes shall count.
-    All { owner: (u32, u32), mode: u32, times: Timestamps },
+    All(Final),
+}
+
+/// A file as it is at its source.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct What {
+    pub kind: FileType,
+    pub mode: u32,
+    pub owner: (u32, u32),
+    /// Seconds and nanoseconds.
+    pub time: (i64, i64),
+    pub device: u64,
+}
+
+impl What {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(stat.st_mode),
+            mode: stat.st_mode & 0o7777,
+            owner: (stat.st_uid, stat.st_gid),
+            time: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            device: stat.st_rdev,
+        }
+    }
+}
+
+/// A file as it shall be.
+#[derive(Debug)]
+struct Final {
+    owner: (u32, u32),
+    mode: u32,
+    times: Timestamps,
+}
+
+impl Final {
+    fn set(&self, fd: &OwnedFd) -> Result<()> {
+        change_owner(self.owner, |uid, gid| fchown(fd, uid, gid))?;
+        fchmod(fd, Mode::from_raw_mode(self.mode)).context(|| "cannot set the mode")?;
+        futimens(fd, &self.times).context(|| "cannot set the times")
+    }
+
+    fn set_special(&self, parent: impl AsFd, name: &[u8]) -> Result<()> {
+        change_owner(self.owner, |uid, gid| chownat(parent.as_fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))?;
+        utimensat(parent.as_fd(), name, &self.times, AtFlags::SYMLINK_NOFOLLOW).context(|| "cannot set the times")
+    }
 }
 
 impl<'a> Target<'a> {
     pub(crate) fn new(root: &'a Root, attributes: &'a Attributes) -> Self {
-        Self { root, attributes, pending: Vec::new(), parent: None, links: HashMap::new() }
+        Self { root, attributes, pending: BTreeMap::new(), parent: None, links: HashMap::new() }
     }
 
     /// Copies `sources` of `from` to `destination`; a slash at its end says that it is a directory.
-    pub(crate) fn copy(&mut self, from: &Root, sources: &[Source], destination: &[u8]) -> Result<()> {
+    /// `several`: there is more than one source, of which these may be only a part.
+    pub(crate) fn copy(&mut self, from: &Root, sources: &[Source], destination: &[u8], several: bool) -> Result<()> {
         let place = self.locate(destination)?;
-        let is_directory = destination.ends_with(b"/")
-            || destination.ends_with(b"/.")
-            || self.stat(&place)?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        let is_directory = self.is_directory(destination, &place)?;
         let files = sources.iter().filter(|source| !source.is_directory).count();
-        if sources.len() > 1 && files > 0 && !is_directory {
+        if (several || sources.len() > 1) && files > 0 && !is_directory {
             return Err(Error::new(
                 "when more than one source file is given, the destination must be a directory and end with a /",
             ));
@@ -82,13 +125,19 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
+    /// Whether what is copied to `destination` goes into it.
+    pub(crate) fn is_directory(&self, destination: &[u8], place: &[u8]) -> Result<bool> {
+        let said = destination.ends_with(b"/") || destination.ends_with(b"/.");
+        Ok(said || self.stat(place)?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
+    }
+
     /// The content of a directory goes into `place`.
     fn directory(&mut self, from: &Root, source: &Source, place: &[u8]) -> Result<()> {
         let new = self.make_directories(place)?;
         let own = source.entries.first().filter(|entry| entry.to.is_empty());
         if let (true, Some(own)) = (new, own) {
-            let finish = self.finish(&own.stat, true);
-            self.pending.push((place.to_vec(), finish));
+            let finish = Finish::All(self.attributes_of(&What::of(&own.stat), true));
+            self.pending.insert(place.to_vec(), finish);
         }
         let rest = &source.entries[usize::from(own.is_some())..];
         self.entries(from, rest, place)
@@ -103,40 +152,20 @@ impl<'a> Target<'a> {
     }
 
     fn entry(&mut self, from: &Root, entry: &Entry, path: &[u8]) -> Result<()> {
-        let (parent, name) = split(path);
-        let kind = entry.kind();
-        if kind == FileType::Socket {
-            return Ok(());
-        }
-        self.enter(parent)?;
-        let Some((_, parent)) = &self.parent else { return Ok(()) };
-        let there = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok();
-        let there_kind = there.as_ref().map(|stat| FileType::from_raw_mode(stat.st_mode));
-        if kind == FileType::Directory {
-            match there_kind {
-                Some(FileType::Directory) => {}
-                Some(_) => return Err(Error::new("there is a file where a directory is to be copied to")),
-                None => mkdirat(parent, name, Mode::RWXU).context(|| "cannot make the directory")?,
-            }
-            let finish = self.finish(&entry.stat, true);
-            self.pending.push((path.to_vec(), finish));
-            return Ok(());
-        }
-        match there_kind {
-            Some(FileType::Directory) => return Err(Error::new("there is a directory where a file is to be copied to")),
-            Some(_) => unlinkat(parent, name, AtFlags::empty()).context(|| "cannot replace what is there")?,
-            None => {}
+        let what = What::of(&entry.stat);
+        match what.kind {
+            FileType::Socket => return Ok(()),
+            FileType::Directory => return self.put_directory(path, &what),
+            _ => {}
         }
         if entry.stat.st_nlink > 1 {
             let inode = (entry.stat.st_dev, entry.stat.st_ino);
-            if let Some(first) = self.links.get(&inode) {
-                let done = linkat(self.root.fd(), &first[..], parent, name, AtFlags::empty());
-                return done.context(|| "cannot make the hard link");
+            if let Some(first) = self.links.get(&inode).cloned() {
+                return self.put_hard_link(path, &first);
             }
             self.links.insert(inode, path.to_vec());
         }
-        let Finish::All { owner, mode, times } = self.finish(&entry.stat, false) else { return Ok(()) };
-        match kind {
+        match what.kind {
             FileType::RegularFile => {
                 let source = from
                     .reopen(&entry.from, OFlags::RDONLY | OFlags::NONBLOCK)
@@ -145,45 +174,89 @@ impl<'a> Target<'a> {
                 if FileType::from_raw_mode(now.st_mode) != FileType::RegularFile {
                     return Err(Error::new("the source changed while it was being copied"));
                 }
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = openat(parent, name, flags, Mode::RUSR | Mode::WUSR).context(|| "cannot make the file")?;
+                let file = self.new_file(path)?;
                 let file = content(File::from(source), file)?;
-                set_file(&file, owner, mode, &times)
+                self.attributes_of(&what, false).set(&file)
             }
             FileType::Symlink => {
                 let target = from.link(&entry.from).context(|| "cannot read the link")?;
-                symlinkat(&target[..], parent, name).context(|| "cannot make the link")?;
-                set_special(parent, name, owner, &times)
+                self.put_link(path, &target, &what)
             }
-            _ => {
-                mknodat(parent, name, kind, Mode::from_raw_mode(mode), entry.stat.st_rdev)
-                    .context(|| "cannot make the special file")?;
-                set_special(parent, name, owner, &times)
-            }
+            _ => self.put_special(path, &what),
         }
     }
 
-    /// Writes one file whose content is at hand.
-    pub(crate) fn file(&mut self, path: &[u8], mut bytes: impl Read, mode: u32, time: i64) -> Result<()> {
-        let failed = || format!("cannot write /{}", path.escape_ascii());
+    /// A directory; one that is there gets the attributes.
+    pub(crate) fn put_directory(&mut self, path: &[u8], what: &What) -> Result<()> {
         let (parent, name) = split(path);
         self.enter(parent)?;
-        let Some((_, parent)) = &self.parent else { return Ok(()) };
+        let parent = self.parent()?;
+        match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+            Ok(_) => return Err(Error::new("there is a file where a directory is to be copied to")),
+            Err(_) => mkdirat(parent, name, Mode::RWXU).context(|| "cannot make the directory")?,
+        }
+        let finish = Finish::All(self.attributes_of(what, true));
+        self.pending.insert(path.to_vec(), finish);
+        Ok(())
+    }
+
+    /// A file whose content comes from a stream.
+    pub(crate) fn put_file(&mut self, path: &[u8], content: &mut dyn Read, what: &What) -> Result<()> {
+        let mut file = File::from(self.new_file(path)?);
+        std::io::copy(content, &mut file).context(|| "cannot write the file")?;
+        self.attributes_of(what, false).set(&file.into())
+    }
+
+    pub(crate) fn put_link(&mut self, path: &[u8], target: &[u8], what: &What) -> Result<()> {
+        let name = self.make_room(path)?;
+        let parent = self.parent()?;
+        symlinkat(target, parent, &name[..]).context(|| "cannot make the link")?;
+        self.attributes_of(what, false).set_special(parent, &name)
+    }
+
+    pub(crate) fn put_hard_link(&mut self, path: &[u8], first: &[u8]) -> Result<()> {
+        let name = self.make_room(path)?;
+        let (directory, first) = split(first);
+        let directory = self.root.reopen(directory, OFlags::PATH | OFlags::DIRECTORY);
+        let directory = directory.context(|| "cannot find what the hard link is for")?;
+        linkat(&directory, first, self.parent()?, &name[..], AtFlags::empty()).context(|| "cannot make the hard link")
+    }
+
+    /// A named pipe or a device.
+    pub(crate) fn put_special(&mut self, path: &[u8], what: &What) -> Result<()> {
+        let name = self.make_room(path)?;
+        let attributes = self.attributes_of(what, false);
+        let parent = self.parent()?;
+        mknodat(parent, &name[..], what.kind, Mode::from_raw_mode(attributes.mode), what.device)
+            .context(|| "cannot make the special file")?;
+        attributes.set_special(parent, &name)
+    }
+
+    fn new_file(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        let name = self.make_room(path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(self.parent()?, &name[..], flags, Mode::RUSR | Mode::WUSR).context(|| "cannot make the file")
+    }
+
+    /// Enters the directory of `path` and removes what has its name; answers the name.
+    fn make_room(&mut self, path: &[u8]) -> Result<Vec<u8>> {
+        let (parent, name) = split(path);
+        self.enter(parent)?;
+        let parent = self.parent()?;
         match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                return Err(Error::wrap(failed(), std::io::Error::from(Errno::ISDIR)));
+                return Err(Error::new("there is a directory where a file is to be copied to"));
             }
-            Ok(_) => unlinkat(parent, name, AtFlags::empty()).context(failed)?,
+            Ok(_) => unlinkat(parent, name, AtFlags::empty()).context(|| "cannot replace what is there")?,
             Err(Errno::NOENT) => {}
-            Err(e) => return Err(e).context(failed),
+            Err(e) => return Err(Error::wrap("cannot look at what is there", std::io::Error::from(e))),
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(parent, name, flags, Mode::RUSR | Mode::WUSR).context(failed)?;
-        let mut file = File::from(file);
-        std::io::copy(&mut bytes, &mut file).context(failed)?;
-        let time = self.attributes.time.unwrap_or(time);
-        let mode = self.attributes.mode.as_ref().map_or(mode, |chmod| chmod.apply(mode, false));
-        set_file(&file.into(), self.attributes.owner.unwrap_or_default(), mode, &at(time, 0))
+        Ok(name.to_vec())
+    }
+
+    fn parent(&self) -> Result<&OwnedFd> {
+        self.parent.as_ref().map(|(_, fd)| fd).ok_or_else(|| Error::new("no directory was entered"))
     }
 
     /// Makes a directory and those above it; whether it was new.
@@ -203,7 +276,7 @@ impl<'a> Target<'a> {
                     self.keep_times(&before, new, &parent)?;
                     let (owner, time) = (self.attributes.owner.unwrap_or_default(), self.attributes.time);
                     let times = time.map_or_else(now, |time| at(time, 0));
-                    self.pending.push((walked.clone(), Finish::All { owner, mode: 0o755, times }));
+                    self.pending.insert(walked.clone(), Finish::All(Final { owner, mode: 0o755, times }));
                     true
                 }
                 Err(Errno::EXIST) => false,
@@ -220,7 +293,7 @@ impl<'a> Target<'a> {
 
     /// Remembers the times of a directory that was there.
     fn keep_times(&mut self, path: &[u8], new: bool, fd: &OwnedFd) -> Result<()> {
-        if new || self.pending.iter().any(|(known, _)| known == path) {
+        if new || self.pending.contains_key(path) {
             return Ok(());
         }
         let stat = fstat(fd).context(|| "cannot examine a directory")?;
@@ -228,7 +301,7 @@ impl<'a> Target<'a> {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() },
         };
-        self.pending.push((path.to_vec(), Finish::Times(times)));
+        self.pending.insert(path.to_vec(), Finish::Times(times));
         Ok(())
     }
 
@@ -252,14 +325,13 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    fn finish(&self, stat: &Stat, is_directory: bool) -> Finish {
+    fn attributes_of(&self, what: &What, is_directory: bool) -> Final {
         let wanted = self.attributes;
-        let times = wanted.time.map_or_else(|| at(stat.st_mtime, stat.st_mtime_nsec.cast_signed()), |time| at(time, 0));
-        let mode = stat.st_mode & 0o7777;
-        Finish::All {
-            owner: wanted.owner.unwrap_or((stat.st_uid, stat.st_gid)),
-            mode: wanted.mode.as_ref().map_or(mode, |chmod| chmod.apply(mode, is_directory)),
-            times,
+        let (seconds, nanoseconds) = wanted.time.map_or(what.time, |time| (time, 0));
+        Final {
+            owner: wanted.owner.unwrap_or(what.owner),
+            mode: wanted.mode.as_ref().map_or(what.mode, |chmod| chmod.apply(what.mode, is_directory)),
+            times: at(seconds, nanoseconds),
         }
     }
 
@@ -271,7 +343,7 @@ impl<'a> Target<'a> {
             let fd = self.root.reopen(&path, DIRECTORY).context(failed)?;
             match finish {
                 Finish::Times(times) => futimens(&fd, &times).context(failed)?,
-                Finish::All { owner, mode, times } => set_file(&fd, owner, mode, &times).context(failed)?,
+                Finish::All(all) => all.set(&fd).context(failed)?,
             }
         }
         Ok(())
@@ -337,17 +409,6 @@ fn at(seconds: i64, nanoseconds: i64) -> Timestamps {
 fn now() -> Timestamps {
     let now = jiff::Timestamp::now();
     at(now.as_second(), i64::from(now.subsec_nanosecond()).max(0))
-}
-
-fn set_file(fd: &OwnedFd, owner: (u32, u32), mode: u32, times: &Timestamps) -> Result<()> {
-    change_owner(owner, |uid, gid| fchown(fd, uid, gid))?;
-    fchmod(fd, Mode::from_raw_mode(mode)).context(|| "cannot set the mode")?;
-    futimens(fd, times).context(|| "cannot set the times")
-}
-
-fn set_special(parent: impl AsFd, name: &[u8], owner: (u32, u32), times: &Timestamps) -> Result<()> {
-    change_owner(owner, |uid, gid| chownat(parent.as_fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))?;
-    utimensat(parent.as_fd(), name, times, AtFlags::SYMLINK_NOFOLLOW).context(|| "cannot set the times")
 }
 
 fn change_owner(

@@ -16,7 +16,10 @@ enum Token {
     Directories,
     /// `**` at the end: anything.
     Everything,
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
 }
 
 /// Whether a source has to be looked for, instead of being a path as it stands.

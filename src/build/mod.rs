@@ -1,3 +1,253 @@
 //! `rpod build`: a Dockerfile and a context → an image.
+//!
+//! ```text
+//! context    what was typed → a directory, a Dockerfile, what is ignored
+//! dockerfile the language, pure data
+//! plan       stages as a graph; base images are brought
+//! schedule ── fork ──▶ stage      a process per stage, instruction by instruction
+//!    │                   ├─ settings   ENV, CMD, … : the image's config
+//!    │                   ├─ transfer   COPY, ADD, WORKDIR: copied into a mounted root (copy, extract, fetch)
+//!    │                   ├─ command    RUN: a step in the same runtime as `run` (engine::container::step)
+//!    │                   └─ layer      the upper directory becomes the layer
+//!    ◀── event, outcome ──┘
+//! commit     layers and config → an image of the store
+//! ```
+//! Every step has a key that stands for everything that went into it: its base, the instruction with its variables
+//! replaced, the content of what it copies or mounts. What is known under the key is not done again (`storage::build_cache`).
 
+mod chmod;
+mod command;
+mod commit;
+mod context;
+mod copy;
 pub(crate) mod dockerfile;
+mod event;
+pub(crate) mod export;
+mod extract;
+mod fetch;
+mod glob;
+mod layer;
+mod lint;
+mod mounts;
+mod plan;
+pub(crate) mod request;
+mod run_mounts;
+mod schedule;
+mod settings;
+mod stage;
+mod state;
+mod transfer;
+mod variables;
+
+use std::collections::BTreeMap;
+
+pub(crate) use commit::Built;
+pub(crate) use event::{Event, Reporter};
+pub(crate) use request::Request;
+
+use self::context::Context;
+use self::dockerfile::error::excerpt;
+use self::dockerfile::{Kind, Problem, Span};
+use self::plan::{Planner, Source};
+use self::stage::Build;
+use self::variables::Globals;
+use crate::engine::images::{self, Image, Progress};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::image::platform::Platform;
+use crate::state::lock::Mode;
+use crate::state::paths::Dirs;
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+/// Why there is no image.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub error: Error,
+    /// The lines in question, ready to be shown.
+    pub excerpt: Option<String>,
+    /// Of the program that failed.
+    pub code: Option<u8>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, excerpt: None, code: None }
+    }
+}
+
+/// Builds. For a single-threaded process; what the caller printed must have been flushed.
+pub(crate) fn build(
+    dirs: &Dirs,
+    store: &Store,
+    maps: &IdMaps,
+    request: &Request,
+    progress: &dyn Progress,
+    reporter: &mut dyn Reporter,
+) -> Result<Built, Failure> {
+    let names = commit::names(request)?;
+    let opened = context::open(dirs, request)?;
+    let (name, text) = (&opened.name, &opened.text);
+    let wrong = |problem: Problem| Failure {
+        excerpt: Some(excerpt(name, text, problem.span)),
+        error: problem.into_error(name),
+        code: None,
+    };
+    let file = dockerfile::parse(text).map_err(wrong)?;
+    // From here on nothing that the build needs may be collected.
+    let _guard = store.gc_lock(Mode::Shared)?;
+    let mut globals = Globals::new(&request.arguments, &request.platform, request.target.as_deref());
+    for instruction in &file.global {
+        globals.declare(instruction, file.escape()).map_err(wrong)?;
+    }
+    let mut images: BTreeMap<String, Image> = BTreeMap::new();
+    let mut bring = |name: &str, platform: Option<&Platform>| -> Result<Vec<String>> {
+        if !images.contains_key(name) {
+            let image = base_image(dirs, store, maps, name, platform, request, progress)?;
+            images.insert(name.to_owned(), image);
+        }
+        Ok(images.get(name).map(|image| image.config.config.on_build.clone()).unwrap_or_default())
+    };
+    let planner = Planner {
+        file: &file,
+        globals: &globals,
+        contexts: &request.contexts,
+        target: request.target.as_deref(),
+        skip_unused: request.skip_unused,
+        first: request.from.clone(),
+    };
+    let plan = match planner.plan(&mut bring) {
+        Ok(plan) => plan,
+        Err(plan::Failure::Problem(problem)) => return Err(wrong(problem)),
+        Err(plan::Failure::Other(error)) => return Err(error.into()),
+    };
+    for stage in plan.stages.iter().flatten() {
+        for source in stage.sources.values() {
+            if let Source::Image(name) = source {
+                bring(name, None)?;
+            }
+        }
+    }
+    let contexts = named_contexts(request, &plan)?;
+    let now = match request.timestamp {
+        Some(seconds) => jiff::Timestamp::from_second(seconds).map_err(|e| Error::wrap("invalid --timestamp", e))?,
+        None => jiff::Timestamp::now(),
+    };
+    let shown: Vec<(usize, Option<String>)> = plan
+        .stages
+        .iter()
+        .enumerate()
+        .filter_map(|(index, stage)| stage.as_ref().map(|stage| (index, stage.name.clone())))
+        .collect();
+    reporter.stages(&shown);
+    let build = Build {
+        dirs,
+        store,
+        maps,
+        request,
+        globals: &globals,
+        escape: file.escape(),
+        context: &opened.context,
+        contexts: &contexts,
+        images: &images,
+        now,
+    };
+    let state = match schedule::run(&build, &plan, reporter)? {
+        Ok(state) => state,
+        Err(failure) => {
+            let lines = failure.lines.map(|(first, last)| Span { first, last });
+            let excerpt = lines.map(|span| excerpt(name, text, span));
+            opened.context.close()?;
+            return Err(Failure { error: failure.error.into(), excerpt, code: failure.code });
+        }
+    };
+    reporter.commit(&request.tags);
+    let built = commit::commit(&build, state, &names)?;
+    unused(&file, request, progress);
+    opened.context.close()?;
+    Ok(built)
+}
+
+/// `--build-arg` that nothing asked for.
+fn unused(file: &dockerfile::Dockerfile, request: &Request, progress: &dyn Progress) {
+    let all = file.global.iter().chain(file.stages.iter().flat_map(|stage| &stage.instructions));
+    let declared: Vec<&str> = all
+        .filter_map(|instruction| if let Kind::Arg(list) = &instruction.kind { Some(list) } else { None })
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let known = |name: &&String| declared.contains(&name.as_str()) || variables::PROXIES.contains(&name.as_str());
+    let left: Vec<&str> = request.arguments.keys().filter(|name| !known(name)).map(String::as_str).collect();
+    if !left.is_empty() {
+        progress.warning(&format!("one or more build args were not consumed: [{}]", left.join(" ")));
+    }
+}
+
+fn base_image(
+    dirs: &Dirs,
+    store: &Store,
+    maps: &IdMaps,
+    name: &str,
+    platform: Option<&Platform>,
+    request: &Request,
+    progress: &dyn Progress,
+) -> Result<Image> {
+    let mut options = request.pull.clone();
+    if let Some(platform) = platform {
+        options.platform = Some(platform.clone());
+    }
+    // One ref, two blobs, no process.
+    if options.policy == images::PullPolicy::Missing
+        && options.platform.is_none()
+        && name != crate::image::builtin::NAME
+    {
+        match images::resolve(store, name) {
+            Err(e) if e.kind() == ErrorKind::NoSuchObject => {}
+            found => return found,
+        }
+    }
+    images::pull_apart(dirs, store, maps, name, &options, progress)
+}
+
+/// The directories of `--build-context` that are used.
+fn named_contexts(request: &Request, plan: &plan::Plan) -> Result<BTreeMap<String, Context>> {
+    let mut contexts = BTreeMap::new();
+    for stage in plan.stages.iter().flatten() {
+        for source in stage.sources.values() {
+            if let Source::Context(name) = source
+                && let Some(value) = request.contexts.get(name)
+            {
+                if fetch::is_git(value) || fetch::is_url(value) || value.contains("://") {
+                    return Err(Error::new(format!("--build-context {name}={value} is not supported"))
+                        .hint("a directory or docker-image://IMAGE is"));
+                }
+                let path = std::fs::canonicalize(value)
+                    .map_err(|e| Error::wrap(format!("cannot use the build context {value}"), e))?;
+                contexts.insert(name.clone(), Context::directory(path, None)?);
+            }
+        }
+    }
+    Ok(contexts)
+}
+
+/// `--check`: what is probably not meant, a line each.
+pub(crate) fn check(dirs: &Dirs, request: &Request) -> Result<Vec<String>> {
+    let opened = context::open(dirs, request)?;
+    let wrong = |problem: Problem| problem.into_error(&opened.name);
+    let file = dockerfile::parse(&opened.text).map_err(wrong)?;
+    let mut globals = Globals::new(&request.arguments, &request.platform, request.target.as_deref());
+    for instruction in &file.global {
+        globals.declare(instruction, file.escape()).map_err(wrong)?;
+    }
+    let findings = lint::lint(&file, &globals);
+    opened.context.close()?;
+    Ok(findings
+        .into_iter()
+        .map(|found| format!("{}:{}: {}: {}", opened.name, found.line, found.rule, found.text))
+        .collect())
+}
+
+/// Removes the directories of RUN --mount=type=cache that no build is using.
+pub(crate) fn forget_mounts(store: &Store, maps: &IdMaps) -> Result<()> {
+    let dir = store.build_cache_dir().join("mounts");
+    crate::userns::enter::run(maps, || crate::storage::remove_path(&dir))
+}

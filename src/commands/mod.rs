@@ -3,6 +3,8 @@
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
 mod attach;
+mod build;
+mod build_options;
 mod completion;
 mod container_exists;
 mod context;

@@ -26,6 +26,8 @@ pub(crate) struct Verb {
 
 /// The nouns that verbs are sorted under.
 pub(crate) const NOUNS: &[(&str, &str)] = &[
+    ("builder", "Manage builds"),
+    ("buildx", "Manage builds"),
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("system", "Manage rpod itself"),
@@ -63,6 +65,8 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Wait, super::wait::run, ["wait", "container wait"]),
     verb!(Containers, cli::run::Create, super::create::run, ["create", "container create"]),
     verb!(Containers, cli::run::Run, super::run::run, ["run", "container run"]),
+    verb!(Images, cli::build::Build, super::build::run, ["build", "image build", "buildx build", "builder build"]),
+    verb!(Images, cli::build::Prune, super::build::prune, ["builder prune", "buildx prune"]),
     verb!(Images, cli::image::Exists, super::image_exists::run, ["image exists"]),
     verb!(Images, cli::image::History, super::history::run, ["history", "image history"]),
     verb!(Images, cli::image::Images, super::images::run, ["images", "image ls", "image list"]),

@@ -1,5 +1,6 @@
 //! The only room that prints.
 
+pub(crate) mod build;
 pub(crate) mod escape;
 pub(crate) mod human;
 pub(crate) mod json;

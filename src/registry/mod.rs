@@ -19,6 +19,7 @@ mod auth;
 mod client;
 mod credentials;
 mod dns;
+mod download;
 mod http;
 mod retry;
 mod sources;
@@ -29,6 +30,7 @@ mod trust;
 
 pub(crate) use client::{Fetched, Registry};
 pub(crate) use credentials::Credentials;
+pub(crate) use download::download;
 pub(crate) use retry::RetryPolicy;
 pub(crate) use sources::{candidates, sources};
 pub(crate) use transfer::TransferError;

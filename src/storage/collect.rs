@@ -64,6 +64,7 @@ impl Store {
     fn collect_locked(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Freed> {
         let Keep { layers, blobs } = keep()?;
         let mut reached = Reached { store: self, blobs: HashSet::new(), layers };
+        reached.layers.extend(self.build_steps()?.into_iter().filter_map(|(_, step)| step.layer));
         for (_, digest) in self.list_refs()? {
             reached.follow(&digest)?;
         }

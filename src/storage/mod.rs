@@ -11,6 +11,7 @@
 //! removed by a process inside the user namespace (`worker`); everything else is done by the user as such.
 
 mod blobs;
+mod build_cache;
 mod builtin;
 mod collect;
 mod copy;
@@ -34,15 +35,15 @@ pub(crate) mod worker;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::build_cache::BuildStep;
 pub(crate) use self::collect::Keep;
 pub(crate) use self::driver::DriverName;
-pub(crate) use self::layer::{Skipped, Source};
+pub(crate) use self::layer::{Layer, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
-pub(crate) use self::mounted::Mounted;
 pub(crate) use self::remove::path as remove_path;
 pub(crate) use self::rootfs::RootfsPlan;
-pub(crate) use self::view::LayerView;
+pub(crate) use self::view::{LayerView, Place};
 use crate::error::Result;
 use crate::state;
 use crate::state::lock::Mode;

@@ -58,7 +58,10 @@ impl Store {
             // 0755 is also what a layer has that says nothing about the root; the first that says something else wins.
             mode = mode.or(Some(meta.mode() & 0o7777).filter(|mode| *mode != 0o755));
             let opaque = std::fs::File::open(&diff).is_ok_and(whiteout::opaque);
-            lower.push(diff);
+            // overlayfs takes no directory twice, and the upper of two equal layers hides the other.
+            if !lower.contains(&diff) {
+                lower.push(diff);
+            }
             // overlayfs does not ask whether a layer's root is opaque.
             if opaque {
                 break;

@@ -4,7 +4,8 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat};
@@ -70,6 +71,29 @@ impl LayerView {
         Ok(found.is_some())
     }
 
+    /// Where what is at `path` lies in the layers, links followed; `None` when there is nothing.
+    pub(crate) fn locate(&self, path: &str) -> Result<Option<Place>> {
+        let failed = || format!("cannot look up /{path}");
+        let real = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).context(failed);
+        let mut file = None;
+        let found = self.walk_to(path.as_bytes(), |directory, name| {
+            file = Some((
+                directory.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?,
+                name.to_vec(),
+            ));
+            Ok(())
+        });
+        match (found.context(failed)?, file) {
+            (None, _) => Ok(None),
+            (Some(_), Some((directory, name))) => {
+                Ok(Some(Place::File(real(&directory)?.join(std::ffi::OsStr::from_bytes(&name)))))
+            }
+            (Some(merged), None) => {
+                merged.iter().map(real).collect::<Result<_>>().map(|dirs| Some(Place::Directory(dirs)))
+            }
+        }
+    }
+
     fn open(&self, path: &str) -> Result<Option<OwnedFd>, Errno> {
         let mut opened = None;
         self.walk(path.as_bytes(), |directory, name| {
@@ -82,11 +106,16 @@ impl LayerView {
     }
 
     /// Looks `path` up; calls `file` with the directory and name of a regular file.
-    fn walk(
+    fn walk(&self, path: &[u8], file: impl FnMut(&OwnedFd, &[u8]) -> Result<(), Errno>) -> Result<Option<()>, Errno> {
+        Ok(self.walk_to(path, file)?.map(drop))
+    }
+
+    /// The same, answering what there is of a directory.
+    fn walk_to(
         &self,
         path: &[u8],
         mut file: impl FnMut(&OwnedFd, &[u8]) -> Result<(), Errno>,
-    ) -> Result<Option<At>, Errno> {
+    ) -> Result<Option<Merged>, Errno> {
         let mut todo: Vec<Vec<u8>> = parts(path);
         // The directories from the root on.
         let mut stack: Vec<Merged> = Vec::new();
@@ -115,17 +144,29 @@ impl LayerView {
                     if kind == FileType::RegularFile {
                         file(&current[layer], &name)?;
                     }
-                    return Ok(Some(At::Other));
+                    return Ok(Some(Vec::new()));
                 }
             }
         }
-        Ok(Some(At::Directory))
+        match stack.pop() {
+            Some(merged) => Ok(Some(merged)),
+            None => self
+                .roots
+                .iter()
+                .map(|fd| fd.try_clone())
+                .collect::<Result<_, _>>()
+                .map(Some)
+                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)),
+        }
     }
 }
 
-enum At {
-    Directory,
-    Other,
+/// Where something lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// What the layers have of a directory, top first.
+    Directory(Vec<PathBuf>),
+    File(PathBuf),
 }
 
 /// The parts of a path, last first.

@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod build;
 mod cli;
 mod cve;
 mod events;
@@ -54,6 +55,7 @@ pub fn trials() -> Vec<Trial> {
         ports::trials(),
         scenario::trials(),
         readme::trials(),
+        build::trials(),
         storm::trials(),
     ]
     .into_iter()

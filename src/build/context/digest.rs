@@ -86,7 +86,8 @@ impl Known {
             match entry.kind() {
                 FileType::RegularFile => put(self.file(root, entry)?.hex().as_bytes()),
                 FileType::Symlink => {
-                    let target = root.link(&entry.from).context(|| format!("cannot read {}", entry.from.escape_ascii()))?;
+                    let target =
+                        root.link(&entry.from).context(|| format!("cannot read {}", entry.from.escape_ascii()))?;
                     put(&target);
                 }
                 _ => {}

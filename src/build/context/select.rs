@@ -72,8 +72,14 @@ impl Root {
         Self::new(fd)
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().context(|| "cannot keep a directory")?;
+        Ok(Self { fd, place: self.place.clone() })
+    }
+
+    /// Whether both are the same place.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.place == other.place
     }
 
     /// Opens what was found before; a link in the way is an error.
@@ -177,7 +183,10 @@ pub(crate) fn select(root: &Root, wanted: &Wanted<'_>) -> Result<Vec<Source>> {
     }
     if found.is_empty() {
         let shown = wanted.sources.join(" ");
-        return Err(Error::wrap(format!("nothing in the build context matches {shown}"), std::io::Error::from(Errno::NOENT)));
+        return Err(Error::wrap(
+            format!("nothing in the build context matches {shown}"),
+            std::io::Error::from(Errno::NOENT),
+        ));
     }
     Ok(found)
 }
@@ -251,7 +260,10 @@ fn one(root: &Root, path: &[u8], keep: usize, wanted: &Wanted<'_>) -> Result<Opt
         return Ok(None);
     }
     let name = split(path).1.to_vec();
-    if !is_directory && !wanted.exclude.is_empty() && wanted.exclude.decide(&String::from_utf8_lossy(&name), &Above::default()).0 {
+    if !is_directory
+        && !wanted.exclude.is_empty()
+        && wanted.exclude.decide(&String::from_utf8_lossy(&name), &Above::default()).0
+    {
         return Ok(None);
     }
     let mut entries = Vec::new();
@@ -291,7 +303,15 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, from: &[u8], to: &[u8], inside: &[u8], above: &Above, excluded: &Above, depth: usize) -> Result<()> {
+    fn directory(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        inside: &[u8],
+        above: &Above,
+        excluded: &Above,
+        depth: usize,
+    ) -> Result<()> {
         if depth > MAX_DEPTH {
             return Err(Error::new(format!("{}: directories are nested too deep", shown(from))));
         }

@@ -272,7 +272,9 @@ impl<'a> Scanner<'a> {
                     '-' => Ok(if is_set { value.unwrap_or_default() } else { word }),
                     '+' => Ok(if is_set { word } else { String::new() }),
                     _ if is_set => Ok(value.unwrap_or_default()),
-                    _ if word.is_empty() => Err(format!("{name}: not allowed to be {}", if colon { "unset or empty" } else { "unset" })),
+                    _ if word.is_empty() => {
+                        Err(format!("{name}: not allowed to be {}", if colon { "unset or empty" } else { "unset" }))
+                    }
                     _ => Err(format!("{name}: {word}")),
                 }
             }
@@ -282,7 +284,11 @@ impl<'a> Scanner<'a> {
                 let pattern = self.run(Some('}'), true).map_err(|e| self.unfinished(e))?.0;
                 let value: Vec<char> = value.unwrap_or_default().chars().collect();
                 let pattern = Pattern::new(&pattern, self.escape);
-                Ok(if modifier == '#' { pattern.trim_start(&value, longest) } else { pattern.trim_end(&value, longest) })
+                Ok(if modifier == '#' {
+                    pattern.trim_start(&value, longest)
+                } else {
+                    pattern.trim_end(&value, longest)
+                })
             }
             '/' if !colon => {
                 let all = self.peek() == Some('/');
@@ -298,7 +304,11 @@ impl<'a> Scanner<'a> {
 
     /// The text ended inside of `${…`.
     fn unfinished(&self, error: String) -> String {
-        if self.peek().is_none() && error.contains("matching }") { "syntax error: missing '}'".to_owned() } else { error }
+        if self.peek().is_none() && error.contains("matching }") {
+            "syntax error: missing '}'".to_owned()
+        } else {
+            error
+        }
     }
 }
 

@@ -80,28 +80,3 @@ pub(crate) struct Healthcheck {
     pub start_interval: i64,
     pub retries: i64,
 }
-
-impl Kind {
-    /// The keyword in capitals.
-    pub(crate) fn keyword(&self) -> &'static str {
-        match self {
-            Self::From { .. } => "FROM",
-            Self::Run(_) => "RUN",
-            Self::Cmd(_) => "CMD",
-            Self::Entrypoint(_) => "ENTRYPOINT",
-            Self::Shell(_) => "SHELL",
-            Self::Env(_) => "ENV",
-            Self::Label(_) => "LABEL",
-            Self::Arg(_) => "ARG",
-            Self::Expose(_) => "EXPOSE",
-            Self::Volume(_) => "VOLUME",
-            Self::User(_) => "USER",
-            Self::Workdir(_) => "WORKDIR",
-            Self::Transfer(transfer) => if transfer.add { "ADD" } else { "COPY" },
-            Self::Onbuild(_) => "ONBUILD",
-            Self::StopSignal(_) => "STOPSIGNAL",
-            Self::Healthcheck(_) => "HEALTHCHECK",
-            Self::Maintainer(_) => "MAINTAINER",
-        }
-    }
-}

@@ -246,7 +246,9 @@ mod tests {
             lines[0].heredocs.iter().map(|d| (d.name.as_str(), d.content(), d.expand, d.chomp)).collect();
         assert_eq!(docs, [("A", "1\n".to_owned(), true, false), ("B", "2\n".to_owned(), false, true)]);
         assert_eq!((lines[0].span, lines[1].span), (Span { first: 1, last: 5 }, Span { first: 6, last: 6 }));
-        for (text, count) in [("RUN a<<EOF\nCMD b", 0), ("RUN \"<<EOF\"\n", 0), ("ENV a <<EOF\n", 0), ("RUN a <<<b\n", 0)] {
+        for (text, count) in
+            [("RUN a<<EOF\nCMD b", 0), ("RUN \"<<EOF\"\n", 0), ("ENV a <<EOF\n", 0), ("RUN a <<<b\n", 0)]
+        {
             assert_eq!(split(text).expect(text).1[0].heredocs.len(), count, "{text}");
         }
         assert!(split("RUN <<EOF\nx\n").is_err());

@@ -17,7 +17,12 @@ mod tests;
 
 pub(crate) use error::{Problem, Span};
 pub(crate) use instruction::{Command, Instruction, Kind};
-pub(crate) use lines::{Directives, Heredoc};
+pub(crate) use lines::Directives;
+
+/// Whether a word announces a here-document.
+pub(crate) fn is_heredoc(word: &str, escape: char) -> bool {
+    lines::heredoc(word.trim(), escape).is_some()
+}
 
 /// A whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

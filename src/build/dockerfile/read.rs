@@ -7,8 +7,24 @@ use super::instruction::{Command, Healthcheck, Instruction, Kind, Run, Transfer}
 use super::lines::Line;
 
 const KEYWORDS: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
-    "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// Reads one line.
@@ -145,9 +161,8 @@ fn pairs(keyword: &str, text: &str, escape: char) -> Result<Vec<(String, String)
     let words = expand::raw_words(text, escape);
     let Some(first) = words.first() else { return Err(format!("{keyword} requires at least one argument")) };
     if !first.contains('=') {
-        let (name, value) = text
-            .split_once(char::is_whitespace)
-            .ok_or_else(|| format!("{keyword} must have two arguments"))?;
+        let (name, value) =
+            text.split_once(char::is_whitespace).ok_or_else(|| format!("{keyword} must have two arguments"))?;
         return Ok(vec![(name.to_owned(), value.trim_start().to_owned())]);
     }
     let pair = |word: &String| match word.split_once('=') {
@@ -206,7 +221,11 @@ fn healthcheck(text: &str, flags: &mut flags::Flags) -> Result<Kind, String> {
     check.start_period = duration("start-period", flags.value("start-period")?)?;
     check.start_interval = duration("start-interval", flags.value("start-interval")?)?;
     if let Some(retries) = flags.value("retries")? {
-        check.retries = retries.parse().ok().filter(|n| *n >= 0).ok_or_else(|| format!("--retries must be at least 0, not {retries}"))?;
+        check.retries = retries
+            .parse()
+            .ok()
+            .filter(|n| *n >= 0)
+            .ok_or_else(|| format!("--retries must be at least 0, not {retries}"))?;
     }
     Ok(Kind::Healthcheck(check))
 }
@@ -249,7 +268,13 @@ fn nanoseconds(flag: &str, text: &str) -> Result<i64, String> {
     }
 }
 
-fn transfer(keyword: &str, text: &str, flags: &mut flags::Flags, line: &Line, escape: char) -> Result<Transfer, String> {
+fn transfer(
+    keyword: &str,
+    text: &str,
+    flags: &mut flags::Flags,
+    line: &Line,
+    escape: char,
+) -> Result<Transfer, String> {
     let add = keyword == "ADD";
     let mut words = match json(text)? {
         Some(words) => words,
@@ -257,7 +282,9 @@ fn transfer(keyword: &str, text: &str, flags: &mut flags::Flags, line: &Line, es
     };
     let destination = words.pop().filter(|_| !words.is_empty());
     let Some(destination) = destination else {
-        return Err(format!("{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"));
+        return Err(format!(
+            "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
+        ));
     };
     let mut transfer = Transfer {
         add,

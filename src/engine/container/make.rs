@@ -80,7 +80,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
 }
 
 /// The files of the new root file system, before anything is mounted.
-struct View(LayerView);
+pub(super) struct View(pub LayerView);
 
 impl RootFiles for View {
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
@@ -196,23 +196,25 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
 
 fn names(options: &RunOptions, resolved: &Resolved) -> NameFiles {
     let network = &options.network;
-    let added = |entry: &HostEntry| {
-        let address = match entry.address {
-            None => "host-gateway".to_owned(),
-            Some(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
-            Some(ip) => ip.to_string(),
-        };
-        format!("{}:{address}", entry.names.join(";"))
-    };
     NameFiles {
         hostname: resolved.hostname.clone(),
         unmanaged_dns: network.dns.unmanaged,
         dns: network.dns.servers.iter().map(ToString::to_string).collect(),
         search: network.dns.search.clone(),
         options: network.dns.options.clone(),
-        added: network.add_hosts.iter().map(added).collect(),
+        added: network.add_hosts.iter().map(host_entry).collect(),
         no_hosts: network.no_hosts,
     }
+}
+
+/// As `--add-host` writes it.
+pub(super) fn host_entry(entry: &HostEntry) -> String {
+    let address = match entry.address {
+        None => "host-gateway".to_owned(),
+        Some(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
+        Some(ip) => ip.to_string(),
+    };
+    format!("{}:{address}", entry.names.join(";"))
 }
 
 /// As `HostConfig.NetworkMode` shows it.

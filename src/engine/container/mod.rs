@@ -33,6 +33,7 @@ mod repair;
 pub(crate) mod resolve;
 pub(crate) mod select;
 pub(crate) mod start;
+pub(crate) mod step;
 pub(crate) mod store;
 pub(crate) mod volumes;
 pub(crate) mod when;

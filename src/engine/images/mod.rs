@@ -45,7 +45,7 @@ pub(crate) use pull::{PullOptions, PullPolicy, pull};
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
 pub(crate) use save::{SaveOptions, plan as plan_save, save};
-pub(crate) use tag::{tag, untag};
+pub(crate) use tag::{new_name, tag, untag};
 
 /// The repository of images that never had a name.
 const NAMELESS: &str = "<none>";
@@ -109,7 +109,7 @@ fn not_known(name: &str) -> Error {
 }
 
 /// Gives an image a name: the tag, and the pinned name that outlives it. What the tag named before keeps its pinned name.
-fn name_image(store: &Store, name: &Reference, manifest: &Digest) -> Result<()> {
+pub(crate) fn name_image(store: &Store, name: &Reference, manifest: &Digest) -> Result<()> {
     store.set_ref(&name.pinned(manifest), manifest)?;
     if name.digest().is_none() {
         store.set_ref(&name.store_name(), manifest)?;
@@ -118,7 +118,7 @@ fn name_image(store: &Store, name: &Reference, manifest: &Digest) -> Result<()> 
 }
 
 /// Keeps an image that has no name.
-fn keep_nameless(store: &Store, manifest: &Digest) -> Result<()> {
+pub(crate) fn keep_nameless(store: &Store, manifest: &Digest) -> Result<()> {
     store.set_ref(&format!("{NAMELESS}@{manifest}"), manifest)
 }
 

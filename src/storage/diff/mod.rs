@@ -80,6 +80,19 @@ pub(crate) fn export(directories: &[PathBuf], output: impl Write) -> Result<()> 
     archive.finish().map(drop)
 }
 
+/// Writes the tar of what makes `new` of `old`: directories of layers, top first. `timestamp` as in [`DiffJob`].
+pub(crate) fn archive_between(
+    new: &[PathBuf],
+    old: &[PathBuf],
+    output: impl Write,
+    timestamp: Option<i64>,
+) -> Result<()> {
+    many_descriptors();
+    let mut archive = Archive::new(stream::Stream::new(output), timestamp);
+    compare::walk(&Merged::open(new)?, &Merged::open(old)?, &mut Report::new(&mut archive, &[]))?;
+    archive.finish().map(drop)
+}
+
 /// Writes the tar of a job's changes, without taking anything.
 pub(super) fn write(job: &DiffJob, output: impl Write) -> Result<()> {
     let mut archive = Archive::new(stream::Stream::new(output), job.timestamp);

@@ -1,0 +1,58 @@
+//! The build context: what is in it, and how it is told apart from what it was.
+
+pub(crate) mod digest;
+pub(crate) mod ignore;
+mod open;
+pub(crate) mod select;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use open::open;
+
+use self::ignore::Ignore;
+use self::select::Root;
+use crate::error::{Error, Result};
+
+/// A directory that COPY and ADD take from.
+#[derive(Debug)]
+pub(crate) struct Context {
+    root: Option<Root>,
+    path: PathBuf,
+    ignore: Ignore,
+    /// It was fetched for this build, and goes with it.
+    temporary: Option<PathBuf>,
+}
+
+impl Context {
+    /// A context with nothing in it.
+    pub(crate) fn nothing() -> Self {
+        Self { root: None, path: PathBuf::new(), ignore: Ignore::default(), temporary: None }
+    }
+
+    pub(crate) fn directory(path: PathBuf, temporary: Option<PathBuf>) -> Result<Self> {
+        Ok(Self { root: Some(Root::open(&path)?), path, ignore: Ignore::default(), temporary })
+    }
+
+    pub(crate) fn set_ignore(&mut self, ignore: Ignore) {
+        self.ignore = ignore;
+    }
+
+    pub(crate) fn root(&self) -> Result<&Root> {
+        self.root.as_ref().ok_or_else(|| {
+            Error::new("there is no build context to take files from").hint("name a directory: rpod build DIRECTORY")
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
+    /// Removes what was fetched.
+    pub(crate) fn close(mut self) -> Result<()> {
+        self.temporary.take().map_or(Ok(()), |path| crate::storage::remove_path(&path))
+    }
+}

@@ -1,0 +1,233 @@
+//! From what was typed to a Dockerfile, a context and what is ignored of it.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use super::ignore::{Ignore, clean};
+use crate::build::extract;
+use crate::build::fetch;
+use crate::build::request::{Request, Where};
+use crate::error::{Context as _, Error, Result};
+use crate::state::id;
+use crate::state::paths::{Dirs, create_private};
+
+/// Looked for in this order, as Podman does.
+const NAMES: [&str; 2] = ["Containerfile", "Dockerfile"];
+/// Nobody writes longer ones.
+const MAX_FILE: u64 = 16 << 20;
+
+/// What a build begins with.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub context: Context,
+    /// How messages call the Dockerfile.
+    pub name: String,
+    pub text: String,
+}
+
+/// Opens everything; reads standard input when something is to come from there.
+pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
+    let mut context = match &request.context {
+        Where::Nothing => Context::nothing(),
+        Where::Directory(path) => {
+            let path = std::fs::canonicalize(path).context(|| format!("cannot use the context {}", path.display()))?;
+            Context::directory(path, None)?
+        }
+        Where::StandardInput => {
+            let dir = scratch(dirs)?;
+            let mut input = spool(std::io::stdin(), &dir)?;
+            if extract::is_archive(&input)? {
+                archive(&input, &dir)?
+            } else {
+                // A Dockerfile alone.
+                input.rewind().context(|| "cannot read standard input")?;
+                let text = text(input, "standard input")?;
+                crate::storage::remove_path(&dir)?;
+                return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
+            }
+        }
+        Where::Remote(url) => match remote(dirs, url)? {
+            Remote::Context(context) => context,
+            Remote::Dockerfile(text) => {
+                return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
+            }
+        },
+    };
+    let (name, text, file) = dockerfile(request, &context)?;
+    let ignore = ignore_text(request, &context, file.as_deref())?;
+    if let Some((path, text)) = ignore {
+        context.set_ignore(Ignore::parse(&text).map_err(|why| Error::new(format!("{}: {why}", path.display())))?);
+    }
+    Ok(Opened { context, name, text })
+}
+
+/// The Dockerfile's name, text, and path if it is a file.
+fn dockerfile(request: &Request, context: &Context) -> Result<(String, String, Option<PathBuf>)> {
+    if request.files.is_empty() {
+        let root = context.path();
+        for name in NAMES {
+            let path = root.join(name);
+            match File::open(&path) {
+                Ok(file) => return Ok((name.to_owned(), text(file, name)?, Some(path))),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::wrap(format!("cannot read {}", path.display()), e)),
+            }
+        }
+        return Err(Error::new(format!(
+            "no Containerfile or Dockerfile specified or found in context directory, {}: no such file or directory",
+            root.display()
+        )));
+    }
+    let mut whole = String::new();
+    let mut found = None;
+    for file in &request.files {
+        let part = if file == "-" {
+            text(std::io::stdin(), "standard input")?
+        } else if fetch::is_url(file) {
+            let dir = tempdir()?;
+            let path = dir.join("Dockerfile");
+            fetch::url(file, &path, None)?;
+            let read = text(File::open(&path).context(|| format!("cannot read {file}"))?, file);
+            crate::storage::remove_path(&dir)?;
+            read?
+        } else {
+            let path = locate(file, context)?;
+            let read = text(File::open(&path).context(|| format!("cannot read {file}"))?, file)?;
+            found.get_or_insert(path);
+            read
+        };
+        whole.push_str(&part);
+        if !whole.ends_with('\n') {
+            whole.push('\n');
+        }
+    }
+    let name = match &found {
+        Some(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        None => "Dockerfile".to_owned(),
+    };
+    Ok((name, whole, found))
+}
+
+/// A path of here, else one in the context (Podman's order: as it is first).
+fn locate(file: &str, context: &Context) -> Result<PathBuf> {
+    let missing = || {
+        Error::new(format!(
+            "the specified Containerfile or Dockerfile does not exist, {file}: no such file or directory"
+        ))
+    };
+    let here = PathBuf::from(file);
+    let candidates = [Some(here.clone()), here.is_relative().then(|| context.path().join(file))];
+    let found = candidates.into_iter().flatten().find(|path| path.exists()).ok_or_else(missing)?;
+    if found.is_dir() {
+        return NAMES.iter().map(|name| found.join(name)).find(|path| path.is_file()).ok_or_else(missing);
+    }
+    Ok(found)
+}
+
+/// The ignore file that counts: `--ignorefile`, one named after the Dockerfile, `.containerignore`, `.dockerignore`.
+fn ignore_text(request: &Request, context: &Context, file: Option<&Path>) -> Result<Option<(PathBuf, String)>> {
+    if let Some(path) = &request.ignore_file {
+        let file = File::open(path).context(|| format!("cannot read {}", path.display()))?;
+        return Ok(Some((path.clone(), text(file, "the ignore file")?)));
+    }
+    if context.root.is_none() {
+        return Ok(None);
+    }
+    let named = file.map(|file| {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        [".containerignore", ".dockerignore"].map(|ending| file.with_file_name(format!("{name}{ending}")))
+    });
+    let plain = [".containerignore", ".dockerignore"].map(|name| context.path().join(name));
+    for path in named.into_iter().flatten().chain(plain) {
+        match File::open(&path) {
+            Ok(file) => return Ok(Some((path, text(file, "the ignore file")?))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::wrap(format!("cannot read {}", path.display()), e)),
+        }
+    }
+    Ok(None)
+}
+
+fn text(input: impl Read, name: &str) -> Result<String> {
+    let mut text = String::new();
+    input.take(MAX_FILE + 1).read_to_string(&mut text).context(|| format!("cannot read {name}"))?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(Error::new(format!("{name} is larger than {} MiB", MAX_FILE >> 20)));
+    }
+    Ok(text)
+}
+
+enum Remote {
+    Context(Context),
+    Dockerfile(String),
+}
+
+fn remote(dirs: &Dirs, url: &str) -> Result<Remote> {
+    let dir = scratch(dirs)?;
+    if fetch::is_git(url) {
+        // The directory after the colon is the context.
+        let (repository, below) = match url.split_once('#').and_then(|(repo, rest)| Some((repo, rest.split_once(':')?)))
+        {
+            Some((repository, (reference, below))) => (format!("{repository}#{reference}"), below),
+            None => (url.to_owned(), ""),
+        };
+        let checkout = dir.join("git");
+        create_private(&checkout)?;
+        fetch::git(&repository, &checkout, false)?;
+        let root = super::select::Root::open(&checkout)?;
+        let below = clean(&format!("/{below}"));
+        let resolved =
+            root.resolve(below.trim_start_matches('/').as_bytes()).context(|| "cannot read the repository")?;
+        let (path, _) = resolved.ok_or_else(|| Error::new(format!("the repository has no directory {below}")))?;
+        let path = checkout.join(std::ffi::OsStr::new(&String::from_utf8_lossy(&path).into_owned()));
+        return Context::directory(path, Some(dir)).map(Remote::Context);
+    }
+    let file = dir.join("download");
+    fetch::url(url, &file, None)?;
+    let mut input = File::open(&file).context(|| format!("cannot read {}", file.display()))?;
+    if extract::is_archive(&input)? {
+        return archive(&input, &dir).map(Remote::Context);
+    }
+    input.rewind().context(|| format!("cannot read {}", file.display()))?;
+    let text = text(input, url);
+    crate::storage::remove_path(&dir)?;
+    text.map(Remote::Dockerfile)
+}
+
+/// Unpacks a context; everything in it belongs to this user.
+fn archive(input: &File, dir: &Path) -> Result<Context> {
+    let path = dir.join("context");
+    create_private(&path)?;
+    let root = super::select::Root::open(&path)?;
+    let attributes = crate::build::copy::Attributes {
+        owner: Some((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())),
+        ..Default::default()
+    };
+    let mut target = crate::build::copy::Target::new(&root, &attributes);
+    extract::unpack(&mut target, input, b"")?;
+    target.done()?;
+    Context::directory(path, Some(dir.to_path_buf()))
+}
+
+fn spool(mut input: impl Read, dir: &Path) -> Result<File> {
+    let path = dir.join("input");
+    let mut file =
+        File::options().read(true).write(true).create_new(true).open(&path).context(|| "cannot keep standard input")?;
+    std::io::copy(&mut input, &mut file).context(|| "cannot read standard input")?;
+    file.rewind().context(|| "cannot read standard input")?;
+    Ok(file)
+}
+
+fn scratch(dirs: &Dirs) -> Result<PathBuf> {
+    let dir = dirs.host.join("build").join(format!("context-{}", id::short(&id::random()?)));
+    create_private(&dir)?;
+    Ok(dir)
+}
+
+fn tempdir() -> Result<PathBuf> {
+    let dir = std::env::temp_dir().join(format!("rpod-build-{}", id::short(&id::random()?)));
+    create_private(&dir)?;
+    Ok(dir)
+}

@@ -1,0 +1,154 @@
+//! ADD and contexts from elsewhere: URLs, and git repositories through the git program.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::build::context::digest::hash;
+use crate::error::{Context, Error, Result};
+use crate::image::digest::Digest;
+use crate::registry;
+use crate::sys::process::{Fork, exit_now, fork};
+use crate::userns::enter::Failure;
+
+/// `https://…`, `http://…`.
+pub(crate) fn is_url(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
+/// A repository: `git@…`, `git://`, `ssh://`, or a URL whose path ends in `.git` (BuildKit's gitutil).
+pub(crate) fn is_git(text: &str) -> bool {
+    let path = text.split('#').next().unwrap_or(text);
+    text.starts_with("git@")
+        || text.starts_with("git://")
+        || text.starts_with("ssh://")
+        || is_url(text) && path.trim_end_matches('/').ends_with(".git")
+}
+
+/// The name that a downloaded file gets.
+pub(crate) fn file_name(url: &str) -> Result<String> {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let (_, rest) = path.split_once("://").unwrap_or(("", path));
+    let name = rest.split_once('/').map_or("", |(_, path)| path).rsplit('/').next().unwrap_or_default();
+    match name {
+        "" | "." | ".." => Err(Error::new(format!("cannot determine filename from url: {url}"))
+            .hint("write the whole name of the destination")),
+        name => Ok(name.to_owned()),
+    }
+}
+
+/// Downloads to the new file `to`; answers the content's digest, which must be `checksum` if that is given.
+pub(crate) fn url(url: &str, to: &Path, checksum: Option<&str>) -> Result<Digest> {
+    let wanted = checksum.map(str::parse::<Digest>).transpose().context(|| "invalid --checksum")?;
+    apart(|| {
+        let failed = || format!("cannot write {}", to.display());
+        let mut file = File::create_new(to).context(failed)?;
+        let found = registry::download(url, &mut file)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600)).context(failed)?;
+        let time = found.modified.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time);
+        file.set_modified(time).context(failed)
+    })?;
+    let digest = File::open(to).and_then(hash).context(|| format!("cannot read {}", to.display()))?;
+    let digest = Digest::from_bytes(digest);
+    match wanted {
+        Some(wanted) if wanted != digest => {
+            Err(Error::new(format!("digest mismatch for {url}: the content is {digest}, not {wanted}")))
+        }
+        _ => Ok(digest),
+    }
+}
+
+/// Runs `f`, which starts threads, in a process of its own.
+fn apart(f: impl FnOnce() -> Result<()>) -> Result<()> {
+    let failed = || "cannot start a process that downloads";
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(failed)?;
+    match fork().context(failed)? {
+        Fork::Child => {
+            drop(reader);
+            let answer = f().map_err(|e| Failure::from(&e));
+            let sent = serde_json::to_vec(&answer).map(|bytes| File::from(writer).write_all(&bytes));
+            exit_now(u8::from(!matches!(sent, Ok(Ok(())))))
+        }
+        Fork::Parent(child) => {
+            drop(writer);
+            let mut answer = Vec::new();
+            let read = File::from(reader).read_to_end(&mut answer);
+            child.wait().context(failed)?;
+            read.context(failed)?;
+            let answer: std::result::Result<(), Failure> = serde_json::from_slice(&answer).context(failed)?;
+            answer.map_err(Error::from)
+        }
+    }
+}
+
+/// Checks `URL[#REF[:DIRECTORY]]` out into the empty directory `to`; answers the commit.
+pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<String> {
+    let (repository, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let (reference, below) = fragment.split_once(':').unwrap_or((fragment, ""));
+    if repository.starts_with('-') || reference.starts_with('-') {
+        return Err(Error::new(format!("{text}: it is no repository")));
+    }
+    let run = |words: &[&str]| -> Result<String> {
+        let failed = || format!("git {} failed", words.first().copied().unwrap_or_default());
+        let output = Command::new("git")
+            .current_dir(to)
+            .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", "-c", "init.defaultBranch=main"])
+            .args(words)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .stdin(Stdio::null())
+            .output();
+        let output = output.context(failed).map_err(|e| e.hint("install git"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::wrap(format!("cannot fetch {text}"), Error::new(said)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    run(&["init", "--quiet", "."])?;
+    let wanted = if reference.is_empty() { "HEAD" } else { reference };
+    // A commit that no branch points at has to be fetched with everything.
+    if run(&["fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, wanted]).is_err() {
+        run(&["fetch", "--quiet", "--tags", "--", repository, "+refs/heads/*:refs/remotes/origin/*"])?;
+        run(&["checkout", "--quiet", "--detach", wanted, "--"])?;
+    } else {
+        run(&["checkout", "--quiet", "--detach", "FETCH_HEAD", "--"])?;
+    }
+    run(&["submodule", "update", "--quiet", "--init", "--recursive", "--depth=1"])?;
+    let commit = run(&["rev-parse", "HEAD"])?;
+    if !keep_git_dir {
+        crate::storage::remove_path(&to.join(".git"))?;
+    }
+    if !below.is_empty() {
+        return Err(Error::new(format!("{text}: a directory inside of a repository can be the context, not a source"))
+            .hint("leave out what follows the colon"));
+    }
+    Ok(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_apart() {
+        for (text, git, url) in [
+            ("https://a/b.tar", false, true),
+            ("https://a/b.git", true, true),
+            ("https://a/b.git#v1:sub", true, true),
+            ("git@a:b", true, false),
+            ("ssh://git@a/b", true, false),
+            ("a.git", false, false),
+            ("dir/a", false, false),
+        ] {
+            assert_eq!((is_git(text), is_url(text)), (git, url), "{text}");
+        }
+        assert_eq!(file_name("https://a/b/c.txt?x=1").expect("name"), "c.txt");
+        assert!(file_name("https://a/").is_err() && file_name("https://a").is_err());
+    }
+}

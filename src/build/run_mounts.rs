@@ -1,0 +1,422 @@
+//! What RUN --mount asks for becomes mounts of the step, and goes again after it.
+//!
+//! Sources are found without leaving the context, the stage or the cache directory they belong to, whatever links they
+//! hold (CVE-2024-1753, CVE-2024-9675, CVE-2024-23651). A mount that may be written to is either a cache directory or has
+//! a layer of its own above it that is thrown away.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Gid, Mode, Uid, chownat};
+
+use super::context::ignore::Ignore;
+use super::context::select::{self, Root};
+use super::copy::{Attributes, Target};
+use super::layer::Workplace;
+use super::mounts::{MountKind, RunMount, Sharing};
+use super::plan::Source;
+use super::request::Secret;
+use super::settings;
+use super::stage::Stage;
+use super::variables;
+use crate::error::{Context, Error, Result};
+use crate::image::digest::{DiffId, Digest};
+use crate::spec::settings::Mount;
+use crate::state::lock::{Lock, Mode as LockMode};
+use crate::state::paths::create_private;
+use crate::storage::{LayerView, Place, RootfsPlan, remove_path};
+use crate::userns::{IdMaps, enter};
+
+/// Where the agent's socket stands.
+const AGENT: &str = "/run/buildkit/ssh_agent";
+const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
+
+/// A mount, with its target complete and what its content is known by.
+pub(crate) struct Wanted {
+    mount: RunMount,
+    /// Of what the mount shows, as far as it decides what the step makes.
+    content: String,
+}
+
+impl Wanted {
+    /// Everything that counts for the cache. Secrets, agents and cache directories do not, as with BuildKit.
+    pub(crate) fn key(&self) -> String {
+        let RunMount { kind, target, source, id, read_only, .. } = &self.mount;
+        let env = &self.mount.env;
+        format!("mount {kind:?} {target} {source} {id:?} {read_only} {env:?} {}", self.content)
+    }
+}
+
+/// Mounts for the step; dropped, what was made for them goes.
+pub(crate) struct Prepared<'a> {
+    pub mounts: Vec<Mount>,
+    pub environment: Vec<(String, String)>,
+    locks: Vec<Lock>,
+    private: Option<PathBuf>,
+    maps: &'a IdMaps,
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if let Some(dir) = self.private.take()
+            && remove_path(&dir).is_err()
+        {
+            let _ = enter::run(self.maps, || remove_path(&dir));
+        }
+    }
+}
+
+impl<'a> Stage<'a> {
+    /// Reads the flags of a RUN.
+    pub(crate) fn run_mounts(&mut self, texts: &[String]) -> Result<Vec<Wanted>> {
+        let mut wanted = Vec::new();
+        for text in texts {
+            let lookup = variables::lookup(&self.state.config.config.env, &self.seen.arguments);
+            let mut mount = RunMount::parse(text, self.build.escape, &*lookup)
+                .map_err(|why| Error::new(format!("invalid mount {text:?}: {why}")))?;
+            drop(lookup);
+            if !mount.target.is_empty() {
+                mount.target = settings::workdir(&self.state.config.config.working_dir, &mount.target);
+                if mount.target == "/" {
+                    return Err(Error::new(format!("invalid mount {text:?}: nothing can be mounted on /")));
+                }
+            }
+            let content = self.content(&mount)?;
+            wanted.push(Wanted { mount, content });
+        }
+        Ok(wanted)
+    }
+
+    fn content(&mut self, mount: &RunMount) -> Result<String> {
+        if mount.kind != MountKind::Bind && (mount.kind != MountKind::Cache || mount.from.is_none()) {
+            return Ok(String::new());
+        }
+        match self.source_of(mount.from.as_deref())? {
+            None => {
+                let sources = [format!("/{}", mount.source)];
+                self.context_digest(&sources).map(|digest| digest.to_string())
+            }
+            Some(Source::Context(name)) => {
+                Err(Error::new(format!("--mount cannot take the build context {name} yet"))
+                    .hint("COPY --from takes it"))
+            }
+            Some(source) => self.layers_of(&source).map(|(key, _)| key.to_string()),
+        }
+    }
+
+    /// What `--from` names; `None`: the build context.
+    pub(crate) fn source_of(&self, from: Option<&str>) -> Result<Option<Source>> {
+        let Some(from) = from else { return Ok(None) };
+        let source = self.plan.sources.get(from).cloned();
+        source.map(Some).ok_or_else(|| Error::new(format!("--from={from}: it is not known")))
+    }
+
+    /// Layers of a stage or image, bottom first, and what they are known by.
+    pub(crate) fn layers_of(&self, source: &Source) -> Result<(Digest, Vec<DiffId>)> {
+        match source {
+            Source::Stage(index) => {
+                let state = self.done.get(index).ok_or_else(|| Error::new("a stage is missing"))?;
+                Ok((state.key, state.layers.clone()))
+            }
+            Source::Image(name) => {
+                let image =
+                    self.build.images.get(name).ok_or_else(|| Error::new(format!("{name}: image not known")))?;
+                Ok((image.id, image.layers.clone()))
+            }
+            Source::Scratch => Ok((Digest::of(b"scratch"), Vec::new())),
+            Source::Context(name) => Err(Error::new(format!("the build context {name} has no layers"))),
+        }
+    }
+
+    /// Makes what the mounts need.
+    pub(crate) fn prepare_mounts(&mut self, wanted: &[Wanted], place: &Workplace<'_>) -> Result<Prepared<'a>> {
+        let mut prepared = Prepared {
+            mounts: Vec::new(),
+            environment: Vec::new(),
+            locks: Vec::new(),
+            private: None,
+            maps: self.build.maps,
+        };
+        for (number, Wanted { mount, .. }) in wanted.iter().enumerate() {
+            let scratch = place.dir.join(format!("mount-{number}"));
+            match mount.kind {
+                MountKind::Tmpfs => prepared.mounts.push(tmpfs(mount)),
+                MountKind::Secret => self.secret(mount, number, place, &mut prepared)?,
+                MountKind::Ssh => self.agent(mount, number, &mut prepared)?,
+                MountKind::Cache => self.cache(mount, &scratch, &mut prepared)?,
+                MountKind::Bind => self.bind(mount, &scratch, &mut prepared)?,
+            }
+        }
+        Ok(prepared)
+    }
+
+    fn secret(
+        &self,
+        mount: &RunMount,
+        number: usize,
+        place: &Workplace<'_>,
+        prepared: &mut Prepared<'_>,
+    ) -> Result<()> {
+        let id = mount.id.as_deref().unwrap_or(&mount.source);
+        let value = match self.build.request.secrets.get(id) {
+            None if mount.required => {
+                return Err(Error::new(format!("secret {id}: not found")).hint("give it with --secret id=…"));
+            }
+            None => return Ok(()),
+            Some(Secret::File(path)) => {
+                std::fs::read(path).context(|| format!("cannot read the secret {id} from {}", path.display()))?
+            }
+            Some(Secret::Variable(name)) => std::env::var_os(name)
+                .map(std::os::unix::ffi::OsStringExt::into_vec)
+                .ok_or_else(|| Error::new(format!("secret {id}: the variable {name} is not set")))?,
+        };
+        if let Some(name) = mount.env.as_ref().filter(|name| !name.is_empty()) {
+            let text = String::from_utf8(value.clone());
+            let text = text.map_err(|_| Error::new(format!("secret {id} is no text, so no variable can hold it")))?;
+            prepared.environment.push((name.clone(), text));
+        }
+        if mount.target.is_empty() {
+            return Ok(());
+        }
+        // In memory where there is a runtime directory, and not beside what becomes a layer.
+        let dir = self.build.dirs.runtime.join("build").join(&place.id);
+        create_private(&dir)?;
+        prepared.private = Some(dir.clone());
+        let path = dir.join(number.to_string());
+        let mode = mount.mode.unwrap_or(0o400);
+        let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        written
+            .and_then(|mut file| file.write_all(&value))
+            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)))
+            .context(|| format!("cannot hand over the secret {id}"))?;
+        self.give(&path, mount.uid, mount.gid)?;
+        prepared.mounts.push(bound(path, &mount.target, &["ro", "nosuid", "nodev", "noexec"]));
+        Ok(())
+    }
+
+    /// Changes the owner inside the user's map.
+    fn give(&self, path: &Path, uid: u32, gid: u32) -> Result<()> {
+        if uid == 0 && gid == 0 {
+            return Ok(());
+        }
+        let failed = || format!("cannot give {} to {uid}:{gid}", path.display());
+        enter::run(self.build.maps, || {
+            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+            chownat(rustix::fs::CWD, path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags).context(failed)
+        })
+    }
+
+    fn agent(&self, mount: &RunMount, number: usize, prepared: &mut Prepared<'_>) -> Result<()> {
+        let id = mount.id.as_deref().unwrap_or("default");
+        let Some(socket) = self.build.request.ssh.get(id) else {
+            return match mount.required {
+                true => {
+                    Err(Error::new(format!("no SSH key {id:?} forwarded from the client")).hint("give it with --ssh"))
+                }
+                false => Ok(()),
+            };
+        };
+        if mount.uid != 0 || mount.gid != 0 {
+            return Err(Error::new("an SSH agent's socket can belong to 0:0 only")
+                .hint("leave out uid and gid of --mount=type=ssh"));
+        }
+        let target = match mount.target.as_str() {
+            "" => format!("{AGENT}.{number}"),
+            target => target.to_owned(),
+        };
+        prepared.environment.push((AGENT_VARIABLE.to_owned(), target.clone()));
+        prepared.mounts.push(bound(socket.clone(), &target, &["nosuid", "nodev"]));
+        Ok(())
+    }
+
+    fn cache(&mut self, mount: &RunMount, scratch: &Path, prepared: &mut Prepared<'_>) -> Result<()> {
+        let name = Digest::of(mount.id.as_deref().unwrap_or(&mount.target).as_bytes()).hex();
+        let base = self.build.store.build_cache_dir().join("mounts");
+        create_private(&base)?;
+        let mut dir = base.join(&name);
+        match mount.sharing {
+            Sharing::Shared => {}
+            Sharing::Locked => {
+                prepared.locks.push(Lock::acquire(&base.join(format!("{name}.lock")), LockMode::Exclusive)?);
+            }
+            Sharing::Private => {
+                // The first that nobody uses.
+                for number in 0u32.. {
+                    let suffix = if number == 0 { String::new() } else { format!("-{number}") };
+                    let lock = base.join(format!("{name}{suffix}.lock"));
+                    if let Some(lock) = Lock::try_acquire(&lock, LockMode::Exclusive)? {
+                        dir = base.join(format!("{name}{suffix}"));
+                        prepared.locks.push(lock);
+                        break;
+                    }
+                }
+            }
+        }
+        if !dir.is_dir() {
+            create_private(&dir)?;
+            let mode = std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755));
+            std::fs::set_permissions(&dir, mode).context(|| format!("cannot prepare {}", dir.display()))?;
+            self.give(&dir, mount.uid, mount.gid)?;
+            if let Some(source) = self.source_of(mount.from.as_deref())? {
+                self.copy_out(&source, &mount.source, scratch, &dir)?;
+            }
+        }
+        let access: &[&str] = if mount.read_only { &["ro", "nosuid", "nodev"] } else { &["nosuid", "nodev"] };
+        prepared.mounts.push(bound(dir, &mount.target, access));
+        Ok(())
+    }
+
+    fn bind(&mut self, mount: &RunMount, scratch: &Path, prepared: &mut Prepared<'_>) -> Result<()> {
+        let source = self.source_of(mount.from.as_deref())?;
+        let missing = || {
+            let from = mount.from.as_deref().unwrap_or("the build context");
+            let shown = format!("cannot mount {:?} of {from}", mount.source);
+            Error::wrap(shown, std::io::Error::from(rustix::io::Errno::NOENT))
+        };
+        let place = match source {
+            None => {
+                let root = self.build.context.root()?;
+                let (path, stat) = root
+                    .resolve(clean(&mount.source).as_bytes())
+                    .context(|| "cannot read the build context")?
+                    .ok_or_else(missing)?;
+                if !self.build.context.ignore().is_empty() {
+                    // What is ignored is not there: a copy of the rest.
+                    self.copy_context(&mount.source, scratch)?;
+                    let name = select::split(&path).1;
+                    match FileType::from_raw_mode(stat.st_mode) {
+                        FileType::Directory => Place::Directory(vec![scratch.to_path_buf()]),
+                        _ => Place::File(scratch.join(String::from_utf8_lossy(name).as_ref())),
+                    }
+                } else {
+                    // No link is left in it.
+                    let real = self.build.context.path().join(std::ffi::OsStr::from_bytes(&path));
+                    match FileType::from_raw_mode(stat.st_mode) {
+                        FileType::Directory => Place::Directory(vec![real]),
+                        _ => Place::File(real),
+                    }
+                }
+            }
+            Some(source) => {
+                let (_, layers) = self.layers_of(&source)?;
+                let mut directories: Vec<PathBuf> =
+                    self.build.store.layers(&layers)?.iter().rev().map(crate::storage::Layer::diff).collect();
+                if directories.is_empty() {
+                    create_private(scratch)?;
+                    directories.push(scratch.to_path_buf());
+                }
+                match LayerView::new(&directories)?.locate(&mount.source) {
+                    Ok(found) => found.ok_or_else(missing)?,
+                    // A directory that only its owner may enter: root of the map can.
+                    Err(_) => {
+                        create_private(scratch)?;
+                        self.copy_out(&source, &mount.source, &scratch.join("view"), scratch)?;
+                        Place::Directory(vec![scratch.to_path_buf()])
+                    }
+                }
+            }
+        };
+        let made = self.show(place, mount, &scratch.with_extension("rw"))?;
+        prepared.mounts.push(made);
+        Ok(())
+    }
+
+    /// A mount that shows a place; with `rw` what is written to it goes elsewhere.
+    fn show(&self, place: Place, mount: &RunMount, scratch: &Path) -> Result<Mount> {
+        let directories = match place {
+            Place::File(path) if mount.read_only => return Ok(bound(path, &mount.target, &["ro"])),
+            Place::File(path) => {
+                create_private(scratch)?;
+                let copy = scratch.join("file");
+                std::fs::copy(&path, &copy).context(|| "cannot copy the file that is to be mounted")?;
+                return Ok(bound(copy, &mount.target, &[]));
+            }
+            Place::Directory(directories) => directories,
+        };
+        if let ([only], true) = (&directories[..], mount.read_only) {
+            return Ok(bound(only.clone(), &mount.target, &["ro"]));
+        }
+        let names: Vec<String> =
+            directories.iter().map(|path| path.display().to_string().replace(':', "\\:")).collect();
+        let mut options = vec![format!("lowerdir={}", names.join(":")), "userxattr".to_owned()];
+        if mount.read_only {
+            options.push("ro".to_owned());
+        } else {
+            let (upper, work) = (scratch.join("upper"), scratch.join("work"));
+            create_private(&upper)?;
+            create_private(&work)?;
+            options.push(format!("upperdir={}", upper.display()));
+            options.push(format!("workdir={}", work.display()));
+        }
+        Ok(Mount {
+            destination: mount.target.clone(),
+            kind: "overlay".to_owned(),
+            source: PathBuf::from("overlay"),
+            options,
+        })
+    }
+
+    /// Copies a directory of a stage or image to `to`.
+    fn copy_out(&mut self, source: &Source, path: &str, view: &Path, to: &Path) -> Result<()> {
+        let (_, layers) = self.layers_of(source)?;
+        let plan = self.view(&layers, view)?;
+        let place = view.join("lower");
+        create_private(&place)?;
+        let sources = [format!("/{path}")];
+        enter::run(self.build.maps, || {
+            rustix::process::umask(Mode::empty());
+            let from = Root::new(
+                std::mem::ManuallyDrop::new(plan.mount_lower(&place)?)
+                    .root
+                    .try_clone()
+                    .context(|| "cannot keep a directory")?,
+            )?;
+            copy_tree(&from, &Ignore::default(), &sources, to)
+        })
+    }
+
+    fn copy_context(&self, path: &str, to: &Path) -> Result<()> {
+        create_private(to)?;
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(to, mode).context(|| format!("cannot prepare {}", to.display()))?;
+        let sources = [format!("/{path}")];
+        let (root, ignore) = (self.build.context.root()?, self.build.context.ignore());
+        enter::run(self.build.maps, || {
+            rustix::process::umask(Mode::empty());
+            copy_tree(root, ignore, &sources, to)
+        })
+    }
+
+    /// A plan whose layers can be mounted below `dir`.
+    pub(crate) fn view(&self, layers: &[DiffId], dir: &Path) -> Result<RootfsPlan> {
+        self.build.store.prepare_rootfs(layers, dir)
+    }
+}
+
+fn copy_tree(from: &Root, ignore: &Ignore, sources: &[String], to: &Path) -> Result<()> {
+    let nothing = Ignore::default();
+    let wanted = select::Wanted { sources, ignore, exclude: &nothing, parents: false };
+    let found = select::select(from, &wanted)?;
+    let root = Root::open(to)?;
+    let attributes = Attributes::default();
+    let mut target = Target::new(&root, &attributes);
+    target.copy(from, &found, b"/", false)?;
+    target.done()
+}
+
+fn clean(path: &str) -> String {
+    super::context::ignore::clean(&format!("/{path}")).trim_start_matches('/').to_owned()
+}
+
+fn bound(source: PathBuf, destination: &str, options: &[&str]) -> Mount {
+    let options = ["bind", "rprivate"].iter().chain(options).map(|option| (*option).to_owned()).collect();
+    Mount { destination: destination.to_owned(), kind: "bind".to_owned(), source, options }
+}
+
+fn tmpfs(mount: &RunMount) -> Mount {
+    let mut options: Vec<String> = ["nosuid", "nodev", "mode=1777"].map(str::to_owned).to_vec();
+    options.extend(mount.size.map(|size| format!("size={size}")));
+    Mount { destination: mount.target.clone(), kind: "tmpfs".to_owned(), source: PathBuf::from("tmpfs"), options }
+}

@@ -1,0 +1,119 @@
+//! Stages as processes: each begins when what it needs is done, independent ones side by side. A process that starts
+//! containers has one thread, so every stage has a process of its own, which dies with this one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, getpid, getppid, pidfd_send_signal, set_parent_process_death_signal};
+
+use super::event::{Outcome, Receiver, Reporter, Sender, StageFailure};
+use super::plan::Plan;
+use super::stage::{self, Build};
+use super::state::State;
+use crate::error::{Context, Error, Result};
+use crate::sys::process::{Child, Fork, exit_now, fork};
+
+struct Running {
+    stage: usize,
+    child: Child,
+    pipe: OwnedFd,
+    receiver: Receiver,
+}
+
+/// Builds every stage of the plan; answers the target, or how the first one failed.
+pub(crate) fn run(
+    build: &Build<'_>,
+    plan: &Plan,
+    reporter: &mut dyn Reporter,
+) -> Result<std::result::Result<State, StageFailure>> {
+    let mut waiting: BTreeSet<usize> = (0..plan.stages.len()).filter(|index| plan.stages[*index].is_some()).collect();
+    let mut done: BTreeMap<usize, State> = BTreeMap::new();
+    let mut running: Vec<Running> = Vec::new();
+    let mut failed = None;
+    while failed.is_none() && (!waiting.is_empty() || !running.is_empty()) {
+        while running.len() < build.request.jobs.max(1) {
+            let ready = waiting.iter().copied().find(|index| {
+                plan.stages[*index]
+                    .as_ref()
+                    .is_some_and(|stage| stage.needs().iter().all(|need| done.contains_key(need)))
+            });
+            let Some(index) = ready else { break };
+            waiting.remove(&index);
+            running.push(start(build, plan, index, &done)?);
+        }
+        if running.is_empty() {
+            return Err(Error::new("the stages need each other in a circle"));
+        }
+        for index in wait(&running)?.into_iter().rev() {
+            if !read(&mut running[index], reporter)? {
+                continue;
+            }
+            let Running { stage, child, receiver, .. } = running.swap_remove(index);
+            let code = child.wait().context(|| "cannot wait for a stage")?;
+            match receiver.outcome {
+                Some(Outcome::Done(state)) => {
+                    done.insert(stage, *state);
+                }
+                Some(Outcome::Failed(failure)) => failed = Some(failure),
+                None => return Err(Error::new(format!("the process of a stage ended with code {code}"))),
+            }
+        }
+    }
+    for Running { child, .. } in running {
+        // An error means that it has ended.
+        let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
+        let _ = child.wait();
+    }
+    match failed {
+        Some(failure) => Ok(Err(failure)),
+        None => done.remove(&plan.target).map(Ok).ok_or_else(|| Error::new("the target stage was not built")),
+    }
+}
+
+fn start(build: &Build<'_>, plan: &Plan, index: usize, done: &BTreeMap<usize, State>) -> Result<Running> {
+    let failed = || "cannot start the process of a stage";
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(failed)?;
+    let parent = getpid();
+    match fork().context(failed)? {
+        Fork::Child => {
+            drop(reader);
+            // The parent may have ended before the signal was asked for.
+            if set_parent_process_death_signal(Some(Signal::KILL)).is_err() || getppid() != Some(parent) {
+                exit_now(1);
+            }
+            let mut sender = Sender::new(writer);
+            let ended = plan.stages[index].as_ref().map(|stage| stage::run(build, stage, done, &mut sender));
+            exit_now(u8::from(!matches!(ended, Some(Ok(())))))
+        }
+        Fork::Parent(child) => Ok(Running { stage: index, child, pipe: reader, receiver: Receiver::default() }),
+    }
+}
+
+/// Those that have something to say.
+fn wait(running: &[Running]) -> Result<Vec<usize>> {
+    loop {
+        let mut fds: Vec<PollFd<'_>> = running.iter().map(|stage| PollFd::new(&stage.pipe, PollFlags::IN)).collect();
+        match poll(&mut fds, None) {
+            Ok(_) => {
+                let ready = fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty());
+                return Ok(ready.map(|(index, _)| index).collect());
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(Error::wrap("cannot wait for the stages", std::io::Error::from(e))),
+        }
+    }
+}
+
+/// Whether the stage has said everything.
+fn read(running: &mut Running, reporter: &mut dyn Reporter) -> Result<bool> {
+    let mut buffer = vec![0u8; 64 << 10];
+    match rustix::io::read(&running.pipe, &mut buffer[..]) {
+        Ok(0) => Ok(true),
+        Ok(length) => running.receiver.take(&buffer[..length], running.stage, reporter).map(|()| false),
+        Err(Errno::INTR) => Ok(false),
+        Err(e) => Err(Error::wrap("cannot hear a stage", std::io::Error::from(e))),
+    }
+}

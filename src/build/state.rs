@@ -1,0 +1,80 @@
+//! An image under construction.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::images::Image;
+use crate::image::config::{History, ImageConfig, RootFs};
+use crate::image::digest::{DiffId, Digest};
+use crate::image::platform::Platform;
+use crate::storage::BuildStep;
+
+/// What BuildKit writes as comment of its steps; tools tell by it how to read `created_by`.
+const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// Layers and settings as they are after a step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub config: ImageConfig,
+    /// Bottom first.
+    pub layers: Vec<DiffId>,
+    /// How many of them are the base image's.
+    pub base_layers: usize,
+    /// Stands for everything that made this.
+    pub key: Digest,
+    /// The base image's name and manifest.
+    pub base: Option<(String, Digest)>,
+}
+
+impl State {
+    /// `FROM scratch`.
+    pub(crate) fn scratch(platform: &Platform) -> Self {
+        let config = ImageConfig {
+            architecture: platform.architecture.clone(),
+            os: platform.os.clone(),
+            variant: platform.variant.clone(),
+            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: Vec::new() },
+            ..ImageConfig::default()
+        };
+        let key = Digest::of(format!("scratch {platform}").as_bytes());
+        Self { config, layers: Vec::new(), base_layers: 0, key, base: None }
+    }
+
+    pub(crate) fn of_image(image: &Image) -> Self {
+        let name = image.name.clone().unwrap_or_else(|| image.id.to_string());
+        Self {
+            config: image.config.clone(),
+            layers: image.layers.clone(),
+            base_layers: image.layers.len(),
+            key: Digest::of(format!("image {}", image.id).as_bytes()),
+            base: Some((name, image.manifest)),
+        }
+    }
+
+    /// The key of the next step.
+    pub(crate) fn next_key(&self, parts: &[&str]) -> Digest {
+        let mut text = format!("rpod-build 1\n{}", self.key);
+        for part in parts {
+            text = format!("{text}\n{}:{part}", part.len());
+        }
+        Digest::of(text.as_bytes())
+    }
+
+    /// Takes a step in.
+    pub(crate) fn add(&mut self, key: Digest, created_by: String, step: &BuildStep) {
+        self.key = key;
+        self.layers.extend(step.layer);
+        self.config.history.push(History {
+            created: Some(step.created.clone()),
+            created_by,
+            comment: COMMENT.to_owned(),
+            empty_layer: step.layer.is_none(),
+            ..History::default()
+        });
+        self.config.created = Some(step.created.clone());
+    }
+
+    /// What is shown of it.
+    pub(crate) fn short(&self) -> String {
+        self.key.hex().get(..12).unwrap_or_default().to_owned()
+    }
+}

@@ -1,0 +1,432 @@
+//! COPY, ADD and WORKDIR: what they take, what that is known by, and the layer they make.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::chmod::Chmod;
+use super::context::ignore::Ignore;
+use super::context::select::{self, Root, Source as Selected, Wanted};
+use super::copy::{Attributes, Target};
+use super::dockerfile::instruction::Transfer;
+use super::dockerfile::{self, expand};
+use super::layer::Workplace;
+use super::plan::Source;
+use super::stage::{Stage, Stop};
+use super::{extract, fetch, settings, variables};
+use crate::error::{Context, Error, Kind, Result};
+use crate::image::digest::Digest;
+use crate::spec::user;
+use crate::state::paths::create_private;
+use crate::storage::LayerView;
+use crate::userns::enter;
+
+/// Largest passwd or group file of an image that is read.
+const ACCOUNT_FILE_LIMIT: u64 = 4 << 20;
+
+/// Where some of the sources come from.
+enum Origin {
+    /// The build context, or a directory that stands for one.
+    Directory { root: Root, ignore: Ignore, sources: Vec<String>, unpack: bool },
+    /// A stage or an image.
+    Layers { source: Source, sources: Vec<String> },
+}
+
+/// A COPY or ADD with everything replaced and found.
+struct Order {
+    origins: Vec<Origin>,
+    destination: String,
+    several: bool,
+    exclude: Ignore,
+    attributes: Attributes,
+    parents: bool,
+    /// What the sources are known by.
+    content: Vec<String>,
+}
+
+impl Stage<'_> {
+    pub(crate) fn transfer(&mut self, transfer: &Transfer) -> Result<bool, Stop> {
+        let place = self.workplace_dir()?;
+        let order = self.order(transfer, &place)?;
+        let line = self.transfer_line(transfer, &order)?;
+        let flags = format!(
+            "chown {:?} chmod {:?} link {} parents {} exclude {:?} unpack {:?} time {:?}",
+            transfer.chown.as_deref().map(|text| self.expand(text)).transpose()?,
+            order.attributes.mode,
+            transfer.link,
+            order.parents,
+            transfer.exclude,
+            transfer.unpack,
+            order.attributes.time,
+        );
+        let mut parts = vec![line.as_str(), &flags, &order.destination];
+        parts.extend(order.content.iter().map(String::as_str));
+        let key = self.state.next_key(&parts);
+        let (found, cached) = self.lookup(&key)?;
+        if let Some(step) = found {
+            self.state.add(key, line, &step);
+            return Ok(cached);
+        }
+        let workplace = self.workplace(&self.state.layers.clone())?;
+        self.carry_out(&order, transfer, &workplace)?;
+        if self.context_changed(&order)? {
+            // What was copied is not what the key stands for.
+            let layer = self.make_layer(&workplace, Vec::new())?;
+            self.warn("the build context changed while it was being copied; the step is not cached")?;
+            let step = crate::storage::BuildStep { layer: Some(layer), created: jiff::Timestamp::now().to_string() };
+            let unknown = self.state.next_key(&[&workplace.id]);
+            self.state.add(unknown, line, &step);
+            return Ok(false);
+        }
+        let layer = self.make_layer(&workplace, Vec::new())?;
+        let step = self.keep(&key, Some(layer))?;
+        self.state.add(key, line, &step);
+        Ok(false)
+    }
+
+    /// A directory for what is fetched or written for one instruction.
+    fn workplace_dir(&self) -> Result<Scratch> {
+        let name = format!("in-{}", crate::state::id::short(&crate::state::id::random()?));
+        Ok(Scratch(self.build.dirs.host.join("build").join(name)))
+    }
+
+    /// What history says.
+    fn transfer_line(&self, transfer: &Transfer, order: &Order) -> Result<String> {
+        let keyword = if transfer.add { "ADD" } else { "COPY" };
+        let mut line = keyword.to_owned();
+        if let Some(from) = &transfer.from {
+            line = format!("{line} --from={from}");
+        }
+        if let Some(owner) = &transfer.chown {
+            line = format!("{line} --chown={}", self.expand(owner)?);
+        }
+        if let Some(mode) = &transfer.chmod {
+            line = format!("{line} --chmod={}", self.expand(mode)?);
+        }
+        let sources = transfer.sources.iter().map(|source| self.expand(source)).collect::<Result<Vec<_>>>()?;
+        Ok(format!("{line} {} {} # buildkit", sources.join(" "), order.destination))
+    }
+
+    fn order(&mut self, transfer: &Transfer, scratch: &Scratch) -> Result<Order> {
+        let destination = self.destination(&self.expand(&transfer.destination)?);
+        let request = self.build.request;
+        let from = self.source_of(transfer.from.as_deref())?;
+        let mode = transfer.chmod.as_deref().map(|text| self.expand(text)).transpose()?;
+        let mut order = Order {
+            origins: Vec::new(),
+            destination,
+            several: false,
+            exclude: Ignore::of(transfer.exclude.iter().map(String::as_str)).map_err(Error::new)?,
+            attributes: Attributes {
+                owner: None,
+                mode: mode.as_deref().map(Chmod::parse).transpose()?,
+                time: request.timestamp.filter(|_| request.rewrite_timestamp),
+            },
+            parents: transfer.parents,
+            content: Vec::new(),
+        };
+        let mut local = Vec::new();
+        let mut documents = transfer.heredocs.iter();
+        let mut count = 0;
+        for text in &transfer.sources {
+            count += 1;
+            if dockerfile::is_heredoc(text, self.build.escape) {
+                let document = documents.next().ok_or_else(|| Error::new("a here-document is missing"))?;
+                let mut content = document.content();
+                if document.expand {
+                    let lookup = variables::lookup(&self.state.config.config.env, &self.seen.arguments);
+                    content = expand::text(&content, self.build.escape, &*lookup).map_err(Error::new)?;
+                }
+                self.document(&document.name, &content, scratch, &mut order)?;
+                continue;
+            }
+            let text = self.expand(text)?;
+            if transfer.add && fetch::is_git(&text) {
+                let directory = scratch.sub(&format!("git-{count}"))?;
+                let digest = fetch::git(&text, &directory, transfer.keep_git_dir)?;
+                order.content.push(format!("git {digest}"));
+                order.origins.push(plain(&directory, vec![".".to_owned()], false)?);
+            } else if transfer.add && fetch::is_url(&text) {
+                let directory = scratch.sub(&format!("url-{count}"))?;
+                let name = fetch::file_name(&text)?;
+                let digest = fetch::url(&text, &directory.join(&name), transfer.checksum.as_deref())?;
+                order.content.push(format!("url {name} {digest}"));
+                // Never unpacked, unless that is asked for.
+                order.origins.push(plain(&directory, vec![name], transfer.unpack == Some(true))?);
+            } else {
+                local.push(text);
+            }
+        }
+        order.several = count > 1;
+        if transfer.checksum.is_some() && !local.is_empty() {
+            return Err(Error::new("checksum can't be specified for local sources"));
+        }
+        if !local.is_empty() {
+            self.local(from, local, transfer, &mut order)?;
+        }
+        Ok(order)
+    }
+
+    fn local(
+        &mut self,
+        from: Option<Source>,
+        sources: Vec<String>,
+        transfer: &Transfer,
+        order: &mut Order,
+    ) -> Result<()> {
+        let unpack = transfer.add && transfer.unpack != Some(false);
+        match from {
+            None | Some(Source::Context(_)) => {
+                let context = match &from {
+                    Some(Source::Context(name)) => self
+                        .build
+                        .contexts
+                        .get(name)
+                        .ok_or_else(|| Error::new(format!("the build context {name} is missing")))?,
+                    _ => self.build.context,
+                };
+                let (root, ignore) = (context.root()?.try_clone()?, context.ignore().clone());
+                let nothing = &order.exclude;
+                let wanted = Wanted { sources: &sources, ignore: &ignore, exclude: nothing, parents: order.parents };
+                let digest = self.digest_of(context, &root, &wanted)?;
+                order.content.push(digest.to_string());
+                order.origins.push(Origin::Directory { root, ignore, sources, unpack });
+            }
+            Some(source) => {
+                let (key, _) = self.layers_of(&source)?;
+                order.content.push(format!("{key} {}", sources.join("\0")));
+                order.origins.push(Origin::Layers { source, sources });
+            }
+        }
+        Ok(())
+    }
+
+    fn document(&self, name: &str, content: &str, scratch: &Scratch, order: &mut Order) -> Result<()> {
+        let failed = || format!("cannot write the here-document {name}");
+        if name.contains('/') || matches!(name, "." | "..") {
+            return Err(Error::new(format!("{}: it cannot be a file's name", failed())));
+        }
+        let directory = scratch.sub(&format!("doc-{}", order.origins.len()))?;
+        let path = directory.join(name);
+        std::fs::write(&path, content)
+            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)))
+            .context(failed)?;
+        order.content.push(format!("document {name} {}", Digest::of(content.as_bytes())));
+        order.origins.push(plain(&directory, vec![name.to_owned()], false)?);
+        Ok(())
+    }
+
+    /// Absolute, a slash at the end kept.
+    fn destination(&self, text: &str) -> String {
+        let is_directory =
+            text.ends_with('/') || matches!(text, "" | "." | "..") || text.ends_with("/.") || text.ends_with("/..");
+        let path = settings::workdir(&self.state.config.config.working_dir, text);
+        if is_directory && path != "/" { format!("{path}/") } else { path }
+    }
+
+    /// Copies everything into the layer.
+    fn carry_out(&mut self, order: &Order, transfer: &Transfer, place: &Workplace<'_>) -> Result<()> {
+        let mut attributes = order.attributes.clone();
+        if let Some(owner) = &transfer.chown {
+            attributes.owner = Some(self.owner(&self.expand(owner)?, place)?);
+        }
+        let mut views = Vec::new();
+        for (number, origin) in order.origins.iter().enumerate() {
+            views.push(match origin {
+                Origin::Directory { .. } => None,
+                Origin::Layers { source, .. } => {
+                    let (_, layers) = self.layers_of(source)?;
+                    let dir = place.dir.join(format!("from-{number}"));
+                    let plan = self.view(&layers, &dir)?;
+                    let lower = dir.join("lower");
+                    create_private(&lower)?;
+                    Some((plan, lower))
+                }
+            });
+        }
+        enter::run(self.build.maps, || {
+            rustix::process::umask(Mode::empty());
+            let mounted = place.rootfs.mount()?;
+            let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
+            for (origin, view) in order.origins.iter().zip(&views) {
+                let mut attributes = attributes.clone();
+                if matches!(origin, Origin::Directory { unpack: false, .. }) {
+                    // Whoever owns the context, in the image it is root.
+                    attributes.owner.get_or_insert((0, 0));
+                }
+                let mut target = Target::new(&root, &attributes);
+                match (origin, view) {
+                    (Origin::Directory { root: from, ignore, sources, unpack }, _) => {
+                        let wanted = Wanted { sources, ignore, exclude: &order.exclude, parents: order.parents };
+                        let found = select::select(from, &wanted)?;
+                        if *unpack {
+                            unpack_or_copy(&mut target, &root, from, found, order, &attributes)?;
+                        } else {
+                            target.copy(from, &found, order.destination.as_bytes(), order.several)?;
+                        }
+                    }
+                    (Origin::Layers { sources, .. }, Some((plan, lower))) => {
+                        let mounted = plan.mount_lower(lower)?;
+                        let from = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
+                        let nothing = Ignore::default();
+                        let wanted =
+                            Wanted { sources, ignore: &nothing, exclude: &order.exclude, parents: order.parents };
+                        let found = select::select(&from, &wanted)?;
+                        target.copy(&from, &found, order.destination.as_bytes(), order.several)?;
+                    }
+                    (Origin::Layers { .. }, None) => {}
+                }
+                target.done()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// `--chown`: ids, or names of the image's own passwd and group files.
+    fn owner(&self, text: &str, place: &Workplace<'_>) -> Result<(u32, u32)> {
+        let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
+        if let (Ok(uid), None) = (name.parse::<u32>(), group) {
+            return Ok((uid, uid));
+        }
+        if let (Ok(uid), Some(Ok(gid))) = (name.parse::<u32>(), group.map(str::parse::<u32>)) {
+            return Ok((uid, gid));
+        }
+        let view = LayerView::new(&place.rootfs.directories())?;
+        let read = |path| -> Result<String> {
+            let content = view.read_file(path, ACCOUNT_FILE_LIMIT)?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(&content).into_owned())
+        };
+        let found = user::resolve(text, &[], &read("etc/passwd")?, &read("etc/group")?)
+            .context(|| format!("invalid user {text:?} in --chown"))
+            .map_err(|e| e.with_kind(Kind::General))?;
+        Ok((found.identity.uid, found.identity.gid))
+    }
+
+    /// What is known by content of the given sources of the build context.
+    pub(crate) fn context_digest(&mut self, sources: &[String]) -> Result<Digest> {
+        let context = self.build.context;
+        let root = context.root()?.try_clone()?;
+        let nothing = Ignore::default();
+        let wanted = Wanted { sources, ignore: context.ignore(), exclude: &nothing, parents: false };
+        self.digest_of(context, &root, &wanted)
+    }
+
+    fn digest_of(&mut self, context: &super::context::Context, root: &Root, wanted: &Wanted<'_>) -> Result<Digest> {
+        let found: Vec<Selected> = select::select(root, wanted)?;
+        let known = self.known(context);
+        let digests = found.iter().map(|source| known.source(root, source)).collect::<Result<Vec<_>>>()?;
+        let text: Vec<String> = digests.iter().map(Digest::to_string).collect();
+        Ok(Digest::of(text.join("\n").as_bytes()))
+    }
+
+    /// Whether the context is no longer what was hashed before it was copied.
+    fn context_changed(&mut self, order: &Order) -> Result<bool> {
+        for origin in &order.origins {
+            let Origin::Directory { root, ignore, sources, .. } = origin else { continue };
+            let wanted = Wanted { sources, ignore, exclude: &order.exclude, parents: order.parents };
+            let same_context = self.build.context.root().is_ok_and(|own| own.is_same(root));
+            if same_context {
+                let digest = self.digest_of(self.build.context, root, &wanted)?.to_string();
+                if !order.content.contains(&digest) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The directory must be there before anything can run or be copied in it.
+    pub(crate) fn workdir(&mut self, path: &str) -> Result<bool, Stop> {
+        let path = settings::workdir(&self.state.config.config.working_dir, &self.expand(path)?);
+        self.state.config.config.working_dir.clone_from(&path);
+        let line = format!("WORKDIR {path}");
+        let key = self.state.next_key(&[&line]);
+        let (found, cached) = self.lookup(&key)?;
+        if let Some(step) = found {
+            self.state.add(key, line, &step);
+            return Ok(cached);
+        }
+        let place = self.workplace(&self.state.layers.clone())?;
+        let there = LayerView::new(&place.rootfs.directories())?.exists(&path).unwrap_or(false);
+        let layer = if there {
+            None
+        } else {
+            let request = self.build.request;
+            let attributes =
+                Attributes { time: request.timestamp.filter(|_| request.rewrite_timestamp), ..Attributes::default() };
+            enter::run(self.build.maps, || {
+                rustix::process::umask(Mode::empty());
+                let mounted = place.rootfs.mount()?;
+                let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
+                let mut target = Target::new(&root, &attributes);
+                let real = target.locate(path.as_bytes())?;
+                target.make_directories(&real)?;
+                target.done()
+            })?;
+            Some(self.make_layer(&place, Vec::new())?)
+        };
+        let step = self.keep(&key, layer)?;
+        self.state.add(key, line, &step);
+        Ok(false)
+    }
+}
+
+/// Archives are unpacked, everything else is copied.
+fn unpack_or_copy(
+    target: &mut Target<'_>,
+    root: &Root,
+    from: &Root,
+    found: Vec<Selected>,
+    order: &Order,
+    attributes: &Attributes,
+) -> Result<()> {
+    let several = order.several || found.len() > 1;
+    for source in found {
+        let entry = source.entries.first().filter(|_| !source.is_directory);
+        let file = match entry {
+            Some(entry) => {
+                let fd = from.reopen(&entry.from, OFlags::RDONLY | OFlags::NONBLOCK);
+                Some(File::from(fd.context(|| format!("cannot open {}", entry.from.escape_ascii()))?))
+            }
+            None => None,
+        };
+        match file {
+            Some(file) if extract::is_archive(&file)? => {
+                let base = target.locate(order.destination.as_bytes())?;
+                extract::unpack(target, &file, &base)?;
+            }
+            _ => {
+                let owned = Attributes { owner: Some(attributes.owner.unwrap_or((0, 0))), ..attributes.clone() };
+                let mut target = Target::new(root, &owned);
+                target.copy(from, &[source], order.destination.as_bytes(), several)?;
+                target.done()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A directory of ours as an origin.
+fn plain(directory: &Path, sources: Vec<String>, unpack: bool) -> Result<Origin> {
+    Ok(Origin::Directory { root: Root::open(directory)?, ignore: Ignore::default(), sources, unpack })
+}
+
+/// Files of one instruction; gone with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn sub(&self, name: &str) -> Result<PathBuf> {
+        let path = self.0.join(name);
+        create_private(&path)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Never made, most of the time.
+        let _ = crate::storage::remove_path(&self.0);
+    }
+}

@@ -1,0 +1,481 @@
+//! `build`. Spellings, letters and defaults are Podman's; those of `docker build` and `docker buildx build` are known too.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+/// Build an image from a Containerfile or Dockerfile
+///
+/// CONTEXT is a directory, `-` for an archive or a Dockerfile on standard input, the URL of an archive or of a git
+/// repository; without it the directory of the Dockerfile that -f names, or the current one. What was built before
+/// and has not changed is taken from the build cache.
+///
+/// The exit code is that of the program that failed; 125 when the build failed otherwise.
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod build [options] [CONTEXT]")]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub input: Input,
+    #[command(flatten)]
+    pub result: ResultFlags,
+    #[command(flatten)]
+    pub cache: Cache,
+    #[command(flatten)]
+    pub steps: Steps,
+    #[command(flatten)]
+    pub registry: Registry,
+    #[command(flatten)]
+    pub refused: Refused,
+
+    /// Directory, `-`, or URL
+    #[arg(value_name = "CONTEXT")]
+    pub context: Option<String>,
+}
+
+/// What is built.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// Path or URL of a Dockerfile, `-` for standard input; several are read one after the other
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Vec<String>,
+
+    /// Path of an ignore file instead of .containerignore or .dockerignore
+    #[arg(long, value_name = "FILE")]
+    pub ignorefile: Option<PathBuf>,
+
+    /// Value of an ARG (NAME=VALUE; without a value it is taken from here)
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+
+    /// Read values of ARGs from a file, one NAME=VALUE per line
+    #[arg(long, value_name = "FILE")]
+    pub build_arg_file: Vec<PathBuf>,
+
+    /// A further context that FROM, COPY --from and RUN --mount may name (NAME=DIRECTORY or NAME=docker-image://IMAGE)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub build_context: Vec<String>,
+
+    /// Image to use instead of that of the first FROM
+    #[arg(long, value_name = "IMAGE")]
+    pub from: Option<String>,
+
+    /// Stage to build (default the last)
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+
+    /// Leave out stages that the target does not need (default true)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub skip_unused_stages: Option<bool>,
+
+    /// Check the Dockerfile and build nothing
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// What comes out.
+#[derive(Debug, Args)]
+pub(crate) struct ResultFlags {
+    /// Name of the image; may be given several times
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+
+    /// Write the image ID to a file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+
+    /// Write what was built to a file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+
+    /// Set metadata on the image (NAME=VALUE)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+
+    /// Add an annotation to the image's manifest (NAME=VALUE)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub annotation: Vec<String>,
+
+    /// Set a variable of the image's environment (NAME[=VALUE])
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+
+    /// Leave out a variable of the base image
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub unsetenv: Vec<String>,
+
+    /// Leave out a label of the base image
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub unsetlabel: Vec<String>,
+
+    /// Form of manifest and config: oci or docker (default "oci")
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+
+    /// Make one layer of everything that the build adds
+    #[arg(long)]
+    pub squash: bool,
+
+    /// Make one layer of everything, the base image included
+    #[arg(long)]
+    pub squash_all: bool,
+
+    /// Leave out the history
+    #[arg(long)]
+    pub omit_history: bool,
+
+    /// Time of image and history in seconds since 1970, and of the files in its new layers
+    #[arg(long, value_name = "SECONDS")]
+    pub timestamp: Option<i64>,
+
+    /// Time of image and history in seconds since 1970 ($SOURCE_DATE_EPOCH)
+    #[arg(long, value_name = "SECONDS")]
+    pub source_date_epoch: Option<i64>,
+
+    /// With --source-date-epoch: also the time of the files in new layers
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub rewrite_timestamp: Option<bool>,
+
+    /// Platform of the image: OS/ARCH[/VARIANT]
+    #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["arch", "os", "variant"])]
+    pub platform: Option<String>,
+
+    /// Architecture of the image
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+
+    /// Operating system of the image
+    #[arg(long, value_name = "OS")]
+    pub os: Option<String>,
+
+    /// Variant of the image's architecture
+    #[arg(long, value_name = "VARIANT")]
+    pub variant: Option<String>,
+
+    /// Write the result elsewhere: DIRECTORY, - (tar), or type=local|tar|oci|docker,dest=PATH
+    #[arg(short, long, value_name = "OUTPUT")]
+    pub output: Vec<String>,
+}
+
+/// What is done before and what is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Cache {
+    /// Carry out every step
+    #[arg(long)]
+    pub no_cache: bool,
+
+    /// A layer for each step, kept for the next build (default true); without: one layer, nothing reused
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub layers: Option<bool>,
+
+    /// Print only the image ID
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// How progress is shown: auto, plain, tty or quiet (default "auto")
+    #[arg(long, value_name = "MODE")]
+    pub progress: Option<String>,
+
+    /// Stages to build at the same time (default the number of CPUs; 0 for no limit)
+    #[arg(long, value_name = "NUMBER")]
+    pub jobs: Option<usize>,
+
+    /// Write the output to a file
+    #[arg(long, value_name = "FILE")]
+    pub logfile: Option<PathBuf>,
+
+    /// Accepted for compatibility: no container is left
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub rm: Option<bool>,
+
+    /// Accepted for compatibility: no container is left
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub force_rm: Option<bool>,
+
+    /// Accepted for compatibility: layers are stored uncompressed
+    #[arg(long)]
+    pub compress: bool,
+
+    /// Accepted for compatibility: layers are stored uncompressed
+    #[arg(short = 'D', long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub disable_compression: Option<bool>,
+
+    /// Accepted for compatibility: content trust is a service of Docker's
+    #[arg(long)]
+    pub disable_content_trust: bool,
+
+    /// Accepted for compatibility: the image is always in the store
+    #[arg(long)]
+    pub load: bool,
+}
+
+/// How RUN steps run.
+#[derive(Debug, Args)]
+pub(crate) struct Steps {
+    /// A secret for RUN --mount=type=secret (id=NAME,src=FILE or id=NAME,env=VARIABLE)
+    #[arg(long, value_name = "SECRET")]
+    pub secret: Vec<String>,
+
+    /// An SSH agent for RUN --mount=type=ssh (default or NAME=SOCKET)
+    #[arg(long, value_name = "SSH")]
+    pub ssh: Vec<String>,
+
+    /// Mount a directory of the host in RUN steps (SOURCE:DESTINATION[:OPTIONS])
+    #[arg(short, long, value_name = "VOLUME")]
+    pub volume: Vec<String>,
+
+    /// Network of RUN steps: none, host, private, slirp4netns[:OPTIONS], pasta[:OPTIONS]
+    #[arg(long, alias = "net", value_name = "NETWORK")]
+    pub network: Option<String>,
+
+    /// Add a line to /etc/hosts in RUN steps (NAME:ADDRESS)
+    #[arg(long, value_name = "NAME:ADDRESS", value_delimiter = ',')]
+    pub add_host: Vec<String>,
+
+    /// Leave the image's /etc/hosts in RUN steps
+    #[arg(long)]
+    pub no_hosts: bool,
+
+    /// Use this name server in RUN steps
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub dns: Vec<String>,
+
+    /// Set the DNS search domains in RUN steps
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    pub dns_search: Vec<String>,
+
+    /// Set resolver options in RUN steps
+    #[arg(long, value_name = "OPTION", value_delimiter = ',')]
+    pub dns_option: Vec<String>,
+
+    /// Pass the proxy variables of rpod's environment to RUN steps (default true)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub http_proxy: Option<bool>,
+
+    /// Pass standard input to RUN steps
+    #[arg(long)]
+    pub stdin: bool,
+
+    /// Add Linux capabilities to RUN steps
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    pub cap_add: Vec<String>,
+
+    /// Drop Linux capabilities in RUN steps
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    pub cap_drop: Vec<String>,
+
+    /// Security options of RUN steps, as for run
+    #[arg(long, value_name = "OPTION")]
+    pub security_opt: Vec<String>,
+
+    /// Add a device of the host to RUN steps
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Vec<String>,
+
+    /// Add supplementary groups in RUN steps
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    pub group_add: Vec<String>,
+
+    /// Size of /dev/shm in RUN steps
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+
+    /// Resource limit of RUN steps (NAME=SOFT[:HARD])
+    #[arg(long, value_name = "LIMIT", value_delimiter = ',')]
+    pub ulimit: Vec<String>,
+
+    /// Memory limit of RUN steps
+    #[arg(short, long, value_name = "SIZE")]
+    pub memory: Option<String>,
+
+    /// CPU time of RUN steps in each period, microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_quota: Option<i64>,
+
+    /// The period of --cpu-quota, microseconds (default 100000)
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_period: Option<u64>,
+
+    /// User namespace of RUN steps: host or private, as for run
+    #[arg(long, value_name = "MODE")]
+    pub userns: Option<String>,
+
+    /// PID namespace of RUN steps: private or host
+    #[arg(long, value_name = "MODE")]
+    pub pid: Option<String>,
+
+    /// IPC namespace of RUN steps: private or host
+    #[arg(long, value_name = "MODE")]
+    pub ipc: Option<String>,
+
+    /// UTS namespace of RUN steps: private or host
+    #[arg(long, value_name = "MODE")]
+    pub uts: Option<String>,
+
+    /// cgroup namespace of RUN steps: private or host
+    #[arg(long, value_name = "MODE")]
+    pub cgroupns: Option<String>,
+
+    /// How RUN steps are isolated: default, oci or rootless mean what rpod does
+    #[arg(long, value_name = "TYPE")]
+    pub isolation: Option<String>,
+}
+
+/// How base images are come by.
+#[derive(Debug, Args)]
+pub(crate) struct Registry {
+    /// When to pull base images: always, missing, never or newer (default "missing"; alone: "always")
+    #[arg(long, value_name = "POLICY", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    pub pull: Option<String>,
+
+    /// Pull base images even when they are here
+    #[arg(long, hide = true)]
+    pub pull_always: bool,
+
+    /// Never pull base images
+    #[arg(long, hide = true)]
+    pub pull_never: bool,
+
+    /// Path of the authentication file
+    #[arg(long, value_name = "PATH")]
+    pub authfile: Option<PathBuf>,
+
+    /// Path of a directory with certificates and keys for the registry
+    #[arg(long, value_name = "DIR")]
+    pub cert_dir: Option<PathBuf>,
+
+    /// Credentials to use for the registry
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub creds: Option<String>,
+
+    /// Require HTTPS and verify certificates
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub tls_verify: Option<bool>,
+
+    /// Number of times to retry a request that failed
+    #[arg(long, value_name = "N")]
+    pub retry: Option<u32>,
+
+    /// Delay before the first retry (2s, 500ms)
+    #[arg(long, value_name = "DURATION")]
+    pub retry_delay: Option<String>,
+}
+
+/// Known and refused: each says why.
+#[derive(Debug, Args)]
+pub(crate) struct Refused {
+    /// Import the cache of a registry (comes later)
+    #[arg(long, value_name = "IMAGE")]
+    pub cache_from: Vec<String>,
+    /// Export the cache to a registry (comes later)
+    #[arg(long, value_name = "IMAGE")]
+    pub cache_to: Vec<String>,
+    /// Consider only cached steps of this age (comes later)
+    #[arg(long, value_name = "DURATION")]
+    pub cache_ttl: Option<String>,
+    /// Build for all platforms of the base image (comes later)
+    #[arg(long)]
+    pub all_platforms: bool,
+    /// Add the image to a manifest list (comes later)
+    #[arg(long, value_name = "LIST")]
+    pub manifest: Option<String>,
+    /// Push the image (comes later: rpod push)
+    #[arg(long)]
+    pub push: bool,
+    /// Preserve the content of volumes during RUN (not supported)
+    #[arg(long)]
+    pub compat_volumes: bool,
+    /// Parent of the steps' cgroups (not supported)
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_parent: Option<String>,
+    /// Flags of a C preprocessor (not supported)
+    #[arg(long, value_name = "FLAG")]
+    pub cpp_flag: Vec<String>,
+    /// Relative share of CPU time (not supported)
+    #[arg(short = 'c', long, value_name = "SHARES")]
+    pub cpu_shares: Option<u64>,
+    /// CPUs to use (not supported)
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes to use (not supported)
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+    /// Confidential workloads (not supported)
+    #[arg(long, value_name = "OPTIONS")]
+    pub cw: Option<String>,
+    /// Keys of encrypted images (not supported)
+    #[arg(long, value_name = "KEY")]
+    pub decryption_key: Vec<String>,
+    /// OCI hooks (not supported)
+    #[arg(long, value_name = "DIR")]
+    pub hooks_dir: Vec<PathBuf>,
+    /// Buildah's label of identity (there is none: only false is taken)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub identity_label: Option<bool>,
+    /// Labels of intermediate images (there are none)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub layer_label: Vec<String>,
+    /// A log file per platform (not supported)
+    #[arg(long)]
+    pub logsplit: bool,
+    /// Limit of memory and swap together (not supported)
+    #[arg(long, value_name = "SIZE")]
+    pub memory_swap: Option<String>,
+    /// Leave the image's /etc/hostname (not supported)
+    #[arg(long)]
+    pub no_hostname: bool,
+    /// Features that the image's operating system needs (not supported)
+    #[arg(long, value_name = "FEATURE")]
+    pub os_feature: Vec<String>,
+    /// Version of the image's operating system (not supported)
+    #[arg(long, value_name = "VERSION")]
+    pub os_version: Option<String>,
+    /// Flags of the runtime (not supported)
+    #[arg(long, value_name = "FLAG", value_delimiter = ',')]
+    pub runtime_flag: Vec<String>,
+    /// Software bills of materials (not supported)
+    #[arg(long, value_name = "PRESET")]
+    pub sbom: Option<String>,
+    /// Attestations (not supported)
+    #[arg(long, value_name = "ATTESTATION")]
+    pub attest: Vec<String>,
+    /// Attestations of provenance (not supported; false is taken)
+    #[arg(long, value_name = "VALUE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub provenance: Option<String>,
+    /// Sign the image (not supported)
+    #[arg(long, value_name = "KEY")]
+    pub sign_by: Option<String>,
+    /// Maps of the user namespace (not supported)
+    #[arg(long, value_name = "MAP")]
+    pub userns_uid_map: Vec<String>,
+    /// Maps of the user namespace (not supported)
+    #[arg(long, value_name = "MAP")]
+    pub userns_gid_map: Vec<String>,
+    /// Maps of the user namespace (not supported)
+    #[arg(long, value_name = "NAME")]
+    pub userns_uid_map_user: Option<String>,
+    /// Maps of the user namespace (not supported)
+    #[arg(long, value_name = "NAME")]
+    pub userns_gid_map_group: Option<String>,
+}
+
+/// Remove what builds keep for the next one
+///
+/// Steps and their layers, digests of contexts, and with --all the directories of RUN --mount=type=cache.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Also remove the directories of RUN --mount=type=cache
+    #[arg(short, long)]
+    pub all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub force: bool,
+}

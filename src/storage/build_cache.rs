@@ -1,0 +1,75 @@
+//! `build-cache/steps/<key>`: what a build step made, under a key that stands for everything that went into it. Each
+//! file is one small JSON document; its layer is kept as long as the file is. Losing it costs time, nothing else.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::error::{Context, Error, Result};
+use crate::image::digest::{DiffId, Digest};
+use crate::state::file::{self, Durability};
+use crate::state::paths::create_private;
+
+/// What a step made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BuildStep {
+    /// `None`: it changed no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<DiffId>,
+    /// RFC 3339; the same image has the same times when it is built again.
+    pub created: String,
+}
+
+impl Store {
+    /// What is known of `key`; `None` also when its layer has gone.
+    pub(crate) fn build_step(&self, key: &Digest) -> Option<BuildStep> {
+        let step: BuildStep = file::read_json(&self.steps_dir().join(key.hex())).ok().flatten()?;
+        step.layer.is_none_or(|layer| self.layer(&layer).is_some()).then_some(step)
+    }
+
+    pub(crate) fn put_build_step(&self, key: &Digest, step: &BuildStep) -> Result<()> {
+        let dir = self.steps_dir();
+        create_private(&dir)?;
+        file::write_json(&dir.join(key.hex()), step, Durability::Volatile)
+    }
+
+    /// Every step that is known, with the time of its file. One that cannot be read counts as unknown.
+    pub(crate) fn build_steps(&self) -> Result<Vec<(Digest, BuildStep)>> {
+        let dir = self.steps_dir();
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::wrap(format!("cannot read {}", dir.display()), e)),
+        };
+        let mut steps = Vec::new();
+        for entry in entries {
+            let name = entry.context(|| format!("cannot read {}", dir.display()))?.file_name();
+            let key = name.to_str().and_then(|name| format!("sha256:{name}").parse::<Digest>().ok());
+            if let Some(key) = key
+                && let Ok(Some(step)) = file::read_json(&dir.join(key.hex()))
+            {
+                steps.push((key, step));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Forgets every step, and the digests of contexts; layers go when the caller collects garbage.
+    pub(crate) fn forget_build_steps(&self) -> Result<u64> {
+        let count = self.build_steps()?.len() as u64;
+        for dir in [self.steps_dir(), self.build_cache_dir().join("contexts")] {
+            super::remove::path(&dir)?;
+        }
+        Ok(count)
+    }
+
+    /// Where builds keep what makes the next one faster.
+    pub(crate) fn build_cache_dir(&self) -> PathBuf {
+        self.data.join("build-cache")
+    }
+
+    fn steps_dir(&self) -> PathBuf {
+        self.build_cache_dir().join("steps")
+    }
+}
