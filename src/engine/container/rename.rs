@@ -39,10 +39,7 @@ pub(crate) fn rename(dirs: &Dirs, container: &Container, name: &str) -> Result<(
 
 /// Changes the record of a container that may run: its monitor, which holds the container's own lock, writes everything but
 /// the record. `alter` sees the record as it is now and answers whether there is anything to store.
-pub(crate) fn change(
-    container: &Container,
-    alter: impl FnOnce(&mut Record) -> Result<bool>,
-) -> Result<()> {
+pub(crate) fn change(container: &Container, alter: impl FnOnce(&mut Record) -> Result<bool>) -> Result<()> {
     let gone = || {
         Error::new(format!("no container with name or ID {:?} found: no such container", container.record.name))
             .with_kind(Kind::NoSuchObject)

@@ -132,7 +132,10 @@ fn block_io(all: &[Stat]) -> (u64, u64) {
     for stat in all {
         let Ok(text) = fs::read_to_string(format!("/proc/{}/io", stat.pid)) else { continue };
         let value = |name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)).and_then(|v| v.trim().parse::<u64>().ok()).unwrap_or(0)
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .and_then(|v| v.trim().parse::<u64>().ok())
+                .unwrap_or(0)
         };
         sum.0 += value("read_bytes:");
         sum.1 += value("write_bytes:");

@@ -8,7 +8,7 @@ use crate::spec::capabilities::CapSet;
 use crate::userns::IdRange;
 
 /// How one column comes about.
-pub(crate) struct Column {
+pub(super) struct Column {
     /// The name in Podman's help, then others.
     pub names: &'static [&'static str],
     pub heading: &'static str,
@@ -24,8 +24,8 @@ macro_rules! columns {
 /// Podman's default.
 pub(super) const DEFAULT: [&str; 8] = ["user", "pid", "ppid", "pcpu", "etime", "tty", "time", "args"];
 
-pub(crate) const DESCRIPTORS: &[Column] = columns! {
-    ["args", "%a"] "COMMAND" Row::words;
+pub(super) const DESCRIPTORS: &[Column] = columns! {
+    ["args", "%a"] "COMMAND" |row| row.words();
     ["capamb"] "AMBIENT CAPS" |row| caps(row, row.status.ambient);
     ["capbnd"] "BOUNDING CAPS" |row| caps(row, row.status.bounding);
     ["capeff"] "EFFECTIVE CAPS" |row| caps(row, row.status.effective);
@@ -61,7 +61,7 @@ pub(crate) const DESCRIPTORS: &[Column] = columns! {
 
 /// Fields of `ps -o` with the headings that procps gives them.
 pub(super) const FIELDS: &[Column] = columns! {
-    ["args", "cmd", "command"] "COMMAND" Row::words;
+    ["args", "cmd", "command"] "COMMAND" |row| row.words();
     ["c"] "C" |row| format!("{:.0}", row.cpu());
     ["comm", "ucmd"] "COMMAND" |row| row.stat.comm.clone();
     ["etime"] "ELAPSED" |row| clock(row.elapsed(), true);
@@ -177,16 +177,12 @@ mod tests {
 
     #[test]
     fn times_and_ids() {
-        for (seconds, short, wanted) in [
-            (59, true, "00:59"),
-            (3600, true, "01:00:00"),
-            (59, false, "00:00:59"),
-            (90_061, false, "1-01:01:01"),
-        ] {
+        for (seconds, short, wanted) in
+            [(59, true, "00:59"), (3600, true, "01:00:00"), (59, false, "00:00:59"), (90_061, false, "1-01:01:01")]
+        {
             assert_eq!(clock(Duration::from_secs(seconds), short), wanted);
         }
-        let ranges =
-            [IdRange { container: 0, host: 1000, size: 1 }, IdRange { container: 1, host: 100_000, size: 10 }];
+        let ranges = [IdRange { container: 0, host: 1000, size: 1 }, IdRange { container: 1, host: 100_000, size: 10 }];
         for (host, wanted) in [(1000, 0), (100_000, 1), (100_009, 10), (100_010, 65534), (0, 65534)] {
             assert_eq!(inside(&ranges, host), wanted, "{host}");
         }

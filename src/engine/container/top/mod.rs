@@ -22,8 +22,6 @@ use crate::userns::IdMaps;
 use accounts::Accounts;
 use columns::Column;
 
-pub(crate) use columns::DESCRIPTORS;
-
 /// Headings and rows.
 #[derive(Debug)]
 pub(crate) struct Listing {
@@ -66,15 +64,17 @@ pub(crate) fn top(dirs: &Dirs, container: &Container, words: &[String]) -> Resul
     let inner = |status: &Status, stat: &Stat| status.pids.get(level).copied().unwrap_or(stat.pid);
     let now = clock_gettime(ClockId::Boottime);
     let host = Host {
-        since_boot: Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default()),
+        since_boot: Duration::new(
+            now.tv_sec.try_into().unwrap_or_default(),
+            now.tv_nsec.try_into().unwrap_or_default(),
+        ),
         memory: super::stats::machine_memory(),
         level,
         inner: pairs.iter().map(|(status, stat)| (stat.pid, inner(status, stat))).collect(),
         maps: IdMaps::of_process(init)?,
         accounts: Accounts::read(&container.config()?)?,
     };
-    let mut rows: Vec<Row<'_>> =
-        pairs.into_iter().map(|(status, stat)| Row { stat, status, host: &host }).collect();
+    let mut rows: Vec<Row<'_>> = pairs.into_iter().map(|(status, stat)| Row { stat, status, host: &host }).collect();
     rows.sort_by_key(Row::pid);
     Ok(Listing {
         headings: columns.iter().map(|(_, heading)| heading.clone()).collect(),

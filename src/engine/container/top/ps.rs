@@ -11,9 +11,9 @@ pub(super) fn columns(words: &[String]) -> Result<Columns> {
     if words.is_empty() {
         return Ok(DEFAULT.iter().filter_map(|name| find(DESCRIPTORS, name)).map(own_heading).collect());
     }
-    let names: Vec<&str> = words.iter().flat_map(|word| word.split([',', ' '])).filter(|name| !name.is_empty()).collect();
-    let descriptors: Option<Columns> =
-        names.iter().map(|name| find(DESCRIPTORS, name).map(own_heading)).collect();
+    let names: Vec<&str> =
+        words.iter().flat_map(|word| word.split([',', ' '])).filter(|name| !name.is_empty()).collect();
+    let descriptors: Option<Columns> = names.iter().map(|name| find(DESCRIPTORS, name).map(own_heading)).collect();
     if let Some(columns) = descriptors.filter(|columns| !columns.is_empty()) {
         return Ok(columns);
     }
@@ -114,7 +114,8 @@ mod tests {
         ] {
             let words: Vec<String> = typed.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
             let found = columns(&words).expect(typed);
-            let headings = found.iter().map(|(column, h)| if h.is_empty() { format!("{}-", column.heading) } else { h.clone() });
+            let headings =
+                found.iter().map(|(column, h)| if h.is_empty() { format!("{}-", column.heading) } else { h.clone() });
             assert_eq!(headings.collect::<Vec<_>>().join(" "), wanted, "{typed}");
         }
         for bad in ["foo", "pid foo", "-eo", "-o foo", "-Z", "--forest"] {
