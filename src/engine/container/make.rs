@@ -13,6 +13,7 @@ use super::store::Container;
 use super::volumes;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
+use crate::monitor::health::Healthcheck;
 use crate::monitor::log;
 use crate::network::mode::Mode as Network;
 use crate::spec;
@@ -70,8 +71,9 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
     }
     volumes::prepare(&volumes, &resolved.volumes, &directories, &resolved.settings.process.user, &maps)?;
-    let record = record(&reserved, &order, &resolved)?;
-    let config = config(order, resolved, rootfs)?;
+    let health = options.life.health.resolve(image.and_then(|image| image.config.config.healthcheck.as_ref()))?;
+    let record = record(&reserved, &order, &resolved, health.as_ref())?;
+    let config = config(order, resolved, rootfs, health)?;
     let (container, lock) = reserved.commit(record, &config)?;
     if let Some(cidfile) = cidfile {
         cidfile.keep();
@@ -110,7 +112,12 @@ fn rootfs(store: &Store, options: &RunOptions, image: Option<&Image>, disk: &Pat
     }
 }
 
-fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Result<Record> {
+fn record(
+    reserved: &Reserved<'_>,
+    order: &Order<'_>,
+    resolved: &Resolved,
+    health: Option<&Healthcheck>,
+) -> Result<Record> {
     let Order { options, image, .. } = *order;
     let exposed = image.iter().flat_map(|image| image.config.config.exposed_ports.keys());
     let exposed =
@@ -138,6 +145,8 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
         tty: options.tty,
         interactive: options.interactive,
         restart: options.life.restart,
+        health: health.is_some(),
+        revives: health.is_some_and(Healthcheck::revives),
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
@@ -150,7 +159,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
     })
 }
 
-fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Config> {
+fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan, health: Option<Healthcheck>) -> Result<Config> {
     let options = order.options;
     let mounts = resolved.mounts.iter().map(|mount| Mount {
         kind: mount.kind,
@@ -189,6 +198,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         privileged: options.privileged,
         shm_size: options.shm_size,
         timeout: options.life.timeout,
+        health,
         create_command: order.create_command,
         maps: resolved.maps,
         network: resolved.network,

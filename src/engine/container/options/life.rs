@@ -1,5 +1,6 @@
 //! What becomes of the container while nobody looks: `--restart`, `--timeout`.
 
+use super::health::HealthOptions;
 use crate::error::{Error, Result};
 use crate::monitor::restart::Policy;
 
@@ -7,6 +8,7 @@ use crate::monitor::restart::Policy;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Life {
     pub restart: Policy,
+    pub health: HealthOptions,
     /// Seconds that the program may run; 0: without a limit.
     pub timeout: u32,
 }
