@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod namespaces;
 mod network;
 mod ports;
 mod ps;
@@ -33,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         run::trials(),
         userns::trials(),
+        namespaces::trials(),
         mounts::trials(),
         security::trials(),
         cve::trials(),

@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod security;
+pub(crate) mod userns;
 pub(crate) mod values;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use environment::Environment;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest};
 use security::Security;
+use userns::UserNamespace;
 use values::{Device, Log};
 
 /// Everything `run` and `create` can be told about the container itself.
@@ -54,6 +56,7 @@ pub(crate) struct RunOptions {
     pub capabilities: capabilities::Changes,
     pub security: Security,
     pub privileged: bool,
+    pub userns: UserNamespace,
     pub pid: NamespaceMode,
     pub ipc: NamespaceMode,
     pub uts: NamespaceMode,
@@ -81,11 +84,15 @@ pub(crate) enum RootSource {
 }
 
 /// `--pid`, `--ipc`, `--uts`, `--cgroupns`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum NamespaceMode {
     #[default]
     Private,
     Host,
+    /// That of another container, by name or id.
+    Container(String),
+    /// One that is kept at a path.
+    Path(PathBuf),
 }
 
 /// How the container is connected, and what its name files say.
