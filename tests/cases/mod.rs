@@ -1,7 +1,9 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod change;
 mod cli;
 mod cve;
+mod events;
 mod exec;
 mod harness;
 mod hostile_layers;
@@ -14,6 +16,7 @@ mod logs;
 mod mounts;
 mod namespaces;
 mod network;
+mod observe;
 mod ports;
 mod ps;
 mod pull;
@@ -42,8 +45,11 @@ pub fn trials() -> Vec<Trial> {
         lifecycle::trials(),
         terminal::trials(),
         exec::trials(),
+        events::trials(),
         logs::trials(),
         ps::trials(),
+        observe::trials(),
+        change::trials(),
         inspect::trials(),
         images::trials(),
         storage::trials(),
