@@ -20,6 +20,7 @@
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
+mod halt;
 mod ids;
 pub(crate) mod inspect;
 mod joining;
