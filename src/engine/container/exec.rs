@@ -70,6 +70,7 @@ pub(crate) fn exec(
         pidfd: init.as_fd(),
         spec: &spec,
         maps: config.maps.as_ref(),
+        enters_user: runtime::enters_user(state.pid),
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
         seccomp: seccomp.as_ref(),
         detach: options.detach,

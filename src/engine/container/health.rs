@@ -39,6 +39,7 @@ pub(crate) fn check(dirs: &Dirs, container: &Container) -> Result<Outcome> {
     let check = Check {
         health,
         pidfd: pidfd.as_fd(),
+        pid: state.pid,
         spec: &config.spec,
         maps: config.maps.as_ref(),
         seccomp: seccomp.as_ref(),

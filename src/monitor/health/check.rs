@@ -32,6 +32,7 @@ pub(crate) struct Check<'a> {
     pub health: &'a Healthcheck,
     /// The container's first process.
     pub pidfd: BorrowedFd<'a>,
+    pub pid: i32,
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
     pub seccomp: Option<&'a Filter>,
@@ -91,6 +92,7 @@ impl Check<'_> {
             pidfd: self.pidfd,
             spec: self.spec,
             maps: self.maps,
+            enters_user: runtime::enters_user(self.pid),
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
             seccomp: self.seccomp,
             detach: false,

@@ -85,7 +85,8 @@ impl<'a> Clock<'a> {
         let Subject { health, spec, maps, seccomp, record, events, named } = self.subject;
         let started_at = state.started_at.unwrap_or_default();
         let cgroup = state.cgroup.as_deref();
-        let check = Check { health, pidfd, spec, maps, seccomp, cgroup, started_at, record, events, named };
+        let check =
+            Check { health, pidfd, pid: state.pid, spec, maps, seccomp, cgroup, started_at, record, events, named };
         match fork() {
             Ok(Fork::Parent(child)) => self.child = Some(child),
             Ok(Fork::Child) => {
