@@ -28,6 +28,7 @@ mod man;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod restart;
 mod rm;
 mod rmi;

@@ -1,4 +1,4 @@
-//! The distribution client: OCI distribution spec 1.1 and Docker's registry API v2, pull side.
+//! The distribution client: OCI distribution spec 1.1 and Docker's registry API v2.
 //!
 //! oci-client supplies the protocol's types, but not the requests: its client reads manifests, tokens and error bodies
 //! without a limit, follows redirects from https to http, hides `Retry-After` and takes no client certificate, and a registry
@@ -26,12 +26,14 @@ mod sources;
 mod tests;
 mod transfer;
 mod trust;
+mod upload;
 
 pub(crate) use client::{Fetched, Registry};
 pub(crate) use credentials::Credentials;
 pub(crate) use retry::RetryPolicy;
-pub(crate) use sources::{candidates, sources};
+pub(crate) use sources::{candidates, push_target, sources};
 pub(crate) use transfer::TransferError;
+
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -73,6 +73,7 @@ impl Store {
         let (blobs, layers) = (reached.blobs, reached.layers);
         let mut freed = Freed::default();
         self.remove_layers(&layers, &mut freed)?;
+        self.forget_known(&layers);
         self.remove_blobs(&blobs, &mut freed)?;
         Ok(freed)
     }

@@ -315,14 +315,23 @@ async fn lock(store: &Store, diff_id: &DiffId) -> Result<Lock> {
 }
 
 fn unpack_job(descriptor: &Descriptor, diff_id: DiffId) -> Result<UnpackJob> {
-    let source = Source { digest: descriptor.digest, size: descriptor.size, media_type: descriptor.media_type.clone() };
-    Ok(UnpackJob { expected: Some(diff_id), source: Some(source), limits: Limits::from_env()? })
+    Ok(UnpackJob { expected: Some(diff_id), source: Some(source(descriptor)), limits: Limits::from_env()? })
+}
+
+fn source(descriptor: &Descriptor) -> Source {
+    Source { digest: descriptor.digest, size: descriptor.size, media_type: descriptor.media_type.clone() }
 }
 
 /// The documents, then the names: what has a name is complete.
 fn store_image(store: &Store, reference: &Reference, found: &Found) -> Result<()> {
     store.put_blob(&found.config_bytes)?;
     store.put_blob(&found.manifest.content)?;
+    for (descriptor, diff_id) in found.parsed.layers.iter().zip(&found.config.rootfs.diff_ids) {
+        // A push keeps such layers as they are; those made here it compresses.
+        if descriptor.digest == *diff_id {
+            store.remember_form(diff_id, &source(descriptor), None, &reference.repository())?;
+        }
+    }
     if let Some(index) = &found.index {
         store.put_blob(&index.content)?;
         store.set_ref(&reference.pinned(&index.digest), &found.manifest.digest)?;
