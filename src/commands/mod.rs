@@ -10,6 +10,7 @@ mod create;
 mod create_options;
 mod dispatch;
 mod each;
+mod events;
 mod exec;
 mod foreground;
 mod help;

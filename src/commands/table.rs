@@ -76,6 +76,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),
     verb!(Images, cli::image::Untag, super::tag::untag, ["untag", "image untag"]),
     verb!(System, cli::system::Completion, super::completion::run, ["completion"]),
+    verb!(System, cli::system::Events, super::events::run, ["events", "system events"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
     verb!(System, cli::system::Info, super::info::run, ["info", "system info"]),
     verb!(System, cli::system::Unshare, super::unshare::run, ["unshare"]),

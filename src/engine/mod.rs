@@ -1,5 +1,6 @@
 //! Containers and images as users know them. Never prints.
 
 pub(crate) mod container;
+pub(crate) mod events;
 pub(crate) mod images;
 pub(crate) mod info;

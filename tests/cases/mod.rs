@@ -2,6 +2,7 @@
 
 mod cli;
 mod cve;
+mod events;
 mod exec;
 mod harness;
 mod hostile_layers;
@@ -40,6 +41,7 @@ pub fn trials() -> Vec<Trial> {
         lifecycle::trials(),
         terminal::trials(),
         exec::trials(),
+        events::trials(),
         logs::trials(),
         ps::trials(),
         inspect::trials(),

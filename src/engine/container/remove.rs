@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::store::{self, Container};
 use super::volumes;
+use crate::engine::events;
 use crate::error::{Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::lock::Lock;
@@ -27,6 +28,7 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, l
     if let Some(cidfile) = &container.record.cidfile {
         let _ = std::fs::remove_file(cidfile);
     }
+    events::container(dirs, "remove", &container.record);
     clear(&container.place, lock)?;
     if !volumes || container.record.volumes.is_empty() {
         return Ok(());
@@ -34,7 +36,7 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, l
     let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);
     container.record.volumes.iter().try_for_each(|name| match volumes::remove(&directory, name, &maps) {
         Err(e) if e.kind() == Kind::NoSuchObject => Ok(()),
-        result => result,
+        result => result.inspect(|()| events::volume(dirs, "remove", name)),
     })
 }
 
