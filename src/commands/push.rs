@@ -3,11 +3,12 @@
 use super::Context;
 use super::pull::registry_options;
 use crate::cli::registry::Push;
+use crate::engine::events;
 use crate::engine::images::{self, ManifestFormat, PushOptions};
 use crate::error::{Context as _, Error, Result};
 use crate::image::compress::Form;
 use crate::image::reference::Reference;
-use crate::image::transport::Transport;
+use crate::image::transport::{Kind, Transport};
 use crate::output::progress::progress;
 use crate::userns::IdMaps;
 
@@ -23,15 +24,21 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
                 .hint("name the destination as well, or push the image by its name"));
         }
     };
+    if args.compress && !matches!(&destination, Transport::Local(local) if local.kind == Kind::Dir) {
+        return Err(Error::new("--compress is for dir: destinations; elsewhere layers are compressed anyway"));
+    }
     let maps = IdMaps::for_user()?;
     let progress = progress(context.ui, args.quiet);
     let digest = match destination {
         Transport::Docker(name) => {
             images::push(&store, &maps, &image, &Reference::parse(&name)?, &options, &*progress)?
         }
-        Transport::Local(_) => return Err(Error::new("not yet")),
+        Transport::Local(local) => {
+            images::push_local(&store, &maps, &image, &local, args.compress, &options, &*progress)?
+        }
     };
     drop(progress);
+    events::image(context.dirs()?, "push", &image.id.hex(), args.destination.as_ref().unwrap_or(&args.image));
     if let Some(file) = &args.digestfile {
         std::fs::write(file, digest.to_string()).context(|| format!("cannot write {}", file.display()))?;
     }
@@ -49,7 +56,9 @@ fn options(args: &Push) -> Result<PushOptions> {
         Some("oci") => Some(ManifestFormat::Oci),
         Some("v2s2" | "docker") => Some(ManifestFormat::Docker),
         Some("v2s1") => {
-            return Err(Error::new("manifests of Docker's schema 1 are not written: registries refuse them since 2024"));
+            return Err(Error::new(
+                "manifests of Docker's schema 1 are not written: registries refuse them since 2024",
+            ));
         }
         Some(other) => return Err(Error::new(format!("unknown format {other:?}")).hint("choose from: oci, v2s2")),
     };

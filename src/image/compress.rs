@@ -48,8 +48,9 @@ impl Form {
                 level @ 1..=22 => Ok(Self::Zstd(level)),
                 _ => Err(bad(22)),
             },
-            "zstd:chunked" => Err(Error::new("layers cannot be compressed as zstd:chunked")
-                .hint("its table of contents is for partial pulls, which rpod does not do; zstd is the same without it")),
+            "zstd:chunked" => Err(Error::new("layers cannot be compressed as zstd:chunked").hint(
+                "its table of contents is for partial pulls, which rpod does not do; zstd is the same without it",
+            )),
             _ => Err(Error::new(format!("unknown compression {name:?}")).hint("choose from: gzip, zstd")),
         }
     }
@@ -123,8 +124,11 @@ struct Job {
     block: Arc<Vec<u8>>,
     before: Option<Arc<Vec<u8>>>,
     is_last: bool,
-    reply: SyncSender<Result<(Vec<u8>, Crc)>>,
+    reply: SyncSender<Deflated>,
 }
+
+/// Deflate blocks, and the checksum of what is in them.
+type Deflated = Result<(Vec<u8>, Crc)>;
 
 /// One gzip member whose deflate blocks were made side by side, each with the end of the one before as its dictionary (as pigz
 /// does it).
@@ -139,9 +143,9 @@ fn gzip(level: u32, threads: usize, input: &mut impl Read, out: &mut dyn FnMut(&
         }
         // Dropped on every way out, which ends the threads.
         let jobs = jobs;
-        let mut waiting: VecDeque<Receiver<Result<(Vec<u8>, Crc)>>> = VecDeque::new();
+        let mut waiting: VecDeque<Receiver<Deflated>> = VecDeque::new();
         let mut checksum = Crc::new();
-        let mut next = |result: Receiver<Result<(Vec<u8>, Crc)>>| -> Result<()> {
+        let mut next = |result: Receiver<Deflated>| -> Result<()> {
             let (bytes, crc) = result.recv().context(|| "a compressing thread ended early")??;
             checksum.combine(&crc);
             out(&bytes)
@@ -184,7 +188,7 @@ fn work(level: u32, queue: &Mutex<Receiver<Job>>) {
     }
 }
 
-fn deflate(level: u32, job: &Job) -> Result<(Vec<u8>, Crc)> {
+fn deflate(level: u32, job: &Job) -> Deflated {
     let failed = || "cannot compress a layer";
     let mut crc = Crc::new();
     crc.update(&job.block);
@@ -319,7 +323,8 @@ mod tests {
     #[test]
     fn levels_and_media_types() {
         assert_eq!(Form::parse("gzip", Some(9)).ok(), Some(Form::Gzip(9)));
-        for (name, level) in [("gzip", Some(0)), ("gzip", Some(10)), ("zstd", Some(23)), ("xz", None), ("zstd:chunked", None)]
+        for (name, level) in
+            [("gzip", Some(0)), ("gzip", Some(10)), ("zstd", Some(23)), ("xz", None), ("zstd:chunked", None)]
         {
             assert!(Form::parse(name, level).is_err(), "{name} {level:?}");
         }

@@ -151,11 +151,8 @@ impl Http {
 
     /// A form for a token service. Redirects are not followed: the form holds a secret.
     pub(super) async fn post_form(&self, url: &Url, body: String) -> Result<Response, Failure> {
-        let builder = self
-            .client
-            .post(url.clone())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body);
+        let builder =
+            self.client.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         let response = builder.send().await.map_err(|e| self.transport(url, e))?;
         sort(response).await
     }

@@ -7,6 +7,7 @@
 //! ```text
 //! sources   a name → the places to ask
 //! client    what callers use: a manifest, a small blob, a streamed blob of one repository
+//! catalog   what a registry has: tags, repositories, searches
 //! transfer  a blob into a writer: digest, size, stall, resume by Range
 //! auth      WWW-Authenticate → basic or bearer token          credentials  auth files and helpers
 //! http      one request: https or http, redirects by hand, limits, what may be retried
@@ -16,6 +17,7 @@
 //! configured as insecure; never to where a redirect leads.
 
 mod auth;
+mod catalog;
 mod client;
 mod credentials;
 mod dns;
@@ -33,7 +35,6 @@ pub(crate) use credentials::Credentials;
 pub(crate) use retry::RetryPolicy;
 pub(crate) use sources::{candidates, push_target, sources};
 pub(crate) use transfer::TransferError;
-
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -131,7 +131,9 @@ impl Registry {
         let url = shown(&request.url);
         let response = self.http.send(&request).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            return Err(Error::new(format!("{url}, where the registry sends uploads, wants credentials of its own")).into());
+            return Err(
+                Error::new(format!("{url}, where the registry sends uploads, wants credentials of its own")).into()
+            );
         }
         Ok(response)
     }
@@ -186,8 +188,7 @@ impl Upload<'_> {
     async fn put(&self, digest: &Digest, part: Bytes) -> Result<(), Failure> {
         let mut url = self.location.clone();
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let body =
-            (!part.is_empty()).then(|| Body { bytes: part, content_type: BINARY.to_owned(), range: None });
+        let body = (!part.is_empty()).then(|| Body { bytes: part, content_type: BINARY.to_owned(), range: None });
         let response = self.registry.to_location(Request { body, ..Request::new(Method::PUT, url) }).await?;
         match response.status().is_success() {
             true => Ok(()),

@@ -17,6 +17,7 @@ mod network;
 mod ports;
 mod ps;
 mod pull;
+mod push;
 mod readme;
 mod run;
 mod scenario;
@@ -24,6 +25,7 @@ mod security;
 mod storage;
 mod storm;
 mod terminal;
+mod transports;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -49,6 +51,8 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        push::trials(),
+        transports::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),

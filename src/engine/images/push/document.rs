@@ -2,9 +2,7 @@
 
 use super::ManifestFormat;
 use crate::error::Result;
-use crate::image::manifest::{
-    DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST,
-};
+use crate::image::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 
 /// Media type and bytes: the stored ones when nothing has changed.
 pub(super) fn manifest(

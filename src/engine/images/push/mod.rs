@@ -9,12 +9,14 @@
 
 mod document;
 mod layer;
+mod local;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use self::layer::{Outgoing, Wanted};
+pub(crate) use self::local::push_local;
 use super::{Image, LayerProgress, LayerState, Progress, read_manifest, resolve_all};
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Result};
@@ -81,18 +83,6 @@ pub(crate) fn push(
         return Err(Error::new(format!("{name}: an image is pushed to a tag, its digest follows from its content")));
     };
     push_as(store, maps, image, name, tag, options, progress).context(|| format!("cannot push {name}"))
-}
-
-/// The same with a manifest that only its digest will name: a part of an index.
-pub(crate) fn push_part(
-    store: &Store,
-    maps: &IdMaps,
-    image: &Image,
-    name: &Reference,
-    options: &PushOptions,
-    progress: &dyn Progress,
-) -> Result<Digest> {
-    push_as(store, maps, image, name, "", options, progress)
 }
 
 fn push_as(
@@ -211,9 +201,10 @@ async fn send(
         .map(|layer| async move {
             layer.line.state(LayerState::Downloading);
             let meter = |bytes| layer.line.position(bytes);
-            let sent = Outgoing { diff_id: layer.diff_id, form: layer.wanted.send_as, named: &layer.descriptor, is_docker }
-                .send(registry, worker, &meter)
-                .await;
+            let sent =
+                Outgoing { diff_id: layer.diff_id, form: layer.wanted.send_as, named: &layer.descriptor, is_docker }
+                    .send(registry, worker, &meter)
+                    .await;
             layer.line.state(if sent.is_ok() { LayerState::Done } else { LayerState::Failed });
             let descriptor = sent.context(|| format!("cannot send the layer {}", layer.diff_id))?;
             Ok((layer.descriptor.digest, Arrived { descriptor, made_as: layer::made_as(layer.wanted.send_as) }))
@@ -274,4 +265,3 @@ fn repository(name: String) -> String {
         None => name,
     }
 }
-
