@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod change;
 mod cli;
 mod cve;
 mod events;
@@ -14,11 +15,13 @@ mod limits;
 mod logs;
 mod mounts;
 mod network;
+mod observe;
 mod ports;
 mod ps;
 mod pull;
 mod push;
 mod readme;
+mod restart;
 mod run;
 mod scenario;
 mod security;
@@ -41,11 +44,14 @@ pub fn trials() -> Vec<Trial> {
         cve::trials(),
         limits::trials(),
         lifecycle::trials(),
+        restart::trials(),
         terminal::trials(),
         exec::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),
+        observe::trials(),
+        change::trials(),
         inspect::trials(),
         images::trials(),
         storage::trials(),
