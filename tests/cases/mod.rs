@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod namespaces;
 mod network;
 mod observe;
 mod ports;
@@ -39,6 +40,7 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         run::trials(),
         userns::trials(),
+        namespaces::trials(),
         mounts::trials(),
         security::trials(),
         cve::trials(),
