@@ -29,6 +29,7 @@ mod load;
 mod logs;
 #[cfg(test)]
 mod man;
+mod pause;
 mod port;
 mod ps;
 mod pull;
@@ -46,6 +47,7 @@ mod table;
 mod tag;
 mod top;
 mod tree;
+mod unpause;
 mod unshare;
 mod version;
 mod wait;

@@ -18,6 +18,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod pause;
 mod ports;
 mod ps;
 mod pull;
@@ -48,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        pause::trials(),
         health::trials(),
         terminal::trials(),
         exec::trials(),
