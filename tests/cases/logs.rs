@@ -166,7 +166,7 @@ fn rotate(t: &Sandbox) -> Outcome {
         "--log-opt",
         "max-size=50kb",
         "--log-opt",
-        "max-file=10",
+        "max-file=40",
         image,
         "sh",
         "-c",
