@@ -25,6 +25,7 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
 mod logs;
 #[cfg(test)]
 mod man;
