@@ -58,7 +58,7 @@ fn in_and_out(t: &Sandbox) -> Outcome {
     assert!(!t.dir().join("run/containers/auth.json").exists());
     login(PASSWORD).lines_are(&["Login Succeeded!"]);
     let keys: Vec<String> = auth_file(t)?["auths"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(keys, [host.clone()]);
+    assert_eq!(keys, std::slice::from_ref(&host));
     rpod!(t, "login", "--get-login", &host).run().lines_are(&[USERNAME]);
     let again = rpod!(t, "login", "--tls-verify=false", &host).run();
     assert!(again.ok().ends_with(&format!("Already logged in to {host}")), "{again}");
