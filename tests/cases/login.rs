@@ -228,8 +228,8 @@ fn helpers_that_misbehave(t: &Sandbox) -> Outcome {
         ("echo '{\"Secret\": \"s3cret'", "does not answer with credentials"),
         ("printf '\\033[31mlocked'; exit 1", "fails"),
         ("yes s3cret", "too long"),
-        ("sleep 100", "does not answer"),
-        ("exec >&-; sleep 100", "does not end"),
+        ("exec sleep 100", "does not answer"),
+        ("exec >&-; exec sleep 100", "does not end"),
         ("kill -9 $$", ""),
         ("exit 0", "does not answer with credentials"),
     ]
