@@ -26,6 +26,7 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
 mod logs;
 #[cfg(test)]
 mod man;

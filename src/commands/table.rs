@@ -77,6 +77,8 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::image::Import, super::import::run, ["import", "image import"]),
     verb!(Images, cli::image::Inspect, super::image_inspect::run, ["image inspect"]),
     verb!(Images, cli::image::Load, super::load::run, ["load", "image load"]),
+    verb!(Images, cli::login::Login, super::login::login, ["login"]),
+    verb!(Images, cli::login::Logout, super::login::logout, ["logout"]),
     verb!(Images, cli::image::Pull, super::pull::run, ["pull", "image pull"]),
     verb!(Images, cli::registry::Push, super::push::run, ["push", "image push"]),
     verb!(Images, cli::image::Rmi, super::rmi::run, ["rmi", "image rm"]),

@@ -62,15 +62,15 @@ struct Meanwhile<'a> {
 impl runtime::Hooks for Meanwhile<'_> {
     fn cloned(&mut self, init: &mut Init) -> Result<()> {
         if let Some(network) = &mut self.network {
-            network.cloned(init.pid, init.tap.take())?;
+            network.cloned(init.link.take())?;
         }
         let listener = if self.first { Some(listen(self.place)?) } else { None };
         self.made = Some((Writer::open(self.log, &self.place.disk)?, listener));
         Ok(())
     }
 
-    fn mapped(&mut self, _: &Init) -> Result<()> {
-        self.network.as_mut().map_or(Ok(()), Prepared::mapped)
+    fn mapped(&mut self, init: &Init) -> Result<()> {
+        self.network.as_mut().map_or(Ok(()), |network| network.mapped(init.pid))
     }
 }
 

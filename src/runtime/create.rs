@@ -33,7 +33,7 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;
-    let mut guard = Guard { init: Some(Init { pid, pidfd, tap: None }), channel };
+    let mut guard = Guard { init: Some(Init { pid, pidfd, link: None }), channel };
     let mut console = None;
     let result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console);
     if let Err(e) = result {
@@ -77,7 +77,7 @@ pub(super) fn bring_up(
     let Some(init) = &mut guard.init else { return Ok(()) };
     let pending = bundle.maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
     if bundle.netdev.is_some() {
-        init.tap = expect(&guard.channel, plan, Kind::Device)?.fd;
+        init.link = expect(&guard.channel, plan, Kind::Device)?.fd;
     }
     hooks.cloned(init)?;
     if let Some(pending) = pending {

@@ -89,7 +89,7 @@ fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut V
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;
-    let mut guard = create::Guard { init: Some(Init { pid, pidfd, tap: None }), channel };
+    let mut guard = create::Guard { init: Some(Init { pid, pidfd, link: None }), channel };
     if let Err(e) = bring_up(&mut guard, plan, bundle, hooks, &mut None) {
         return Err(guard.explain(plan, e));
     }

@@ -74,8 +74,8 @@ pub(crate) struct Bundle<'a> {
     pub cgroup: Option<OwnedFd>,
 }
 
-/// Configures network devices in the child, without allocating; answers the tap device for the network helper, if any.
-pub(crate) type Netdev<'a> = dyn Fn() -> std::result::Result<Option<OwnedFd>, (&'static str, Errno)> + 'a;
+/// Configures network devices in the child, without allocating; answers a socket of its network namespace.
+pub(crate) type Netdev<'a> = dyn Fn() -> std::result::Result<OwnedFd, (&'static str, Errno)> + 'a;
 
 /// The container's root file system.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ pub(crate) struct Init {
     /// Readable once the process has ended.
     pub pidfd: OwnedFd,
     /// What [`Bundle::netdev`] answered.
-    pub tap: Option<OwnedFd>,
+    pub link: Option<OwnedFd>,
 }
 
 /// What the caller does while the container comes up.

@@ -13,6 +13,7 @@ mod images;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod login;
 mod logs;
 mod mounts;
 mod namespaces;
@@ -64,6 +65,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_layers::trials(),
         pull::trials(),
         push::trials(),
+        login::trials(),
         transports::trials(),
         hostile_registry::trials(),
         network::trials(),
