@@ -10,11 +10,19 @@
 //! `#[command(override_usage = "rpod run [options] IMAGE [COMMAND [ARG...]]")]`: with two positionals clap would still
 //! take `-v` after IMAGE for a flag of rpod's.
 
+<<<<<<< HEAD
 pub(crate) mod build;
+=======
+pub(crate) mod change;
+>>>>>>> main
 pub(crate) mod container;
 pub(crate) mod globals;
 pub(crate) mod goflags;
+pub(crate) mod health;
 pub(crate) mod image;
+pub(crate) mod login;
+pub(crate) mod observe;
+pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod system;
 pub(crate) mod usage;

@@ -4,15 +4,23 @@
 //! slows the container down as a pipe would, and nothing is lost or piled up. Input is acknowledged packet by packet.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use oci_spec::runtime::Spec;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::clients::{self, Client};
-use super::input::Input;
-use super::log::writer::Writer;
-use super::protocol::{Event, PACKET, Request, Stream, output_kind};
+use super::health::Action;
+use super::health::check::Verdict;
+use super::health::clock::Clock;
+use super::pause;
+use super::place::Place;
+use super::protocol::{Event, Failure, PACKET, Request, Stream, output_kind};
+use super::start::Program;
+use super::state::{State, Status};
+use crate::error::Error;
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty;
@@ -33,23 +41,33 @@ pub(super) enum Outputs {
 
 /// Everything the loop works on.
 #[derive(Debug)]
-pub(super) struct Serving {
-    /// The container's first process.
-    pub pidfd: OwnedFd,
-    pub outputs: Outputs,
-    pub input: Input,
-    pub log: Writer,
+pub(super) struct Serving<'a> {
+    pub program: Program,
     pub clients: Vec<Client>,
     pub listener: Option<OwnedFd>,
     /// What the monitor itself is sent, passed on to the container.
     pub signals: SignalFd,
     pub stop_signal: i32,
+    pub place: &'a Place,
+    pub spec: &'a Spec,
+    pub state: State,
+    /// Somebody wants the container to end: it is not started again.
+    pub halted: bool,
+    /// Its health wants it started again, whatever `--restart` says.
+    pub again: bool,
+    /// When the program is killed.
+    pub deadline: Option<Instant>,
+    /// How long a program that is asked to end is waited for.
+    pub stop_timeout: Duration,
+    pub clock: Option<Clock<'a>>,
 }
 
 /// What a poll slot stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Container,
+    Connection,
+    Check,
     Signals,
     Listener,
     Output(Stream),
@@ -57,18 +75,20 @@ enum Source {
     Client(usize),
 }
 
-impl Serving {
+impl Serving<'_> {
     /// Runs until the container's first process has ended and its output is read; answers its exit code.
     pub(super) fn run(&mut self) -> u8 {
         let mut buffer = vec![0; PACKET];
         loop {
-            for (source, ready) in self.wait() {
+            for (source, ready) in self.wait(true, self.alarm()) {
                 match source {
                     Source::Container => {
                         let code = self.reap();
                         self.drain(&mut buffer);
                         return code;
                     }
+                    Source::Connection => self.reconnect(),
+                    Source::Check => self.checked(),
                     Source::Signals => self.forward_signals(),
                     Source::Listener => {
                         if let Some(listener) = &self.listener {
@@ -83,24 +103,133 @@ impl Serving {
                 }
             }
             self.clients.retain(|client| !client.gone);
+            if self.alarm().is_some_and(|time| time <= Instant::now()) {
+                self.ring();
+            }
         }
     }
 
-    /// Waits until there is something to do. The container's own end is first in the list.
-    fn wait(&self) -> Vec<(Source, PollFlags)> {
+    /// When there is something to do even if nothing is heard.
+    fn alarm(&self) -> Option<Instant> {
+        let check = self.clock.as_ref().and_then(Clock::next);
+        self.deadline.into_iter().chain(check).min()
+    }
+
+    fn ring(&mut self) {
+        let now = Instant::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+        }
+        if let Some(clock) = self.clock.as_mut().filter(|clock| clock.next().is_some_and(|next| next <= now)) {
+            match self.state.status {
+                Status::Paused => clock.skip(),
+                _ => clock.begin(self.program.pidfd.as_fd(), &self.state),
+            }
+        }
+    }
+
+    /// A health check has ended.
+    fn checked(&mut self) {
+        let Some(clock) = &mut self.clock else { return };
+        let action = clock.action();
+        match (clock.end(), action) {
+            (Some(Verdict::GaveUp), _) | (Some(Verdict::Unhealthy), Action::Restart) => {
+                self.again = true;
+                self.end_program();
+            }
+            (Some(Verdict::Unhealthy), Action::Kill) => {
+                let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+            }
+            (Some(Verdict::Unhealthy), Action::Stop) => {
+                self.halted = true;
+                self.end_program();
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the program to end, and kills it when it does not.
+    fn end_program(&mut self) {
+        // It may have ended by itself a moment ago.
+        let _ = signal::send(self.program.pidfd.as_fd(), self.stop_signal);
+        let kill = Instant::now() + self.stop_timeout;
+        self.deadline = Some(self.deadline.map_or(kill, |deadline| deadline.min(kill)));
+    }
+
+    /// Waits for `time` while no program runs; `false` when somebody wants it to stay so.
+    pub(super) fn rest(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while !self.halted && Instant::now() < end {
+            self.hear(Some(end));
+        }
+        !self.halted
+    }
+
+    /// What clients have said up to now. No program runs.
+    pub(super) fn listen(&mut self) {
+        while self.hear(Some(Instant::now())) {}
+    }
+
+    /// One round without a program; whether there was anything.
+    fn hear(&mut self, until: Option<Instant>) -> bool {
+        let mut buffer = vec![0; PACKET];
+        let ready = self.wait(false, until);
+        for (source, ready) in &ready {
+            match source {
+                Source::Signals => self.halted |= self.signals.next().is_some(),
+                Source::Listener => {
+                    if let Some(listener) = &self.listener {
+                        clients::accept(listener, &mut self.clients);
+                    }
+                }
+                Source::Client(index) => self.client(*index, *ready, &mut buffer),
+                _ => {}
+            }
+        }
+        self.clients.retain(|client| !client.gone);
+        !ready.is_empty()
+    }
+
+    /// Tells everybody who is attached.
+    pub(super) fn warn(&mut self, text: &str) {
+        for client in &mut self.clients {
+            client.gone |= client.send_event(&Event::Warning(text.as_bytes())).is_err();
+        }
+    }
+
+    /// A process of the network has ended.
+    fn reconnect(&mut self) {
+        // Published under the numbers that were chosen.
+        self.program.connection.ports.clone_from(&self.state.ports);
+        let said = self.program.connection.repair().unwrap_or_else(|error| error.to_string());
+        self.warn(&said);
+        self.program.log.write(Stream::Stderr, format!("rpod: {said}\n").as_bytes());
+        self.state.error = said;
+        // The state's reader learns it later or not at all; the container goes on.
+        let _ = self.state.store(&self.place.record);
+    }
+
+    /// Waits until there is something to do, at most until `until`. The container's own end is first in the list.
+    /// `program`: one runs.
+    fn wait(&self, program: bool, until: Option<Instant>) -> Vec<(Source, PollFlags)> {
         let behind = self.clients.iter().any(Client::behind);
         let mut slots: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
-        slots.push((Source::Container, self.pidfd.as_fd(), PollFlags::IN));
+        if program {
+            slots.push((Source::Container, self.program.pidfd.as_fd(), PollFlags::IN));
+            slots.extend(self.clock.iter().filter_map(Clock::pidfd).map(|fd| (Source::Check, fd, PollFlags::IN)));
+            slots.extend(self.program.connection.pidfds().map(|fd| (Source::Connection, fd, PollFlags::IN)));
+        }
         slots.push((Source::Signals, self.signals.as_fd(), PollFlags::IN));
         if let Some(listener) = &self.listener {
             slots.push((Source::Listener, listener.as_fd(), PollFlags::IN));
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
-            if let Some(fd) = self.outputs.get(stream).filter(|_| !behind) {
+            if let Some(fd) = self.program.outputs.get(stream).filter(|_| program && !behind) {
                 slots.push((Source::Output(stream), fd, PollFlags::IN));
             }
         }
-        if let Some(fd) = self.input_target().filter(|_| self.input.waiting()) {
+        if let Some(fd) = self.input_target().filter(|_| program && self.program.input.waiting()) {
             slots.push((Source::Input, fd, PollFlags::OUT));
         }
         for (index, client) in self.clients.iter().enumerate() {
@@ -109,7 +238,9 @@ impl Serving {
         }
         let mut fds: Vec<PollFd<'_>> =
             slots.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        match poll(&mut fds, None) {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut fds, left.as_ref()) {
             Ok(_) => {
                 let ready = slots.iter().zip(&fds).map(|((source, ..), fd)| (*source, fd.revents()));
                 ready.filter(|(_, ready)| !ready.is_empty()).collect()
@@ -121,16 +252,16 @@ impl Serving {
 
     /// Where input goes: the console, or the pipe until it is closed.
     fn input_target(&self) -> Option<BorrowedFd<'_>> {
-        match &self.outputs {
+        match &self.program.outputs {
             Outputs::Console { master, .. } => Some(master.as_fd()),
-            Outputs::Pipes { .. } => self.input.pipe(),
+            Outputs::Pipes { .. } => self.program.input.pipe(),
         }
     }
 
     /// Collects the ended process.
     fn reap(&self) -> u8 {
         loop {
-            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+            match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(Some(status)) => return exit_code(&status),
                 Ok(None) | Err(Errno::INTR) => {}
                 Err(_) => return 255,
@@ -141,7 +272,7 @@ impl Serving {
     /// What the pipes and the console still hold. Processes that outlived the first one (a shared PID namespace) may
     /// keep them open; they are not waited for.
     fn drain(&mut self, buffer: &mut [u8]) {
-        if let Outputs::Console { slave, .. } = &mut self.outputs {
+        if let Outputs::Console { slave, .. } = &mut self.program.outputs {
             *slave = None;
         }
         while self.output(Stream::Stdout, buffer) {}
@@ -150,15 +281,15 @@ impl Serving {
 
     /// Reads one chunk of output, logs it and sends it on; `false` when there is nothing to read now.
     fn output(&mut self, stream: Stream, buffer: &mut [u8]) -> bool {
-        let Some(fd) = self.outputs.get(stream) else { return false };
+        let Some(fd) = self.program.outputs.get(stream) else { return false };
         match rustix::io::read(fd, &mut buffer[1..]) {
             Ok(0) => {
-                self.outputs.close(stream);
+                self.program.outputs.close(stream);
                 false
             }
             Ok(read) => {
                 buffer[0] = output_kind(stream);
-                self.log.write(stream, &buffer[1..=read]);
+                self.program.log.write(stream, &buffer[1..=read]);
                 for client in self.clients.iter_mut().filter(|client| !client.deaf[stream as usize]) {
                     client.gone |= client.send(&buffer[..=read]).is_err();
                 }
@@ -199,7 +330,7 @@ impl Serving {
         match request {
             Request::Stdin(data) => {
                 self.clients[index].feeds = true;
-                self.input.push(data, self.clients[index].as_fd().as_raw_fd());
+                self.program.input.push(data, self.clients[index].as_fd().as_raw_fd());
                 self.feed();
             }
             Request::StdinClose => {
@@ -207,37 +338,64 @@ impl Serving {
                 self.close_input();
             }
             Request::Resize(size) => {
-                if let Outputs::Console { master, .. } = &self.outputs {
+                if let Outputs::Console { master, .. } = &self.program.outputs {
                     // The console may be gone already.
                     let _ = tty::resize(master, *size);
                 }
             }
             Request::Signal(number) => {
                 // It may have ended by itself a moment ago.
-                let _ = signal::send(self.pidfd.as_fd(), *number);
+                let _ = signal::send(self.program.pidfd.as_fd(), *number);
             }
+            Request::Stop(number) => {
+                self.clients[index].deaf = [true; 2];
+                self.halted = true;
+                // Between two programs there is none to end.
+                let _ = signal::send(self.program.pidfd.as_fd(), *number);
+            }
+            Request::Pause => self.pause(index, true),
+            Request::Resume => self.pause(index, false),
             Request::Detach => self.clients[index].gone = true,
             Request::OutputClosed(stream) => {
                 self.clients[index].deaf[*stream as usize] = true;
                 // The last listener went away on purpose: the program learns it as it would in a shell's pipeline.
                 if self.clients.iter().all(|client| client.deaf[*stream as usize]) {
-                    self.outputs.close(*stream);
+                    self.program.outputs.close(*stream);
                 }
             }
         }
     }
 
+    fn pause(&mut self, index: usize, paused: bool) {
+        self.clients[index].deaf = [true; 2];
+        let (from, to) = if paused { (Status::Running, Status::Paused) } else { (Status::Paused, Status::Running) };
+        let result = if self.state.status == from {
+            pause::set(paused, self.program.pidfd.as_fd(), self.spec, &self.state)
+        } else {
+            // Somebody was faster, or the program has ended.
+            Err(Error::new(format!("the container is {}", self.state.status.as_str())))
+        };
+        let answer = match result.and_then(|()| {
+            self.state.status = to;
+            self.state.store(&self.place.record)
+        }) {
+            Ok(()) => self.clients[index].send_event(&Event::Started),
+            Err(error) => self.clients[index].send_event(&Event::Error(&Failure::encode(&error))),
+        };
+        self.clients[index].gone |= answer.is_err();
+    }
+
     /// A console has no end of input to pass on: its programs read ^D, which the client sends when it wants to.
     fn close_input(&mut self) {
-        self.input.close();
+        self.program.input.close();
         self.feed();
     }
 
     /// Moves pending input into the container as far as it takes it.
     fn feed(&mut self) {
-        let taken = match &self.outputs {
-            Outputs::Console { master, .. } => self.input.write_to(master.as_fd()),
-            Outputs::Pipes { .. } => self.input.write(),
+        let taken = match &self.program.outputs {
+            Outputs::Console { master, .. } => self.program.input.write_to(master.as_fd()),
+            Outputs::Pipes { .. } => self.program.input.write(),
         };
         for client in self.clients.iter_mut().filter(|client| taken.contains(&client.as_fd().as_raw_fd())) {
             client.gone |= client.send_event(&Event::Taken).is_err();
@@ -245,10 +403,11 @@ impl Serving {
     }
 
     /// What was meant to end the monitor ends the container; the monitor follows it.
-    fn forward_signals(&self) {
+    fn forward_signals(&mut self) {
         while let Some(number) = self.signals.next() {
             let number = if number == libc::SIGTERM { self.stop_signal } else { number };
-            let _ = signal::send(self.pidfd.as_fd(), number);
+            self.halted = true;
+            let _ = signal::send(self.program.pidfd.as_fd(), number);
         }
     }
 }

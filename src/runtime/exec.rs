@@ -20,6 +20,8 @@ pub(crate) struct Target<'a> {
     /// What it was made from: says which namespaces are its own.
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
+    /// It is in another user namespace than the caller: the kernel refuses to enter the one that a process is in.
+    pub enters_user: bool,
     /// Its cgroup (v2) directory.
     pub cgroup: Option<BorrowedFd<'a>>,
     /// What the Spec's seccomp rules compile to.
@@ -28,9 +30,16 @@ pub(crate) struct Target<'a> {
     pub detach: bool,
 }
 
+/// Whether process `pid` is in another user namespace than the caller. What cannot be read is a container's.
+pub(crate) fn enters_user(pid: i32) -> bool {
+    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/user")).ok();
+    of(&pid.to_string()).is_none_or(|theirs| Some(theirs) != of("self"))
+}
+
 /// A process that runs in a container. It is a child of the caller.
 #[derive(Debug)]
 pub(crate) struct ExecChild {
+    pub pid: i32,
     pub pidfd: OwnedFd,
     /// The terminal's master side.
     pub console: Option<OwnedFd>,
@@ -48,8 +57,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
     for namespace in linux.namespaces().iter().flatten() {
         kinds |= plan::kind(namespace.typ())?;
     }
-    if target.maps.is_none() {
-        // The kernel refuses to enter the user namespace that a process is in.
+    if !target.enters_user {
         kinds &= !libc::CLONE_NEWUSER;
     }
     let starter = Process {
@@ -60,7 +68,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         netdev: None,
         stdio,
     };
-    let (_, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
+    let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
     let mut console = None;
     if matches!(stdio, Stdio::Terminal { .. }) {
         match create::expect(&channel, &plan, Kind::Console) {
@@ -73,5 +81,5 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
     }
     let mut warnings = Vec::new();
     create::start(&channel, &plan, &pidfd, &mut warnings)?;
-    Ok(ExecChild { pidfd, console, warnings })
+    Ok(ExecChild { pid: pid.as_raw_nonzero().get(), pidfd, console, warnings })
 }

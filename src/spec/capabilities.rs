@@ -64,6 +64,16 @@ impl CapSet {
         Self((1 << (last + 1).min(known)) - 1)
     }
 
+    /// Every capability that has a name here.
+    pub(crate) fn every() -> Self {
+        Self::all(u32::MAX - 1)
+    }
+
+    /// The kernel's own form, as in /proc/PID/status.
+    pub(crate) fn from_mask(mask: u64) -> Self {
+        Self(mask)
+    }
+
     pub(crate) fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -165,10 +175,15 @@ impl Changes {
     }
 }
 
-fn parse(name: &str) -> Option<CapSet> {
+/// The kernel's number of a capability; the name with or without `CAP_`, in any case.
+pub(crate) fn number(name: &str) -> Option<usize> {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    NAMES.iter().position(|known| *known == bare).map(|bit| CapSet(1 << bit))
+    NAMES.iter().position(|known| *known == bare)
+}
+
+fn parse(name: &str) -> Option<CapSet> {
+    number(name).map(|bit| CapSet(1 << bit))
 }
 
 /// `None` for `all`.

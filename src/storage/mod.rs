@@ -4,6 +4,8 @@
 //! data/blobs/sha256/<digest>   manifests, indexes, configs, byte for byte (blobs)
 //! data/refs/<host>/<path>:<tag> → a manifest's digest; what nothing here leads to is garbage (refs, collect)
 //! data/layers/<diffid>/        diff/ aside/ entries.zst layer.json: immutable once the directory has its name (layer)
+//! data/known/<diffid>.json     the compressed forms of a layer that registries have: only hints (known)
+//! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
 //! data/staging/<host>-<id>/    being made or removed by the process that holds <host>-<id>.lock (staging)
 //! data/gc.lock                 shared while something is fetched that no ref leads to yet; exclusive to collect
 //! ```
@@ -18,10 +20,15 @@ mod copy;
 #[cfg_attr(not(test), allow(dead_code))]
 pub(crate) mod diff;
 mod driver;
+mod known;
 mod layer;
 mod limits;
 mod lock;
+<<<<<<< HEAD
 mod mounted;
+=======
+mod mapped;
+>>>>>>> main
 mod refs;
 mod remove;
 mod rootfs;
@@ -38,12 +45,21 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::build_cache::BuildStep;
 pub(crate) use self::collect::Keep;
 pub(crate) use self::driver::DriverName;
+<<<<<<< HEAD
+=======
+pub(crate) use self::known::KnownForm;
+>>>>>>> main
 pub(crate) use self::layer::{Layer, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
 pub(crate) use self::remove::path as remove_path;
+<<<<<<< HEAD
 pub(crate) use self::rootfs::RootfsPlan;
 pub(crate) use self::view::{LayerView, Place};
+=======
+pub(crate) use self::rootfs::{IdShift, RootfsPlan};
+pub(crate) use self::view::LayerView;
+>>>>>>> main
 use crate::error::Result;
 use crate::state;
 use crate::state::lock::Mode;

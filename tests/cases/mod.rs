@@ -1,30 +1,39 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
 mod build;
+mod change;
 mod cli;
 mod cve;
 mod events;
 mod exec;
 mod harness;
+mod health;
 mod hostile_layers;
 mod hostile_registry;
 mod images;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod login;
 mod logs;
 mod mounts;
+mod namespaces;
 mod network;
+mod observe;
+mod pause;
 mod ports;
 mod ps;
 mod pull;
+mod push;
 mod readme;
+mod restart;
 mod run;
 mod scenario;
 mod security;
 mod storage;
 mod storm;
 mod terminal;
+mod transports;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -35,21 +44,30 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         run::trials(),
         userns::trials(),
+        namespaces::trials(),
         mounts::trials(),
         security::trials(),
         cve::trials(),
         limits::trials(),
         lifecycle::trials(),
+        restart::trials(),
+        pause::trials(),
+        health::trials(),
         terminal::trials(),
         exec::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),
+        observe::trials(),
+        change::trials(),
         inspect::trials(),
         images::trials(),
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        push::trials(),
+        login::trials(),
+        transports::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),

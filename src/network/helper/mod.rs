@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! prepare   options → program, arguments, network devices             (no process yet)
-//! cloned    keeps the new namespaces open: /proc/PID/ns is closed to us once the process is not dumpable
+//! cloned    keeps the new namespaces open, which a socket from inside leads to: /proc/PID/ns is closed to us once the
+//!           process is not dumpable, as one is that has entered another container's user namespace
 //! mapped    starts the helper, while the container's first process goes on with its mounts
 //! ready     waits: slirp4netns has attached to the tap | pasta has written its pid
 //! ```
@@ -20,17 +21,17 @@ mod program;
 mod slirp;
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::mode::Mode;
 use crate::error::{Context, Error, Result};
 use crate::runtime::netdev::Setup;
+use crate::sys::namespace;
 use program::Started;
 
 /// No helper needs longer to come up, however busy the machine is.
@@ -78,7 +79,7 @@ pub(crate) struct Target {
 /// A network that works. Dropping it ends the helper.
 #[derive(Debug)]
 pub(crate) struct Running {
-    _started: Option<Started>,
+    helper: Option<(Helper, Started)>,
     pub target: Option<Target>,
 }
 
@@ -140,35 +141,52 @@ impl Prepared {
     }
 
     /// The namespaces exist and [`Prepared::netdev`] is configured; `link` is what that answered.
-    pub(crate) fn cloned(&mut self, pid: Pid, link: Option<OwnedFd>) -> Result<()> {
-        match &mut self.helper {
-            None => return Ok(()),
-            Some(Helper::Slirp(slirp)) => slirp.link = link,
-            Some(Helper::Pasta(_)) => {}
+    pub(crate) fn cloned(&mut self, link: Option<OwnedFd>) -> Result<()> {
+        if self.helper.is_none() {
+            return Ok(());
         }
-        self.target = Some(Target::open(pid)?);
+        let link = link.ok_or_else(|| Error::new("the container's network was not configured"))?;
+        self.target = Some(Target::of(&link)?);
+        if let Some(Helper::Slirp(slirp)) = &mut self.helper {
+            slirp.link = Some(link);
+        }
         Ok(())
     }
 
-    /// The ids are mapped: starts the helper. For a process with one thread.
-    pub(crate) fn mapped(&mut self) -> Result<()> {
-        let (Some(helper), Some(target)) = (&self.helper, &self.target) else { return Ok(()) };
-        self.started = Some(match helper {
-            Helper::Slirp(slirp) => slirp.start(target)?,
-            Helper::Pasta(pasta) => pasta.start(target)?,
-        });
+    /// The ids of `pid`, a process of the container, are mapped: starts the helper. For a process with one thread.
+    pub(crate) fn mapped(&mut self, pid: Pid) -> Result<()> {
+        let (Some(helper), Some(target)) = (&mut self.helper, &self.target) else { return Ok(()) };
+        if let Helper::Slirp(slirp) = helper {
+            slirp.sandbox = has_root(pid)?;
+        }
+        self.started = Some(helper.start(target)?);
         Ok(())
     }
 
     /// Waits until the container can use the network.
-    pub(crate) fn ready(mut self) -> Result<Running> {
-        let (Some(helper), Some(started)) = (&self.helper, &self.started) else {
-            return Ok(Running { _started: None, target: self.target.take() });
-        };
+    pub(crate) fn ready(self) -> Result<Running> {
+        let helper = self.helper.zip(self.started);
+        if let Some((helper, started)) = &helper {
+            helper.wait_ready(started)?;
+        }
+        Ok(Running { helper, target: self.target })
+    }
+}
+
+impl Helper {
+    /// For a process with one thread.
+    fn start(&self, target: &Target) -> Result<Started> {
+        match self {
+            Self::Slirp(slirp) => slirp.start(target),
+            Self::Pasta(pasta) => pasta.start(target),
+        }
+    }
+
+    fn wait_ready(&self, started: &Started) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let sign = match helper {
-            Helper::Slirp(slirp) => slirp.sign()?,
-            Helper::Pasta(pasta) => pasta.sign(started)?,
+        let sign = match self {
+            Self::Slirp(slirp) => slirp.sign()?,
+            Self::Pasta(pasta) => pasta.sign(started)?,
         };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -183,25 +201,45 @@ impl Prepared {
             };
             let [signed, ended] = fds.map(|fd| !fd.revents().is_empty());
             let ready = signed
-                && match helper {
-                    Helper::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
-                    Helper::Pasta(pasta) => pasta.is_ready(started)?,
+                && match self {
+                    Self::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
+                    Self::Pasta(pasta) => pasta.is_ready(started)?,
                 };
             if ready {
-                break;
+                return Ok(());
             }
             if ended {
                 return Err(started.failure("failed"));
             }
         }
-        Ok(Running { _started: self.started.take(), target: self.target.take() })
     }
 }
 
-#[cfg(test)]
 impl Running {
+    /// Readable once the helper has ended; `None` for a network without one.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.helper.as_ref().map(|(_, started)| started.pidfd.as_fd())
+    }
+
+    /// The helper's program.
+    pub(crate) fn name(&self) -> &'static str {
+        self.helper.as_ref().map_or("", |(_, started)| started.name)
+    }
+
+    /// Starts the helper again, in the namespaces as the last one left them. For a process with one thread.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        let (Some((helper, started)), Some(target)) = (&mut self.helper, &self.target) else { return Ok(()) };
+        if let Helper::Slirp(slirp) = helper {
+            // What the last one's coming and going left to hear.
+            while crate::sys::netlink::carrier_came(&slirp.sign()?).unwrap_or(false) {}
+        }
+        *started = helper.start(target)?;
+        helper.wait_ready(started)
+    }
+
+    #[cfg(test)]
     pub(crate) fn pid(&self) -> Option<Pid> {
-        self._started.as_ref().map(|started| started.pid)
+        self.helper.as_ref().map(|(_, started)| started.pid)
     }
 }
 
@@ -214,17 +252,21 @@ impl Drop for Started {
 }
 
 impl Target {
-    /// Opens the namespaces of a process that still is dumpable (ptrace(2), "access mode checking").
-    pub(crate) fn open(pid: Pid) -> Result<Self> {
-        let path = |kind: &str| format!("/proc/{}/ns/{kind}", pid.as_raw_nonzero());
-        let open = |path: String| {
-            rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, FileMode::empty())
-                .context(|| format!("cannot open {path}"))
-        };
+    /// The namespace that a socket belongs to, and the user namespace that owns it.
+    fn of(socket: &OwnedFd) -> Result<Self> {
+        let what = || "cannot open the container's network namespace";
+        let net = namespace::of_socket(socket.as_fd()).context(what)?;
+        let user = namespace::owner(net.as_fd()).context(what)?;
         let own = rustix::fs::stat("/proc/self/ns/user").context(|| "cannot examine /proc/self/ns/user")?;
-        let user = open(path("user"))?;
         let theirs = rustix::fs::fstat(&user).context(|| "cannot examine a user namespace")?;
         let same = (own.st_dev, own.st_ino) == (theirs.st_dev, theirs.st_ino);
-        Ok(Self { user: (!same).then_some(user), net: open(path("net"))? })
+        Ok(Self { user: (!same).then_some(user), net })
     }
+}
+
+/// Whether a process's user namespace has an id 0 (user_namespaces(7), "uid_map": inside, outside, how many).
+fn has_root(pid: Pid) -> Result<bool> {
+    let path = format!("/proc/{}/uid_map", pid.as_raw_nonzero());
+    let map = std::fs::read_to_string(&path).context(|| format!("cannot read {path}"))?;
+    Ok(map.lines().any(|line| line.split_whitespace().next() == Some("0")))
 }
