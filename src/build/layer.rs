@@ -8,7 +8,7 @@ use crate::image::digest::DiffId;
 use crate::state::id;
 use crate::state::paths::create_private;
 use crate::storage::diff::DiffJob;
-use crate::storage::{RootfsPlan, remove_path};
+use crate::storage::{IdShift, RootfsPlan, remove_path};
 use crate::userns::{IdMaps, enter};
 
 /// A root file system to be changed. Dropped, everything of it goes.
@@ -36,7 +36,7 @@ impl<'a> Stage<'a> {
         let id = id::random()?;
         let dir = build.dirs.host.join("build").join(id::short(&id));
         create_private(&dir)?;
-        let rootfs = build.store.prepare_rootfs(layers, &dir)?;
+        let rootfs = build.store.prepare_rootfs(layers, &dir, &IdShift::None)?;
         Ok(Workplace { id, dir, rootfs, maps: build.maps })
     }
 

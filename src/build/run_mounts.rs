@@ -26,7 +26,7 @@ use crate::image::digest::{DiffId, Digest};
 use crate::spec::settings::Mount;
 use crate::state::lock::{Lock, Mode as LockMode};
 use crate::state::paths::create_private;
-use crate::storage::{LayerView, Place, RootfsPlan, remove_path};
+use crate::storage::{IdShift, LayerView, Place, RootfsPlan, remove_path};
 use crate::userns::{IdMaps, enter};
 
 /// Where the agent's socket stands.
@@ -391,7 +391,7 @@ impl<'a> Stage<'a> {
 
     /// A plan whose layers can be mounted below `dir`.
     pub(crate) fn view(&self, layers: &[DiffId], dir: &Path) -> Result<RootfsPlan> {
-        self.build.store.prepare_rootfs(layers, dir)
+        self.build.store.prepare_rootfs(layers, dir, &IdShift::None)
     }
 }
 

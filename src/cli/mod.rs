@@ -10,11 +10,8 @@
 //! `#[command(override_usage = "rpod run [options] IMAGE [COMMAND [ARG...]]")]`: with two positionals clap would still
 //! take `-v` after IMAGE for a flag of rpod's.
 
-<<<<<<< HEAD
 pub(crate) mod build;
-=======
 pub(crate) mod change;
->>>>>>> main
 pub(crate) mod container;
 pub(crate) mod globals;
 pub(crate) mod goflags;

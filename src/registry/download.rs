@@ -7,7 +7,7 @@ use reqwest::Url;
 use reqwest::header::LAST_MODIFIED;
 
 use super::Options;
-use super::http::{Get, Http};
+use super::http::{Http, Request};
 use super::retry::Failure;
 use crate::error::{Context, Error, Result};
 
@@ -25,8 +25,8 @@ pub(crate) fn download(url: &str, out: &mut dyn Write) -> Result<Downloaded> {
     let host = parsed.host_str().ok_or_else(|| Error::new(format!("{}: it names no host", failed())))?.to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(failed)?;
     runtime.block_on(async {
-        let http = Http::new(&host, false, &Options::default())?;
-        let response = match http.get(&Get::new(parsed, "*/*")).await {
+        let http = Http::new(&host, false, false, &Options::default())?;
+        let response = match http.send(&Request::get(parsed, "*/*")).await {
             Ok(response) => response,
             Err(Failure::Passing(error, _) | Failure::Final(error)) => return Err(Error::wrap(failed(), error)),
         };

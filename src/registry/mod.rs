@@ -22,11 +22,8 @@ mod catalog;
 mod client;
 mod credentials;
 mod dns;
-<<<<<<< HEAD
 mod download;
-=======
 mod helper;
->>>>>>> main
 mod http;
 mod login;
 mod retry;
@@ -39,11 +36,8 @@ mod upload;
 
 pub(crate) use client::{Fetched, Registry};
 pub(crate) use credentials::Credentials;
-<<<<<<< HEAD
 pub(crate) use download::download;
-=======
 pub(crate) use login::{AuthFile, Server};
->>>>>>> main
 pub(crate) use retry::RetryPolicy;
 pub(crate) use sources::{candidates, push_target, sources};
 pub(crate) use transfer::TransferError;

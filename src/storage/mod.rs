@@ -24,11 +24,8 @@ mod known;
 mod layer;
 mod limits;
 mod lock;
-<<<<<<< HEAD
-mod mounted;
-=======
 mod mapped;
->>>>>>> main
+mod mounted;
 mod refs;
 mod remove;
 mod rootfs;
@@ -45,21 +42,13 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::build_cache::BuildStep;
 pub(crate) use self::collect::Keep;
 pub(crate) use self::driver::DriverName;
-<<<<<<< HEAD
-=======
 pub(crate) use self::known::KnownForm;
->>>>>>> main
 pub(crate) use self::layer::{Layer, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
 pub(crate) use self::remove::path as remove_path;
-<<<<<<< HEAD
-pub(crate) use self::rootfs::RootfsPlan;
-pub(crate) use self::view::{LayerView, Place};
-=======
 pub(crate) use self::rootfs::{IdShift, RootfsPlan};
-pub(crate) use self::view::LayerView;
->>>>>>> main
+pub(crate) use self::view::{LayerView, Place};
 use crate::error::Result;
 use crate::state;
 use crate::state::lock::Mode;

@@ -43,11 +43,8 @@ pub(crate) mod resolve;
 pub(crate) mod select;
 pub(crate) mod session;
 pub(crate) mod start;
-<<<<<<< HEAD
-pub(crate) mod step;
-=======
 pub(crate) mod stats;
->>>>>>> main
+pub(crate) mod step;
 pub(crate) mod store;
 pub(crate) mod top;
 pub(crate) mod volumes;

@@ -70,6 +70,8 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         image: Some(step.config),
         files: &View(LayerView::new(&step.rootfs.directories())?),
         host: &HostFacts::read(step.maps.clone())?,
+        maps: Some(step.maps),
+        joined: None,
         volumes: step.scratch,
         record: step.scratch,
         root: &root,
@@ -122,11 +124,11 @@ struct Network<'a>(&'a mut Prepared);
 
 impl runtime::Hooks for Network<'_> {
     fn cloned(&mut self, init: &mut Init) -> Result<()> {
-        self.0.cloned(init.pid, init.tap.take())
+        self.0.cloned(init.link.take())
     }
 
-    fn mapped(&mut self, _: &Init) -> Result<()> {
-        self.0.mapped()
+    fn mapped(&mut self, init: &Init) -> Result<()> {
+        self.0.mapped(init.pid)
     }
 }
 

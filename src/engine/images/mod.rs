@@ -50,14 +50,9 @@ pub(crate) use pull::{PullOptions, PullPolicy, pull};
 pub(crate) use push::{ManifestFormat, PushOptions, push, push_local};
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
-<<<<<<< HEAD
-pub(crate) use save::{SaveOptions, plan as plan_save, save};
-pub(crate) use tag::{new_name, tag, untag};
-=======
 pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
-pub(crate) use tag::{tag, untag};
+pub(crate) use tag::{new_name, tag, untag};
 pub(crate) use tags::all_tags;
->>>>>>> main
 
 /// The repository of images that never had a name.
 const NAMELESS: &str = "<none>";
