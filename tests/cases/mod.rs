@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod change;
 mod cli;
 mod cve;
 mod events;
@@ -14,6 +15,7 @@ mod limits;
 mod logs;
 mod mounts;
 mod network;
+mod observe;
 mod ports;
 mod ps;
 mod pull;
@@ -44,6 +46,8 @@ pub fn trials() -> Vec<Trial> {
         events::trials(),
         logs::trials(),
         ps::trials(),
+        observe::trials(),
+        change::trials(),
         inspect::trials(),
         images::trials(),
         storage::trials(),
