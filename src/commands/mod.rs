@@ -3,6 +3,7 @@
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
 mod attach;
+mod commit;
 mod completion;
 mod confirm;
 mod container_exists;
@@ -10,10 +11,12 @@ mod container_prune;
 mod context;
 mod create;
 mod create_options;
+mod diff;
 mod dispatch;
 mod each;
 mod events;
 mod exec;
+mod export;
 mod foreground;
 mod help;
 mod history;
@@ -28,6 +31,7 @@ mod load;
 mod logs;
 #[cfg(test)]
 mod man;
+mod mount;
 mod port;
 mod ps;
 mod pull;

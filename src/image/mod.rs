@@ -5,6 +5,7 @@ pub(crate) mod builtin;
 pub(crate) mod change;
 pub(crate) mod config;
 pub(crate) mod digest;
+mod healthcheck;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;

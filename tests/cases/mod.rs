@@ -5,6 +5,7 @@ mod cli;
 mod cve;
 mod events;
 mod exec;
+mod files;
 mod harness;
 mod hostile_layers;
 mod hostile_registry;
@@ -43,6 +44,7 @@ pub fn trials() -> Vec<Trial> {
         lifecycle::trials(),
         terminal::trials(),
         exec::trials(),
+        files::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),

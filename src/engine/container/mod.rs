@@ -18,6 +18,7 @@
 
 pub(crate) mod create;
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod filter;
 pub(crate) mod inspect;
 pub(crate) mod lifecycle;

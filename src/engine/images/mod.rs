@@ -18,6 +18,7 @@ mod list;
 mod load;
 mod progress;
 mod pull;
+mod put;
 mod remove;
 mod resolve;
 mod save;
@@ -42,10 +43,11 @@ pub(crate) use list::{Listed, list};
 pub(crate) use load::load;
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
+pub(crate) use put::put;
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
 pub(crate) use save::{SaveOptions, plan as plan_save, save};
-pub(crate) use tag::{tag, untag};
+pub(crate) use tag::{new_name, tag, untag};
 
 /// The repository of images that never had a name.
 const NAMELESS: &str = "<none>";

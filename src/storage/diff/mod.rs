@@ -31,7 +31,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use self::archive::Archive;
-#[cfg_attr(not(test), allow(unused_imports))]
 pub(crate) use self::list::{Change, ChangeKind};
 use self::merged::Merged;
 use self::report::{Emit, Report};
@@ -54,6 +53,8 @@ pub(crate) struct DiffJob {
     /// once, for the digest. It must not be mounted, and is gone afterwards, also when the layer is not kept. Where it
     /// cannot be (another file system, another driver) the files are copied and the directory stays.
     pub take: bool,
+    /// Everything that the container sees instead of what it has changed.
+    pub whole: bool,
     /// Seconds since the epoch: the time of every entry instead of its own.
     pub timestamp: Option<i64>,
 }
@@ -83,7 +84,13 @@ pub(crate) fn export(directories: &[PathBuf], output: impl Write) -> Result<()> 
 /// Writes the tar of a job's changes, without taking anything.
 pub(super) fn write(job: &DiffJob, output: impl Write) -> Result<()> {
     let mut archive = Archive::new(stream::Stream::new(output), job.timestamp);
-    run(&job.rootfs, &job.below, &job.skip, &mut archive)?;
+    if job.whole {
+        many_descriptors();
+        let all = Merged::open(&job.rootfs.directories())?;
+        compare::walk(&all, &Merged::default(), &mut Report::new(&mut archive, &job.skip))?;
+    } else {
+        run(&job.rootfs, &job.below, &job.skip, &mut archive)?;
+    }
     archive.finish().map(drop)
 }
 

@@ -29,6 +29,9 @@ const BUFFER: usize = 256 * 1024;
 /// Makes the layer of `job` in the empty directory `dir`, which becomes a whole layer but for its name. `None` when the
 /// upper directory cannot be taken: it is as it was.
 pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<LayerMeta>> {
+    if job.whole {
+        return Ok(None);
+    }
     let RootfsPlan::Overlay { lower, upper, .. } = &job.rootfs else { return Ok(None) };
     let diff = dir.join("diff");
     match rustix::fs::rename(upper, &diff) {
