@@ -15,12 +15,14 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod namespaces;
 mod network;
 mod observe;
 mod ports;
 mod ps;
 mod pull;
 mod readme;
+mod restart;
 mod run;
 mod scenario;
 mod security;
@@ -37,11 +39,13 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         run::trials(),
         userns::trials(),
+        namespaces::trials(),
         mounts::trials(),
         security::trials(),
         cve::trials(),
         limits::trials(),
         lifecycle::trials(),
+        restart::trials(),
         terminal::trials(),
         exec::trials(),
         files::trials(),
