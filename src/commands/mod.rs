@@ -35,6 +35,7 @@ mod mount;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod rename;
 mod restart;
 mod rm;

@@ -21,6 +21,7 @@ mod observe;
 mod ports;
 mod ps;
 mod pull;
+mod push;
 mod readme;
 mod restart;
 mod run;
@@ -29,6 +30,7 @@ mod security;
 mod storage;
 mod storm;
 mod terminal;
+mod transports;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -59,6 +61,8 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        push::trials(),
+        transports::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use crate::engine::container::record::Root;
 use crate::engine::container::store::Container;
 use crate::engine::images::Image;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::storage::Store;
-use crate::storage::diff::{self, Change};
+use crate::storage::diff::{self, Change, Ids};
 use crate::userns::{IdMaps, enter};
 
 /// What has files.
@@ -42,25 +42,31 @@ pub(crate) fn of(store: &Store, object: &Object) -> Result<Vec<Change>> {
     let maps = IdMaps::for_user()?;
     match object {
         Object::Container(container) => {
-            let (rootfs, below) = (container.config()?.rootfs, below(store, container)?);
-            enter::run(&maps, || diff::changes(&rootfs, &below, &mount_points()))
+            let (config, below) = (container.config()?, below(store, container)?);
+            let ids = Ids::new(&maps, config.maps.as_ref());
+            enter::run(&maps, || diff::changes(&config.rootfs, &below, &mount_points(), &ids))
         }
         Object::Image(image) => {
             let layers = directories(store, &image.layers)?;
             let below = layers.get(1..).unwrap_or_default();
-            enter::run(&maps, || diff::between(&layers, below))
+            let ids = Ids::default();
+            enter::run(&maps, || diff::between((&layers, &ids), (below, &ids)))
         }
     }
 }
 
 /// What makes `new` of `old`. For a single-threaded process.
 pub(crate) fn between(store: &Store, new: &Object, old: &Object) -> Result<Vec<Change>> {
+    let maps = IdMaps::for_user()?;
     let directories = |object: &Object| match object {
-        Object::Container(container) => Ok(container.config()?.rootfs.directories()),
-        Object::Image(image) => directories(store, &image.layers),
+        Object::Container(container) => {
+            let config = container.config()?;
+            Ok::<_, Error>((config.rootfs.directories(), Ids::new(&maps, config.maps.as_ref())))
+        }
+        Object::Image(image) => Ok((directories(store, &image.layers)?, Ids::default())),
     };
     let (new, old) = (directories(new)?, directories(old)?);
-    let mut changes = enter::run(&IdMaps::for_user()?, || diff::between(&new, &old))?;
+    let mut changes = enter::run(&maps, || diff::between((&new.0, &new.1), (&old.0, &old.1)))?;
     // A container has them and an image has not.
     changes.retain(|change| !MOUNT_POINTS.contains(&change.path.trim_start_matches('/')));
     Ok(changes)

@@ -17,6 +17,7 @@ use crate::monitor::state::{State, Status};
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::Store;
+use crate::storage::diff::Ids;
 use crate::storage::worker::{DiffJob, UnpackWorker};
 use crate::userns::IdMaps;
 
@@ -62,6 +63,7 @@ pub(crate) fn commit(dirs: &Dirs, store: &Store, container: &Container, options:
         skip: changes::mount_points(),
         take: false,
         whole: options.squash,
+        ids: Ids::new(&maps, config.maps.as_ref()),
         timestamp: None,
     };
     let frozen = if options.pause { Frozen::new(&container.state(dirs)?)? } else { None };
