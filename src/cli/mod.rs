@@ -15,6 +15,7 @@ pub(crate) mod container;
 pub(crate) mod files;
 pub(crate) mod globals;
 pub(crate) mod goflags;
+pub(crate) mod health;
 pub(crate) mod image;
 pub(crate) mod observe;
 pub(crate) mod registry;

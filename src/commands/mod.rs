@@ -18,6 +18,7 @@ mod events;
 mod exec;
 mod export;
 mod foreground;
+mod healthcheck_run;
 mod help;
 mod history;
 mod image_exists;

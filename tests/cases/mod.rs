@@ -7,6 +7,7 @@ mod events;
 mod exec;
 mod files;
 mod harness;
+mod health;
 mod hostile_layers;
 mod hostile_registry;
 mod images;
@@ -48,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        health::trials(),
         terminal::trials(),
         exec::trials(),
         files::trials(),
