@@ -7,7 +7,7 @@ use crate::error::{Context, Result};
 use crate::image::digest::DiffId;
 use crate::state::id;
 use crate::state::paths::create_private;
-use crate::storage::diff::DiffJob;
+use crate::storage::diff::{DiffJob, Ids};
 use crate::storage::{IdShift, RootfsPlan, remove_path};
 use crate::userns::{IdMaps, enter};
 
@@ -50,6 +50,8 @@ impl<'a> Stage<'a> {
             below,
             skip,
             take: true,
+            whole: false,
+            ids: Ids::default(),
             timestamp: request.timestamp.filter(|_| request.rewrite_timestamp),
         };
         let meta = self.worker()?.diff(job)?.finish(true).context(|| "cannot make a layer of what was changed")?;

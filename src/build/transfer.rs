@@ -248,7 +248,7 @@ impl Stage<'_> {
         }
         enter::run(self.build.maps, || {
             rustix::process::umask(Mode::empty());
-            let mounted = place.rootfs.mount()?;
+            let mounted = place.rootfs.mount_in_place()?;
             let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
             for (origin, view) in order.origins.iter().zip(&views) {
                 let mut attributes = attributes.clone();
@@ -358,7 +358,7 @@ impl Stage<'_> {
                 Attributes { time: request.timestamp.filter(|_| request.rewrite_timestamp), ..Attributes::default() };
             enter::run(self.build.maps, || {
                 rustix::process::umask(Mode::empty());
-                let mounted = place.rootfs.mount()?;
+                let mounted = place.rootfs.mount_in_place()?;
                 let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
                 let mut target = Target::new(&root, &attributes);
                 let real = target.locate(path.as_bytes())?;

@@ -13,6 +13,7 @@
 pub(crate) mod build;
 pub(crate) mod change;
 pub(crate) mod container;
+pub(crate) mod files;
 pub(crate) mod globals;
 pub(crate) mod goflags;
 pub(crate) mod health;

@@ -5,6 +5,7 @@
 mod attach;
 mod build;
 mod build_options;
+mod commit;
 mod completion;
 mod confirm;
 mod container_exists;
@@ -12,10 +13,12 @@ mod container_prune;
 mod context;
 mod create;
 mod create_options;
+mod diff;
 mod dispatch;
 mod each;
 mod events;
 mod exec;
+mod export;
 mod foreground;
 mod healthcheck_run;
 mod help;
@@ -32,6 +35,7 @@ mod login;
 mod logs;
 #[cfg(test)]
 mod man;
+mod mount;
 mod pause;
 mod port;
 mod ps;

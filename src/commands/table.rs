@@ -51,6 +51,18 @@ macro_rules! verb {
 
 pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
+    verb!(Containers, cli::files::Commit, super::commit::run, ["commit", "container commit"]),
+    verb!(Containers, cli::files::Diff, super::diff::run, ["diff"]),
+    verb!(Containers, cli::files::DiffContainer, super::diff::container, ["container diff"]),
+    verb!(Containers, cli::files::Export, super::export::run, ["export", "container export"]),
+    verb!(Containers, cli::files::Mount, super::mount::mount, ["mount", "container mount"]),
+    verb!(
+        Containers,
+        cli::files::Unmount,
+        super::mount::unmount,
+        ["unmount", "umount", "container unmount", "container umount"]
+    ),
+    verb!(Images, cli::files::DiffImage, super::diff::image, ["image diff"]),
     verb!(Containers, cli::container::Exists, super::container_exists::run, ["container exists"]),
     verb!(Containers, cli::container::Exec, super::exec::run, ["exec", "container exec"]),
     verb!(Containers, cli::health::HealthcheckRun, super::healthcheck_run::run, ["healthcheck run"]),

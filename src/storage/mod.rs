@@ -12,12 +12,12 @@
 //! A store belongs to one user and its files carry the ids of that user's whole map. Layers are therefore written and
 //! removed by a process inside the user namespace (`worker`); everything else is done by the user as such.
 
+mod attach;
 mod blobs;
 mod build_cache;
 mod builtin;
 mod collect;
 mod copy;
-#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) mod diff;
 mod driver;
 mod known;

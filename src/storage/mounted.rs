@@ -23,7 +23,7 @@ pub(crate) struct Mounted {
 
 impl RootfsPlan {
     /// Mounts it over its own upper directory.
-    pub(crate) fn mount(&self) -> Result<Mounted> {
+    pub(crate) fn mount_in_place(&self) -> Result<Mounted> {
         match self {
             Self::Directory { path } => Ok(Mounted { root: open(path)?, place: None }),
             Self::Overlay { lower, upper, work } => overlay(lower, Some((upper, work)), upper),

@@ -6,6 +6,7 @@ mod cli;
 mod cve;
 mod events;
 mod exec;
+mod files;
 mod harness;
 mod health;
 mod hostile_layers;
@@ -55,6 +56,7 @@ pub fn trials() -> Vec<Trial> {
         health::trials(),
         terminal::trials(),
         exec::trials(),
+        files::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),

@@ -9,6 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, fstat, maj
 use rustix::io::Errno;
 
 use super::header::{END, Flag, Header};
+use super::ids::Ids;
 use super::report::{At, Emit, State};
 use crate::error::{Context, Error, Result};
 use crate::storage::whiteout;
@@ -38,14 +39,15 @@ pub(super) struct Archive<S> {
     /// The first path of each inode that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     timestamp: Option<i64>,
+    ids: Ids,
     /// How many entries there are, and the bytes of their content.
     pub(super) entries: u64,
     pub(super) unpacked: u64,
 }
 
 impl<S: Sink> Archive<S> {
-    pub(super) fn new(sink: S, timestamp: Option<i64>) -> Self {
-        Self { sink, links: HashMap::new(), timestamp, entries: 0, unpacked: 0 }
+    pub(super) fn new(sink: S, timestamp: Option<i64>, ids: &Ids) -> Self {
+        Self { sink, links: HashMap::new(), timestamp, ids: ids.clone(), entries: 0, unpacked: 0 }
     }
 
     /// Writes the end.
@@ -106,7 +108,7 @@ impl<S: Sink> Archive<S> {
             Err(Errno::NOENT | Errno::LOOP) => return Ok(()),
             file => file.context(failed)?,
         };
-        let stat = fstat(&file).context(failed)?;
+        let stat = self.ids.translate(fstat(&file).context(failed)?);
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use rustix::fs::{FileType, Stat, fstat, readlinkat};
+use rustix::fs::{FileType, Stat, readlinkat};
 use rustix::io::Errno;
 
 use super::merged::{Merged, Seen};
@@ -15,9 +15,11 @@ use crate::error::{Context, Result};
 pub(super) fn walk(new: &Merged, old: &Merged, report: &mut Report<'_>) -> Result<()> {
     let failed = || "cannot examine the root directory";
     let Some(top) = new.top() else { return Ok(()) };
-    let stat = fstat(top).context(failed)?;
-    let state = match old.top() {
-        Some(old) => compared(&fstat(old).context(failed)?, &stat),
+    let Some(stat) = new.stat().context(failed)? else { return Ok(()) };
+    let state = match old.stat().context(failed)? {
+        Some(old) => compared(&old, &stat),
+        // As a layer that says nothing about its root.
+        None if stat.st_mode & 0o7777 == 0o755 && (stat.st_uid, stat.st_gid) == (0, 0) => State::Same,
         None => State::Added,
     };
     report.enter(b"", &Rc::new(top.try_clone_to_owned().context(failed)?), stat, state, false)?;

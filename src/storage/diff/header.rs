@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn tar_reads_what_was_written() {
         let long = vec![b'n'; 300];
-        let xattrs = [(b"user.a".to_vec(), b"x\n=\0y".to_vec())];
+        let xattrs = [(b"user.a".to_vec(), b"x=\0y".to_vec())];
         let header = |path, size, xattrs| Header {
             path,
             flag: Flag::File,

@@ -39,8 +39,14 @@ impl List {
 }
 
 impl Emit for List {
-    fn entry(&mut self, path: &[u8], _: At<'_>, _: &Stat, state: State, _: bool) -> Result<()> {
-        self.add(if state == State::Added { ChangeKind::Added } else { ChangeKind::Changed }, path);
+    /// A directory that was made anew in the place of an old one counts as deleted, as in Podman.
+    fn entry(&mut self, path: &[u8], _: At<'_>, _: &Stat, state: State, opaque: bool) -> Result<()> {
+        let kind = match state {
+            _ if opaque => ChangeKind::Deleted,
+            State::Added => ChangeKind::Added,
+            _ => ChangeKind::Changed,
+        };
+        self.add(kind, path);
         Ok(())
     }
 

@@ -3,16 +3,20 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Stat, statat};
+use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
 use rustix::io::Errno;
 
+use super::ids::Ids;
 use super::{names, open_directory, open_path};
 use crate::error::Result;
 use crate::storage::whiteout;
 
 /// What the layers have of one directory, top first; nothing where none has it.
 #[derive(Debug, Default)]
-pub(super) struct Merged(Vec<OwnedFd>);
+pub(super) struct Merged {
+    dirs: Vec<OwnedFd>,
+    ids: Ids,
+}
 
 /// An entry that shows.
 pub(super) struct Seen<'m> {
@@ -23,8 +27,8 @@ pub(super) struct Seen<'m> {
 
 impl Merged {
     /// The root of layers, top first.
-    pub(super) fn open(paths: &[PathBuf]) -> Result<Self> {
-        let mut merged = Self::default();
+    pub(super) fn open(paths: &[PathBuf], ids: &Ids) -> Result<Self> {
+        let mut merged = Self { ids: ids.clone(), ..Self::default() };
         for path in paths {
             if merged.add(open_path(path)?) {
                 break;
@@ -36,20 +40,25 @@ impl Merged {
     /// Whether nothing below the directory shows.
     fn add(&mut self, directory: OwnedFd) -> bool {
         let opaque = whiteout::opaque(&directory) || whiteout::opaque_by_file(&directory);
-        self.0.push(directory);
+        self.dirs.push(directory);
         opaque
     }
 
     /// The topmost directory, whose attributes show.
     pub(super) fn top(&self) -> Option<BorrowedFd<'_>> {
-        self.0.first().map(AsFd::as_fd)
+        self.dirs.first().map(AsFd::as_fd)
+    }
+
+    /// The attributes of the directory itself.
+    pub(super) fn stat(&self) -> Result<Option<Stat>, Errno> {
+        self.top().map(|top| fstat(top).map(|stat| self.ids.translate(stat))).transpose()
     }
 
     pub(super) fn find(&self, name: &[u8]) -> Result<Option<Seen<'_>>, Errno> {
-        for directory in &self.0 {
+        for directory in &self.dirs {
             match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if whiteout::is(directory.as_fd(), name, &stat) => return Ok(None),
-                Ok(stat) => return Ok(Some(Seen { parent: directory.as_fd(), stat })),
+                Ok(stat) => return Ok(Some(Seen { parent: directory.as_fd(), stat: self.ids.translate(stat) })),
                 Err(Errno::NOENT | Errno::NAMETOOLONG) => {}
                 Err(e) => return Err(e),
             }
@@ -59,8 +68,8 @@ impl Merged {
 
     /// The directory `name`; nothing when it is not one.
     pub(super) fn enter(&self, name: &[u8]) -> Result<Self, Errno> {
-        let mut merged = Self::default();
-        for directory in &self.0 {
+        let mut merged = Self { ids: self.ids.clone(), ..Self::default() };
+        for directory in &self.dirs {
             match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                     if merged.add(open_directory(directory, name)?) {
@@ -79,7 +88,7 @@ impl Merged {
     /// The names that any layer has, sorted; [`Merged::find`] tells which show.
     pub(super) fn names(&self) -> Result<Vec<Vec<u8>>, Errno> {
         let mut all = Vec::new();
-        for directory in &self.0 {
+        for directory in &self.dirs {
             all.append(&mut names(directory)?);
         }
         all.retain(|name| name != whiteout::OPAQUE);

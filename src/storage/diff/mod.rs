@@ -16,6 +16,7 @@
 mod archive;
 mod compare;
 mod header;
+mod ids;
 mod list;
 mod merged;
 mod report;
@@ -31,7 +32,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use self::archive::Archive;
-#[cfg_attr(not(test), allow(unused_imports))]
+pub(crate) use self::ids::Ids;
 pub(crate) use self::list::{Change, ChangeKind};
 use self::merged::Merged;
 use self::report::{Emit, Report};
@@ -54,29 +55,33 @@ pub(crate) struct DiffJob {
     /// once, for the digest. It must not be mounted, and is gone afterwards, also when the layer is not kept. Where it
     /// cannot be (another file system, another driver) the files are copied and the directory stays.
     pub take: bool,
+    /// Everything that the container sees instead of what it has changed.
+    pub whole: bool,
+    /// The container's ids.
+    pub ids: Ids,
     /// Seconds since the epoch: the time of every entry instead of its own.
     pub timestamp: Option<i64>,
 }
 
 /// What has been changed, sorted as `diff` shows it; `skip` as in [`DiffJob`].
-pub(crate) fn changes(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String]) -> Result<Vec<Change>> {
+pub(crate) fn changes(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], ids: &Ids) -> Result<Vec<Change>> {
     let mut list = list::List::default();
-    run(rootfs, below, skip, &mut list)?;
+    run(rootfs, below, skip, ids, &mut list)?;
     Ok(list.finish())
 }
 
-/// What makes `new` of `old`: directories of layers, top first.
-pub(crate) fn between(new: &[PathBuf], old: &[PathBuf]) -> Result<Vec<Change>> {
+/// What makes `new` of `old`: directories of layers, top first, and whose ids they have.
+pub(crate) fn between(new: (&[PathBuf], &Ids), old: (&[PathBuf], &Ids)) -> Result<Vec<Change>> {
     let mut list = list::List::default();
-    compare::walk(&Merged::open(new)?, &Merged::open(old)?, &mut Report::new(&mut list, &[]))?;
+    compare::walk(&Merged::open(new.0, new.1)?, &Merged::open(old.0, old.1)?, &mut Report::new(&mut list, &[]))?;
     Ok(list.finish())
 }
 
 /// Writes the tar of a whole root file system, made of `directories`, top first.
-pub(crate) fn export(directories: &[PathBuf], output: impl Write) -> Result<()> {
+pub(crate) fn export(directories: &[PathBuf], ids: &Ids, output: impl Write) -> Result<()> {
     many_descriptors();
-    let mut archive = Archive::new(stream::Stream::new(output), None);
-    compare::walk(&Merged::open(directories)?, &Merged::default(), &mut Report::new(&mut archive, &[]))?;
+    let mut archive = Archive::new(stream::Stream::new(output), None, ids);
+    compare::walk(&Merged::open(directories, ids)?, &Merged::default(), &mut Report::new(&mut archive, &[]))?;
     archive.finish().map(drop)
 }
 
@@ -88,27 +93,35 @@ pub(crate) fn archive_between(
     timestamp: Option<i64>,
 ) -> Result<()> {
     many_descriptors();
-    let mut archive = Archive::new(stream::Stream::new(output), timestamp);
-    compare::walk(&Merged::open(new)?, &Merged::open(old)?, &mut Report::new(&mut archive, &[]))?;
+    let ids = Ids::default();
+    let mut archive = Archive::new(stream::Stream::new(output), timestamp, &ids);
+    compare::walk(&Merged::open(new, &ids)?, &Merged::open(old, &ids)?, &mut Report::new(&mut archive, &[]))?;
     archive.finish().map(drop)
 }
 
 /// Writes the tar of a job's changes, without taking anything.
 pub(super) fn write(job: &DiffJob, output: impl Write) -> Result<()> {
-    let mut archive = Archive::new(stream::Stream::new(output), job.timestamp);
-    run(&job.rootfs, &job.below, &job.skip, &mut archive)?;
+    let mut archive = Archive::new(stream::Stream::new(output), job.timestamp, &job.ids);
+    if job.whole {
+        many_descriptors();
+        let all = Merged::open(&job.rootfs.directories(), &job.ids)?;
+        compare::walk(&all, &Merged::default(), &mut Report::new(&mut archive, &job.skip))?;
+    } else {
+        run(&job.rootfs, &job.below, &job.skip, &job.ids, &mut archive)?;
+    }
     archive.finish().map(drop)
 }
 
-fn run(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], emit: &mut dyn Emit) -> Result<()> {
+fn run(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], ids: &Ids, emit: &mut dyn Emit) -> Result<()> {
     many_descriptors();
     let mut report = Report::new(emit, skip);
     match rootfs {
         RootfsPlan::Overlay { lower, upper, .. } | RootfsPlan::FuseOverlayfs { lower, upper, .. } => {
-            upper::walk(upper, lower, &mut report)
+            upper::walk(upper, lower, ids, &mut report)
         }
         RootfsPlan::Directory { path } => {
-            compare::walk(&Merged::open(std::slice::from_ref(path))?, &Merged::open(below)?, &mut report)
+            let new = Merged::open(std::slice::from_ref(path), ids)?;
+            compare::walk(&new, &Merged::open(below, &Ids::default())?, &mut report)
         }
     }
 }

@@ -29,6 +29,10 @@ const BUFFER: usize = 256 * 1024;
 /// Makes the layer of `job` in the empty directory `dir`, which becomes a whole layer but for its name. `None` when the
 /// upper directory cannot be taken: it is as it was.
 pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<LayerMeta>> {
+    // Files of other ids than the store's are not the store's.
+    if job.whole || !job.ids.same() {
+        return Ok(None);
+    }
     let RootfsPlan::Overlay { lower, upper, .. } = &job.rootfs else { return Ok(None) };
     let diff = dir.join("diff");
     match rustix::fs::rename(upper, &diff) {
@@ -47,8 +51,8 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
         root: false,
         buffer: vec![0; BUFFER],
     };
-    let mut archive = Archive::new(sink, job.timestamp);
-    upper::walk(&diff, lower, &mut Report::new(&mut archive, &job.skip))?;
+    let mut archive = Archive::new(sink, job.timestamp, &job.ids);
+    upper::walk(&diff, lower, &job.ids, &mut Report::new(&mut archive, &job.skip))?;
     let (count, unpacked_size) = (archive.entries, archive.unpacked);
     let take = archive.finish()?;
     take.root(open_path(&diff)?)?;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
 use rustix::io::Errno;
 
+use super::ids::Ids;
 use super::merged::Merged;
 use super::report::{Report, State};
 use super::{names, open_directory, open_path};
@@ -14,17 +15,17 @@ use crate::error::{Context, Result};
 use crate::storage::whiteout;
 
 /// Walks `upper`, a directory over those in `lower`, top first.
-pub(super) fn walk(upper: &Path, lower: &[PathBuf], report: &mut Report<'_>) -> Result<()> {
-    let below = Merged::open(lower)?;
+pub(super) fn walk(upper: &Path, lower: &[PathBuf], ids: &Ids, report: &mut Report<'_>) -> Result<()> {
+    let below = Merged::open(lower, ids)?;
     let root = Rc::new(open_path(upper)?);
-    let stat = fstat(&root).context(|| format!("cannot examine {}", upper.display()))?;
+    let stat = ids.translate(fstat(&root).context(|| format!("cannot examine {}", upper.display()))?);
     // The mode of the root is made up of what all the layers say (`Store::prepare_rootfs`).
     let state = match root_mode(lower)? == stat.st_mode & 0o7777 && (stat.st_uid, stat.st_gid) == (0, 0) {
         true => State::Touched,
         false => State::Modified,
     };
     report.enter(b"", &root, stat, state, false)?;
-    directory(&root, &below, report)?;
+    directory(&root, &below, ids, report)?;
     report.leave()
 }
 
@@ -39,7 +40,7 @@ fn root_mode(lower: &[PathBuf]) -> Result<u32> {
     Ok(0o755)
 }
 
-fn directory(upper: &Rc<OwnedFd>, below: &Merged, report: &mut Report<'_>) -> Result<()> {
+fn directory(upper: &Rc<OwnedFd>, below: &Merged, ids: &Ids, report: &mut Report<'_>) -> Result<()> {
     let all = names(upper.as_fd()).context(|| format!("cannot list {}", report.shown(b"")))?;
     for name in &all {
         let failed = |report: &Report<'_>| format!("cannot examine {}", report.shown(name));
@@ -59,7 +60,7 @@ fn directory(upper: &Rc<OwnedFd>, below: &Merged, report: &mut Report<'_>) -> Re
         let stat = match statat(upper, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
             // A container that runs has removed it meanwhile.
             Err(Errno::NOENT) => continue,
-            stat => stat.context(|| failed(report))?,
+            stat => ids.translate(stat.context(|| failed(report))?),
         };
         if whiteout::is(upper.as_fd(), name, &stat) {
             // fuse-overlayfs hides its own marks so; no layer has such a name.
@@ -82,7 +83,7 @@ fn directory(upper: &Rc<OwnedFd>, below: &Merged, report: &mut Report<'_>) -> Re
         let state = old.as_ref().map_or(State::Added, |old| compared(old, &stat));
         report.enter(name, &child, stat, state, opaque && old.is_some())?;
         let below = if opaque { Merged::default() } else { below.enter(name).context(|| failed(report))? };
-        directory(&child, &below, report)?;
+        directory(&child, &below, ids, report)?;
         report.leave()?;
     }
     Ok(())

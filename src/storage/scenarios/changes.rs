@@ -8,8 +8,8 @@ use rustix::fs::{CWD, XattrFlags, lgetxattr, lsetxattr};
 use super::drivers::{list, load, mounted};
 use super::{Fixture, Scenario};
 use crate::image::digest::DiffId;
-use crate::storage::diff::{self, ChangeKind, DiffJob};
-use crate::storage::{DriverName, RootfsPlan};
+use crate::storage::diff::{self, ChangeKind, DiffJob, Ids};
+use crate::storage::{DriverName, IdShift, RootfsPlan};
 use crate::userns::enter;
 
 pub(super) const ALL: &[Scenario] = &[
@@ -79,11 +79,14 @@ fn expected() -> Vec<(ChangeKind, String)> {
 
 fn changed(f: &Fixture, layers: &[DiffId], name: &str) -> (RootfsPlan, DiffJob) {
     let dir = f.dirs.host.join("containers").join(name);
-    let plan = f.store.prepare_rootfs(layers, &dir).expect("prepares");
+    let plan = f.store.prepare_rootfs(layers, &dir, &IdShift::None).expect("prepares");
     mounted(f, &plan, change);
     let below = below(f, layers);
     let skip = SKIP.map(str::to_owned).to_vec();
-    (plan.clone(), DiffJob { rootfs: plan, below, skip, take: false, timestamp: None })
+    (
+        plan.clone(),
+        DiffJob { rootfs: plan, below, skip, take: false, whole: false, ids: Ids::default(), timestamp: None },
+    )
 }
 
 fn below(f: &Fixture, layers: &[DiffId]) -> Vec<PathBuf> {
@@ -95,9 +98,13 @@ fn driver(driver: DriverName) {
     let layers = load(&f);
     f.store = f.store.clone().with_driver(Some(driver));
     let (plan, job) = changed(&f, &layers, "c1");
-    let seen = enter::run(&f.maps, || diff::changes(&job.rootfs, &job.below, &job.skip)).expect("lists");
+    let seen = enter::run(&f.maps, || diff::changes(&job.rootfs, &job.below, &job.skip, &job.ids)).expect("lists");
     let mut seen: Vec<_> = seen.into_iter().map(|change| (change.kind, change.path)).collect();
-    // An opaque directory does not name what it hides.
+    // Of a directory that was made anew, the copy driver knows what has gone, the others only that it is another.
+    if let Some(opaque) = seen.iter_mut().find(|(_, path)| path == "/opaque") {
+        let kind = if driver == DriverName::Copy { ChangeKind::Changed } else { ChangeKind::Deleted };
+        assert_eq!(std::mem::replace(&mut opaque.0, ChangeKind::Changed), kind);
+    }
     seen.retain(|(kind, path)| !(*kind == ChangeKind::Deleted && path.starts_with("/opaque/")));
     assert_eq!(seen, expected());
     let copied = f.worker().diff(job.clone()).expect("asks").finish(true).expect("makes a layer");
@@ -119,7 +126,7 @@ fn driver(driver: DriverName) {
 fn check(f: &mut Fixture, layers: &[DiffId], top: DiffId) {
     f.store = f.store.clone().with_driver(None);
     let layers = [layers, &[top]].concat();
-    let plan = f.store.prepare_rootfs(&layers, &f.dirs.host.join("containers/c2")).expect("prepares");
+    let plan = f.store.prepare_rootfs(&layers, &f.dirs.host.join("containers/c2"), &IdShift::None).expect("prepares");
     mounted(f, &plan, |root| {
         let meta = |name: &str| std::fs::symlink_metadata(root.join(name)).expect("stats");
         for gone in ["etc/group", "opaque/new", "opaque/sub", "usr/lib/a", "proc", "usr/hosts", "new/socket"] {
@@ -151,7 +158,8 @@ fn check(f: &mut Fixture, layers: &[DiffId], top: DiffId) {
     let text = std::fs::read_to_string(&target).expect("reads");
     expected.borrow_mut().extend(text.lines().map(str::to_owned));
     let tar = f.base.join("export.tar");
-    enter::run(&f.maps, || diff::export(&directories, std::fs::File::create(&tar).expect("makes"))).expect("exports");
+    enter::run(&f.maps, || diff::export(&directories, &Ids::default(), std::fs::File::create(&tar).expect("makes")))
+        .expect("exports");
     let mut archive = tar::Archive::new(std::fs::File::open(&tar).expect("opens"));
     let mut names: Vec<String> = archive
         .entries()
@@ -186,9 +194,20 @@ fn odd() {
     let f = Fixture::new();
     let layers = load(&f);
     let job = |name: &str, change: &dyn Fn(&Path)| {
-        let plan = f.store.prepare_rootfs(&layers, &f.dirs.host.join("containers").join(name)).expect("prepares");
+        let plan = f
+            .store
+            .prepare_rootfs(&layers, &f.dirs.host.join("containers").join(name), &IdShift::None)
+            .expect("prepares");
         mounted(&f, &plan, change);
-        DiffJob { rootfs: plan, below: below(&f, &layers), skip: Vec::new(), take: false, timestamp: Some(7) }
+        DiffJob {
+            rootfs: plan,
+            below: below(&f, &layers),
+            skip: Vec::new(),
+            take: false,
+            whole: false,
+            ids: Ids::default(),
+            timestamp: Some(7),
+        }
     };
     let nothing = job("nothing", &|_| {});
     let layer = f.worker().diff(nothing.clone()).expect("asks").finish(false).expect("makes a layer");
@@ -215,13 +234,16 @@ fn odd() {
     });
     let layer = f.worker().diff(root).expect("asks").finish(true).expect("makes a layer");
     assert_eq!(layer.entries, 1);
-    let plan = f.store.prepare_rootfs(&[&layers[..], &[layer.diff_id]].concat(), &f.base.join("c3")).expect("prepares");
+    let plan = f
+        .store
+        .prepare_rootfs(&[&layers[..], &[layer.diff_id]].concat(), &f.base.join("c3"), &IdShift::None)
+        .expect("prepares");
     mounted(&f, &plan, |root| {
         assert_eq!(std::fs::metadata(root).expect("stats").mode() & 0o7777, 0o750);
         assert!(list(root).len() > 5);
     });
-    let between =
-        enter::run(&f.maps, || diff::between(&below(&f, &layers), &below(&f, &layers[..2]))).expect("compares");
+    let (ids, all, some) = (Ids::default(), below(&f, &layers), below(&f, &layers[..2]));
+    let between = enter::run(&f.maps, || diff::between((&all, &ids), (&some, &ids))).expect("compares");
     let between: Vec<_> = between.into_iter().map(|change| (change.kind, change.path)).collect();
     use ChangeKind::{Added, Changed, Deleted};
     let expected = [(Changed, "/d"), (Added, "/d/fresh"), (Deleted, "/d/y"), (Deleted, "/d/z"), (Added, "/tmp")];

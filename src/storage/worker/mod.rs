@@ -93,7 +93,6 @@ impl UnpackWorker {
 
     /// Makes a layer of what a container has changed, without a compressed form yet. The changes are read now, or while
     /// this waits in [`Pending::finish`].
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) fn diff(&self, job: DiffJob) -> Result<Pending> {
         self.request(&Request::Diff(job), None)
     }
