@@ -25,6 +25,13 @@ mod load;
 mod logs;
 #[cfg(test)]
 mod man;
+mod network_create;
+mod network_exists;
+mod network_inspect;
+mod network_ls;
+mod network_prune;
+mod network_rm;
+mod network_update;
 mod port;
 mod ps;
 mod pull;

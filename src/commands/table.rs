@@ -11,6 +11,7 @@ use crate::error::{Context as _, Result};
 pub(crate) enum Group {
     Containers,
     Images,
+    Networks,
     System,
 }
 
@@ -28,6 +29,7 @@ pub(crate) struct Verb {
 pub(crate) const NOUNS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
     ("image", "Manage images"),
+    ("network", "Manage networks"),
     ("system", "Manage rpod itself"),
     ("volume", "Manage volumes"),
 ];
@@ -74,6 +76,13 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
     verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),
     verb!(Images, cli::image::Untag, super::tag::untag, ["untag", "image untag"]),
+    verb!(Networks, cli::network::Create, super::network_create::run, ["network create"]),
+    verb!(Networks, cli::network::Exists, super::network_exists::run, ["network exists"]),
+    verb!(Networks, cli::network::Inspect, super::network_inspect::run, ["network inspect"]),
+    verb!(Networks, cli::network::Ls, super::network_ls::run, ["network ls", "network list"]),
+    verb!(Networks, cli::network::Prune, super::network_prune::run, ["network prune"]),
+    verb!(Networks, cli::network::Rm, super::network_rm::run, ["network rm", "network remove"]),
+    verb!(Networks, cli::network::Update, super::network_update::run, ["network update"]),
     verb!(System, cli::system::Completion, super::completion::run, ["completion"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),
     verb!(System, cli::system::Info, super::info::run, ["info", "system info"]),

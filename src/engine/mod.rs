@@ -3,3 +3,4 @@
 pub(crate) mod container;
 pub(crate) mod images;
 pub(crate) mod info;
+pub(crate) mod network;

@@ -33,11 +33,12 @@ pub(crate) fn resolv_conf(host: &str, facts: &Facts, options: &DnsOptions) -> Re
     let mut servers = given.collect::<Result<Vec<String>>>()?;
     if servers.is_empty() {
         servers.extend(facts.dns.iter().map(ToString::to_string));
-        let visible = |server: &&str| facts.shares_host || !on_loopback(server);
+        // The name server of bridges asks the host's; a resolver that asked those as well would miss names of containers.
+        let visible = |server: &&str| !facts.bridged && (facts.shares_host || !on_loopback(server));
         servers.extend(from_host.servers.into_iter().filter(visible).map(str::to_owned));
     }
     let search: Vec<&str> = match options.search.as_slice() {
-        [] => from_host.search,
+        [] => facts.domain.into_iter().chain(from_host.search).collect(),
         // A single dot means: none.
         given => given.iter().map(String::as_str).filter(|domain| *domain != ".").collect(),
     };
@@ -84,6 +85,11 @@ impl<'a> HostResolver<'a> {
         }
         resolver
     }
+}
+
+/// The name servers that a resolv.conf names.
+pub(crate) fn host_resolvers(text: &str) -> Vec<IpAddr> {
+    HostResolver::parse(text).servers.iter().filter_map(|server| server.parse().ok()).collect()
 }
 
 /// Loopback, also with a zone (`fe80::1%eth0` names an interface that the container does not have).

@@ -7,6 +7,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 
 use super::child::{self, State};
 use super::plan::{self, Plan};
+use super::nested::{self, Nested};
 use super::protocol::{self, Kind, Message, STEP_EXECUTE};
 use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
@@ -19,8 +20,13 @@ use crate::userns::{enter, mapping};
 pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Created> {
     let mut plan = plan::compile(&bundle)?;
     let joins = joins(&bundle)?;
+    let nested = match (bundle.parent, bundle.maps) {
+        (Some((user, outer)), Some(maps)) => Some(Nested { user, maps: nested::MapText::new(maps, outer)? }),
+        _ => None,
+    };
     let process = Process {
         plan: &plan,
+        nested: nested.as_ref(),
         join: bundle
             .join
             .iter()
@@ -68,7 +74,9 @@ pub(super) fn bring_up(
     console: &mut Option<OwnedFd>,
 ) -> Result<()> {
     let Some(init) = &mut guard.init else { return Ok(()) };
-    let pending = bundle.maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
+    // In another's user namespace the ids have been mapped already.
+    let maps = bundle.maps.filter(|_| bundle.parent.is_none());
+    let pending = maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
     if bundle.netdev.is_some() {
         init.tap = expect(&guard.channel, plan, Kind::Device)?.fd;
     }
@@ -112,6 +120,7 @@ fn gone() -> Error {
 /// What is needed to start a process that follows a plan.
 pub(super) struct Process<'a> {
     pub plan: &'a Plan,
+    pub nested: Option<&'a Nested<'a>>,
     pub join: Vec<(BorrowedFd<'a>, i32)>,
     pub mapped: bool,
     pub cgroup: Option<BorrowedFd<'a>>,
@@ -143,7 +152,7 @@ impl Process<'_> {
         };
         debug_assert!(crate::sys::process::single_threaded(), "clone with more than one thread");
         // A channel of its own for the go-between: the process it makes may be heard before it is.
-        let between = match self.join.is_empty() {
+        let between = match self.join.is_empty() && self.nested.is_none() {
             true => None,
             false => Some(message::pair().context(|| "cannot make a socket pair")?),
         };
@@ -153,9 +162,10 @@ impl Process<'_> {
             Ok(Cloned::Child) => {
                 // With a copy of the caller's end it would wait for ever for a caller that was killed.
                 drop(channel);
-                let work = || match &between {
-                    Some((_, between)) => self.go_between(&mut state, between),
-                    None => child::run(&mut state),
+                let work = || match (&between, self.nested) {
+                    (Some((_, between)), Some(nested)) => nested.go_between(self, &mut state, between),
+                    (Some((_, between)), None) => self.go_between(&mut state, between),
+                    (None, _) => child::run(&mut state),
                 };
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
                 exit_now(125)

@@ -79,6 +79,7 @@ pub(crate) fn create(crun: Crun, bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> R
 /// Brings up the process that becomes `crun create`; answers its pidfd.
 fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut Vec<String>) -> Result<OwnedFd> {
     let process = create::Process {
+        nested: None,
         plan,
         join: Vec::new(),
         mapped: bundle.maps.is_none(),

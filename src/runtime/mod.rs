@@ -27,6 +27,7 @@ mod create;
 pub(crate) mod crun;
 mod exec;
 mod fuse;
+mod nested;
 pub(crate) mod netdev;
 mod ops;
 mod place;
@@ -40,7 +41,7 @@ mod trampoline;
 pub(crate) use create::create;
 pub(crate) use exec::{Target, exec};
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
@@ -57,6 +58,8 @@ pub(crate) struct Bundle<'a> {
     pub spec: &'a Spec,
     /// The new user namespace's ids; `None` makes no user namespace (or joins one through `join`).
     pub maps: Option<&'a IdMaps>,
+    /// The user namespace in which the new one is made, with its ids; `None`: the caller's.
+    pub parent: Option<(BorrowedFd<'a>, &'a IdMaps)>,
     pub rootfs: Rootfs,
     pub stdio: Stdio,
     /// Run in the new network namespace before anything else.

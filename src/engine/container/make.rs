@@ -134,6 +134,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
         exposed: exposed.collect(),
         mounts: shown.map(|mount| mount.destination.clone()).collect(),
         network: network_name(&resolved.network),
+        networks: resolved.network.networks(),
         rm: options.rm,
         tty: options.tty,
         interactive: options.interactive,
@@ -223,6 +224,7 @@ fn network_name(mode: &Network) -> String {
         Network::Host => "host".to_owned(),
         Network::Slirp4netns(_) => "slirp4netns".to_owned(),
         Network::Pasta(_) => "pasta".to_owned(),
+        Network::Bridge(_) => "bridge".to_owned(),
         Network::Container(id) => format!("container:{id}"),
         Network::Path(path) => format!("ns:{}", path.display()),
     }

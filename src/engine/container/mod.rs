@@ -24,7 +24,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod make;
 mod namefiles;
 pub(crate) mod options;
-mod pattern;
+pub(crate) mod pattern;
 pub(crate) mod ports;
 pub(crate) mod record;
 mod relay;

@@ -49,6 +49,9 @@ pub(crate) struct Record {
     pub mounts: Vec<String>,
     /// The network as it was asked for, normalised.
     pub network: String,
+    /// The bridge networks it is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
     /// Removed as soon as it ends.
     #[serde(default)]
     pub rm: bool,

@@ -20,7 +20,7 @@ mod program;
 mod slirp;
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,9 +28,12 @@ use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
+use super::dns::zone::DOMAIN;
+use super::keeper::Link;
 use super::mode::Mode;
 use crate::error::{Context, Error, Result};
 use crate::runtime::netdev::Setup;
+use crate::userns::IdMaps;
 use program::Started;
 
 /// No helper needs longer to come up, however busy the machine is.
@@ -50,6 +53,8 @@ pub(crate) struct Prepared {
 enum Helper {
     Slirp(slirp::Slirp),
     Pasta(pasta::Pasta),
+    /// Bridges: the netkeeper connects the container.
+    Keeper(Box<Link>),
 }
 
 /// Addresses that a container's name files and forwarder need.
@@ -65,6 +70,10 @@ pub(crate) struct Facts {
     pub host: Option<IpAddr>,
     /// The container has the host's network.
     pub shares_host: bool,
+    /// The container is behind a bridge, whose namespace brings answers of published ports back to the forwarder.
+    pub bridged: bool,
+    /// The domain that containers are in.
+    pub domain: Option<&'static str>,
 }
 
 /// The namespaces of a container, kept open.
@@ -79,7 +88,20 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Running {
     _started: Option<Started>,
+    /// Where published ports are forwarded from.
     pub target: Option<Target>,
+    /// On bridges: the connection that keeps the container on them, and its own namespaces.
+    pub link: Option<(Box<Link>, Target)>,
+}
+
+impl Running {
+    /// Readable when the helper has ended.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.link {
+            Some((link, _)) => Some(link.descriptor().as_fd()),
+            None => self._started.as_ref().map(|started| started.pidfd.as_fd()),
+        }
+    }
 }
 
 /// Checks that a mode can be set up here, and how.
@@ -92,6 +114,7 @@ pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
         Mode::None => Ok(plain(Some(Setup::new(None)), Facts::default())),
         Mode::Host => Ok(plain(None, Facts { shares_host: true, ..Facts::default() })),
         Mode::Container(_) | Mode::Path(_) => Ok(plain(None, Facts::default())),
+        Mode::Bridge(_) => Err(Error::new("a bridge network is connected by the netkeeper")),
         Mode::Slirp4netns(options) => slirp_prepared(program::find("slirp4netns"), options),
         Mode::Pasta(options) => pasta_prepared(program::find("pasta"), options),
         Mode::Private => {
@@ -129,7 +152,47 @@ fn pasta_prepared(found: Result<std::path::PathBuf>, options: &super::mode::Past
     })
 }
 
+/// A container on bridges, whose addresses the netkeeper has found.
+pub(crate) fn bridged(link: Link) -> Prepared {
+    let addresses = link.order.addresses();
+    let resolves = |address: &&super::keeper::order::Address| address.gateway.is_some();
+    let gateways: Vec<IpAddr> = addresses.iter().filter_map(|address| address.gateway).collect();
+    let facts = Facts {
+        container: addresses.iter().map(|address| address.ip).collect(),
+        // One name server for each network, by the version that every container has.
+        dns: addresses
+            .iter()
+            .filter(resolves)
+            .filter(|a| a.ip.is_ipv4() || addresses.iter().all(|other| other.ip.is_ipv6()))
+            .filter_map(|address| address.gateway)
+            .collect(),
+        gateways,
+        host: None,
+        shares_host: false,
+        bridged: true,
+        domain: link.order.joins.iter().any(|join| join.network.dns_enabled).then_some(DOMAIN),
+    };
+    let helper = Some(Helper::Keeper(Box::new(link)));
+    Prepared { helper, netdev: Some(Setup::new(None)), facts, target: None, started: None }
+}
+
 impl Prepared {
+    /// The user namespace in which the container's is to be made, and its ids; `None`: the caller's own.
+    pub(crate) fn parent(&self) -> Option<(BorrowedFd<'_>, &IdMaps)> {
+        match &self.helper {
+            Some(Helper::Keeper(link)) => Some((link.user.as_fd(), &link.maps)),
+            _ => None,
+        }
+    }
+
+    /// The namespaces are these; `link` is what [`Prepared::netdev`] answered in them.
+    pub(crate) fn place(&mut self, target: Target, link: Option<OwnedFd>) {
+        if let Some(Helper::Slirp(slirp)) = &mut self.helper {
+            slirp.link = link;
+        }
+        self.target = Some(target);
+    }
+
     /// What the container's first process has to configure; `None` without a network namespace of its own.
     pub(crate) fn netdev(&self) -> Option<&Setup> {
         self.netdev.as_ref()
@@ -144,9 +207,13 @@ impl Prepared {
         match &mut self.helper {
             None => return Ok(()),
             Some(Helper::Slirp(slirp)) => slirp.link = link,
-            Some(Helper::Pasta(_)) => {}
+            Some(Helper::Pasta(_) | Helper::Keeper(_)) => {}
         }
-        self.target = Some(Target::open(pid)?);
+        let target = Target::open(pid)?;
+        if let Some(Helper::Keeper(link)) = &self.helper {
+            link.wire(&target.net)?;
+        }
+        self.target = Some(target);
         Ok(())
     }
 
@@ -156,19 +223,34 @@ impl Prepared {
         self.started = Some(match helper {
             Helper::Slirp(slirp) => slirp.start(target)?,
             Helper::Pasta(pasta) => pasta.start(target)?,
+            Helper::Keeper(_) => return Ok(()),
         });
         Ok(())
     }
 
     /// Waits until the container can use the network.
     pub(crate) fn ready(mut self) -> Result<Running> {
+        if let Some(Helper::Keeper(mut link)) = self.helper.take_if(|helper| matches!(helper, Helper::Keeper(_))) {
+            link.wired()?;
+            let keep = || "cannot keep the network namespace";
+            let target = match &link.network {
+                Some(net) => Some(Target {
+                    user: Some(link.user.try_clone().context(keep)?),
+                    net: net.try_clone().context(keep)?,
+                }),
+                None => None,
+            };
+            let own = self.target.take().ok_or_else(|| Error::new("the container has no network namespace"))?;
+            return Ok(Running { _started: None, target, link: Some((link, own)) });
+        }
         let (Some(helper), Some(started)) = (&self.helper, &self.started) else {
-            return Ok(Running { _started: None, target: self.target.take() });
+            return Ok(Running { _started: None, target: self.target.take(), link: None });
         };
         let deadline = Instant::now() + PATIENCE;
         let sign = match helper {
             Helper::Slirp(slirp) => slirp.sign()?,
             Helper::Pasta(pasta) => pasta.sign(started)?,
+            Helper::Keeper(_) => return Err(Error::new("the container was not connected")),
         };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -186,6 +268,7 @@ impl Prepared {
                 && match helper {
                     Helper::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
                     Helper::Pasta(pasta) => pasta.is_ready(started)?,
+                    Helper::Keeper(_) => false,
                 };
             if ready {
                 break;
@@ -194,7 +277,7 @@ impl Prepared {
                 return Err(started.failure("failed"));
             }
         }
-        Ok(Running { _started: self.started.take(), target: self.target.take() })
+        Ok(Running { _started: self.started.take(), target: self.target.take(), link: None })
     }
 }
 

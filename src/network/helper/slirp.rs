@@ -61,6 +61,8 @@ impl Slirp {
             // Only so does the gateway lead to the host's services.
             host: self.options.allow_host_loopback.then(|| cidr.gateway().into()),
             shares_host: false,
+            bridged: false,
+            domain: None,
         };
         if self.ipv6 {
             facts.container.push(inside(0x100).into());

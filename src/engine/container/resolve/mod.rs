@@ -211,7 +211,9 @@ fn namespaces(options: &RunOptions) -> Namespaces {
             let target = Namespace::Join(PathBuf::from(format!("container:{id}")));
             (target.clone(), target)
         }
-        Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) => (Namespace::New, Namespace::New),
+        Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) | Mode::Bridge(_) => {
+            (Namespace::New, Namespace::New)
+        }
     };
     Namespaces {
         user,
@@ -238,7 +240,7 @@ fn hostname(request: &Request<'_>, namespaces: &Namespaces) -> Result<String> {
 /// Published ports; those of `-P` take a free port of the host.
 fn published(options: &RunOptions, exposed: Option<Vec<&str>>, warnings: &mut Vec<String>) -> Result<Vec<PortMapping>> {
     let network = &options.network;
-    let connected = matches!(network.mode, Mode::Private | Mode::Slirp4netns(_) | Mode::Pasta(_));
+    let connected = matches!(network.mode, Mode::Private | Mode::Slirp4netns(_) | Mode::Pasta(_) | Mode::Bridge(_));
     let dns_given =
         !network.dns.servers.is_empty() || !network.dns.search.is_empty() || !network.dns.options.is_empty();
     if dns_given && matches!(network.mode, Mode::None | Mode::Container(_)) {
