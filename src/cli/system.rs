@@ -1,8 +1,9 @@
-//! `version`, `info`, `completion`, `help`, `unshare`.
+//! `version`, `info`, `events`, `completion`, `help`, `unshare`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 /// Display the rpod version information
@@ -69,4 +70,36 @@ pub(crate) struct Info {
     /// Accepted for Podman's sake
     #[arg(short = 'D', long, hide = true)]
     pub debug: bool,
+}
+
+/// Show what happened to containers, images, volumes and networks
+///
+/// Events are kept across reboots. Without --since only those to come are shown.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Only events that match: container=, event=, image=, label=, network=, pod=, type=, volume=
+    #[arg(short, long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+
+    /// Change the output format to JSON or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+
+    /// Show IDs in full (default true)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub no_trunc: Option<bool>,
+
+    /// Show events since a time (2026-01-02T15:04:05) or for a duration (10m)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+
+    /// Wait for events to come (default true)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub stream: Option<bool>,
+
+    /// Show events until a time or a duration ago
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
 }

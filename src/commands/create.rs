@@ -5,6 +5,7 @@ use super::create_options::{pull_options, run_options};
 use crate::cli::run::{Container, Create};
 use crate::engine::container::options::{Pull, RootSource};
 use crate::engine::container::{create, lifecycle, make, store};
+use crate::engine::events;
 use crate::engine::images::{self, Image, PullOptions, PullPolicy};
 use crate::error::{Kind, Result};
 use crate::image::builtin;
@@ -17,6 +18,7 @@ pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let made = container(&args.container, &store, context)?;
     create::flush(&made.container)?;
+    events::container(context.dirs()?, "create", &made.container.record);
     context.ui.line(made.container.id())?;
     Ok(0)
 }
@@ -86,5 +88,8 @@ fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> 
         },
     };
     let progress = progress(context.ui, wanted.quiet);
-    images::pull_apart(context.dirs()?, store, &IdMaps::for_user()?, name, &options, &*progress)
+    let dirs = context.dirs()?;
+    let image = images::pull_apart(dirs, store, &IdMaps::for_user()?, name, &options, &*progress)?;
+    events::image(dirs, "pull", &image.id.hex(), name);
+    Ok(image)
 }

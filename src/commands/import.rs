@@ -5,6 +5,7 @@ use std::fs::File;
 use super::Context;
 use super::pull::platform;
 use crate::cli::image::Import;
+use crate::engine::events;
 use crate::engine::images::{self, ImportOptions};
 use crate::error::{Context as _, Error, Result};
 use crate::image::change;
@@ -16,6 +17,7 @@ use crate::userns::IdMaps;
 pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
     let mut settings = Settings::default();
     args.change.iter().try_for_each(|text| change::apply(&mut settings, text))?;
+    let name = args.name.clone().unwrap_or_default();
     let options = ImportOptions {
         name: args.name,
         settings,
@@ -38,6 +40,7 @@ pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
         }
     };
     drop(progress);
+    events::image(context.dirs()?, "import", &id.to_string(), &name);
     context.ui.line(id)?;
     Ok(0)
 }

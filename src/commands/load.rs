@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use super::Context;
 use crate::cli::image::Load;
-use crate::engine::images;
+use crate::engine::{events, images};
 use crate::error::{Context as _, Error, Result};
 use crate::output::progress::progress;
 use crate::userns::IdMaps;
@@ -25,6 +25,8 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
     let loaded = images::load(dirs, &store, &IdMaps::for_user()?, input, &*progress)?;
     drop(progress);
     for image in loaded {
+        let name = image.names.first().map_or("", String::as_str);
+        events::image(dirs, "loadfromarchive", &image.id.to_string(), name);
         if image.names.is_empty() {
             context.ui.line(format_args!("Loaded image: {}", image.id))?;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Context;
 use crate::cli::image::{Pull, RegistryFlags};
+use crate::engine::events;
 use crate::engine::images::{self, PullOptions, PullPolicy};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
@@ -34,6 +35,7 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
         let progress = progress(context.ui, args.quiet);
         let image = images::pull(dirs, &store, &maps, name, &options, &*progress)?;
         drop(progress);
+        events::image(dirs, "pull", &image.id.hex(), name);
         context.ui.line(image.id.hex())?;
     }
     Ok(0)

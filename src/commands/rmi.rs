@@ -4,6 +4,7 @@ use super::Context;
 use crate::cli::image::Rmi;
 use crate::engine::container::lifecycle::{self, Removal};
 use crate::engine::container::store;
+use crate::engine::events;
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
@@ -28,8 +29,10 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
         match images::remove(&store, name, options, &|image| users(dirs, image, args.force)) {
             Ok(removal) => {
                 for name in removal.untagged {
+                    events::image(dirs, "untag", "", &name);
                     context.ui.line(format_args!("Untagged: {name}"))?;
                 }
+                removal.deleted.iter().for_each(|id| events::image(dirs, "remove", id, ""));
                 deleted.extend(removal.deleted);
             }
             Err(error) => {

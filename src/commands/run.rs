@@ -6,6 +6,7 @@ use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::start;
+use crate::engine::events;
 use crate::error::Result;
 
 pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
@@ -17,6 +18,7 @@ pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
     let client = start::start(dirs, container, config, made.lock, foreground::size())?;
     // While the monitor is at work, which writes nothing that has to be flushed.
     flush(container)?;
+    events::container(dirs, "create", &container.record);
     if args.detach {
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
         client.detach();

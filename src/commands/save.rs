@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use super::Context;
 use crate::cli::image::Save;
+use crate::engine::events;
 use crate::engine::images::{self, SaveOptions};
 use crate::error::{Context as _, Error, Result};
 use crate::image::archive::Format;
@@ -37,5 +38,7 @@ pub(crate) fn run(args: Save, context: &Context<'_>) -> Result<u8> {
             images::save(&store, &maps, &plan, options, File::from(out))?;
         }
     }
+    let dirs = context.dirs()?;
+    args.images.iter().for_each(|name| events::image(dirs, "save", "", name));
     Ok(0)
 }

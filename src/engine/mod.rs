@@ -1,6 +1,7 @@
 //! Containers and images as users know them. Never prints.
 
 pub(crate) mod container;
+pub(crate) mod events;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod network;

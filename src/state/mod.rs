@@ -1,6 +1,7 @@
 //! What every object on disk shares: where it lives, how it is written so that a crash cannot tear it,
 //! how two processes keep out of each other's way, and how ids and names are made.
 
+pub(crate) mod events;
 pub(crate) mod file;
 pub(crate) mod id;
 pub(crate) mod lock;

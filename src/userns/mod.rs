@@ -70,6 +70,16 @@ impl IdMaps {
         Ok(Self { single: Some(reason), ..Self::single_id(uid, gid) })
     }
 
+    /// The maps of the user namespace that process `pid` is in, in the host's ids.
+    pub(crate) fn of_process(pid: i32) -> Result<Self> {
+        let read = |file: &str| {
+            let path = format!("/proc/{pid}/{file}");
+            let text = std::fs::read_to_string(&path).context(|| format!("cannot read {path}"))?;
+            parse_id_map(&text).ok_or_else(|| Error::new(format!("cannot understand {path}")))
+        };
+        Ok(Self { uids: read("uid_map")?, gids: read("gid_map")?, single: None })
+    }
+
     /// Container id 0 is `uid` and `gid`; nothing else is mapped.
     pub(crate) fn single_id(uid: u32, gid: u32) -> Self {
         let one = |host| vec![IdRange { container: 0, host, size: 1 }];

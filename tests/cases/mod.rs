@@ -1,7 +1,9 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod change;
 mod cli;
 mod cve;
+mod events;
 mod exec;
 mod harness;
 mod hostile_layers;
@@ -13,6 +15,7 @@ mod limits;
 mod logs;
 mod mounts;
 mod network;
+mod observe;
 mod ports;
 mod ps;
 mod pull;
@@ -40,8 +43,11 @@ pub fn trials() -> Vec<Trial> {
         lifecycle::trials(),
         terminal::trials(),
         exec::trials(),
+        events::trials(),
         logs::trials(),
         ps::trials(),
+        observe::trials(),
+        change::trials(),
         inspect::trials(),
         images::trials(),
         storage::trials(),
