@@ -9,7 +9,7 @@ use crate::cli::system::Help;
 use crate::error::Result;
 
 const GROUPS: &[(Group, &str)] =
-    &[(Group::Containers, "Containers"), (Group::Images, "Images"), (Group::System, "System")];
+    &[(Group::Containers, "Containers"), (Group::Images, "Images"), (Group::Networks, "Networks"), (Group::System, "System")];
 
 pub(crate) fn run(args: Help, context: &Context<'_>) -> Result<u8> {
     let text = match args.words.as_slice() {

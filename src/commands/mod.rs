@@ -32,6 +32,7 @@ mod network_create;
 mod network_exists;
 mod network_inspect;
 mod network_ls;
+mod network_mode;
 mod network_prune;
 mod network_rm;
 mod network_update;

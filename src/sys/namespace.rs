@@ -19,6 +19,19 @@ pub(crate) fn setns(fd: BorrowedFd<'_>, kinds: libc::c_int) -> Result<(), Errno>
     if unsafe { libc::setns(fd.as_raw_fd(), kinds) } == 0 { Ok(()) } else { Err(super::last_errno()) }
 }
 
+/// The parent of a user namespace (ioctl_ns(2), NS_GET_PARENT).
+pub(crate) fn parent(user: &std::os::fd::OwnedFd) -> Result<std::os::fd::OwnedFd, Errno> {
+    use std::os::fd::FromRawFd;
+    const NS_GET_PARENT: libc::c_ulong = 0xb702;
+    // SAFETY: the operation takes no argument and answers a new descriptor.
+    let fd = unsafe { libc::ioctl(user.as_raw_fd(), NS_GET_PARENT as _) };
+    if fd < 0 {
+        return Err(super::last_errno());
+    }
+    // SAFETY: the kernel made this descriptor for us (close-on-exec) and nobody else knows it.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
+}
+
 /// Has a program start in another user namespace, with all of its capabilities.
 pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: std::os::fd::OwnedFd) {
     use std::os::fd::AsFd;

@@ -126,7 +126,7 @@ fn to_host(ranges: &[IdRange], id: u32) -> Option<u32> {
     ranges.iter().find(|r| id >= r.container && id - r.container < r.size).map(|r| r.host + (id - r.container))
 }
 
-/// Splits ranges where those of the outer namespace end.
+/// Splits ranges where those of the outer namespace end: the kernel looks each of them up in one of those.
 fn within(ranges: &[IdRange], outer: &[IdRange]) -> Option<Vec<IdRange>> {
     let mut inner: Vec<IdRange> = Vec::new();
     for range in ranges {
@@ -137,14 +137,7 @@ fn within(ranges: &[IdRange], outer: &[IdRange]) -> Option<Vec<IdRange>> {
             let offset = host - found.host;
             let size = (range.size - done).min(found.size - offset);
             let next = IdRange { container: range.container + done, host: found.container + offset, size };
-            match inner.last_mut() {
-                Some(last)
-                    if last.container + last.size == next.container && last.host + last.size == next.host =>
-                {
-                    last.size += next.size;
-                }
-                _ => inner.push(next),
-            }
+            inner.push(next);
             done += size;
         }
     }
@@ -215,7 +208,8 @@ mod tests {
         let outer = stack(1000, &[(100_000, 65_536), (300_000, 10)]);
         let maps = |uids: Vec<IdRange>| IdMaps { gids: uids.clone(), uids, single: None };
         let whole = maps(outer.clone()).within(&maps(outer.clone())).expect("within");
-        assert_eq!(whole.uids, [IdRange { container: 0, host: 0, size: 65_547 }]);
+        let own = |first, size| IdRange { container: first, host: first, size };
+        assert_eq!(whole.uids, [own(0, 1), own(1, 65_536), own(65_537, 10)]);
         let some = maps(vec![IdRange { container: 5, host: 165_535, size: 1 }, IdRange { container: 9, host: 1000, size: 1 }]);
         let seen = some.within(&maps(outer.clone())).expect("within");
         assert_eq!(

@@ -191,6 +191,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         create_command: order.create_command,
         maps: resolved.maps,
         network: resolved.network,
+        links: options.network.links.clone(),
         entrypoint: resolved.entrypoint,
     })
 }

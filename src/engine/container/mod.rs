@@ -16,6 +16,8 @@
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
 
+pub(crate) mod attached;
+mod bridges;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;

@@ -8,7 +8,7 @@ use oci_spec::runtime::Spec;
 
 use super::record::Config;
 use super::store::Container;
-use super::{lifecycle, store};
+use super::{bridges, lifecycle, store};
 use super::{namefiles, remove};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
@@ -60,7 +60,10 @@ pub(crate) fn start(
     size: Option<Size>,
 ) -> Result<Client> {
     let record = &container.record;
-    let network = helper::prepare(&config.network)?;
+    let network = match &config.network {
+        Mode::Bridge(endpoints) => bridges::prepare(dirs, container, config, endpoints)?,
+        other => helper::prepare(other)?,
+    };
     namefiles::write(&container.place.record, record, &config.names, network.facts())?;
     let (spec, join) = join(dirs, config)?;
     let seccomp = seccomp(&config.spec)?;

@@ -73,7 +73,6 @@ struct Client {
 }
 
 /// The name server.
-#[derive(Debug)]
 pub(crate) struct Server {
     epoll: OwnedFd,
     datagrams: Vec<OwnedFd>,
@@ -279,8 +278,13 @@ impl Server {
                     let asker = Asker::Stream { index, generation, ip };
                     match answer::answer(&packet, ip, zone, true, self.turn) {
                         Verdict::Answer(answer) => self.deliver(asker, &answer),
-                        Verdict::Forward(servers) if self.upstream.ask(&self.epoll, asker, &packet, servers) => {}
-                        _ => {
+                        Verdict::Forward(servers) => {
+                            if !self.upstream.ask(&self.epoll, asker, &packet, servers) {
+                                self.clients[index] = None;
+                                return;
+                            }
+                        }
+                        Verdict::Ignore => {
                             self.clients[index] = None;
                             return;
                         }

@@ -30,7 +30,6 @@ struct Connection {
 }
 
 /// Everything the loop works on.
-#[derive(Debug)]
 pub(super) struct Keeper {
     pub listener: OwnedFd,
     /// The user namespace that containers are made in, and its ids.

@@ -254,7 +254,10 @@ impl Wires {
     fn configure_bridge(&self, network: &Network, gateways: &[Address]) -> Result<u32> {
         let index = index(&self.netlink, &network.network_interface)?;
         let mut batch = Batch::default();
-        batch.up("bring up the bridge", Index::Known(index), None, false);
+        if self.ipv6 {
+            batch.no_link_local("set up IPv6", index);
+        }
+        batch.up("bring up the bridge", Index::Known(index), None, true);
         for address in gateways {
             batch.address("give the bridge its address", Index::Known(index), address.ip, address.prefix);
         }
@@ -347,7 +350,11 @@ fn configure(socket: &OwnedFd, join: &Join, metric: usize) -> Result<()> {
     let index = index(socket, interface)?;
     let addresses = join.addresses();
     let mut batch = Batch::default();
-    batch.up("bring up the interface", Index::Known(index), None, false);
+    // A kernel without IPv6 knows nothing of it.
+    if std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        batch.no_link_local("set up IPv6", index);
+    }
+    batch.up("bring up the interface", Index::Known(index), None, true);
     for address in &addresses {
         batch.address("set the address", Index::Known(index), address.ip, address.prefix);
     }

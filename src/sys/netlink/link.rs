@@ -93,6 +93,23 @@ impl Batch {
         self.end();
     }
 
+    /// Has IPv6 give an interface no address by itself. Before it is brought up: in one request the kernel does that first.
+    pub(crate) fn no_link_local(&mut self, step: &'static str, index: u32) {
+        const IFLA_AF_SPEC: u16 = 26;
+        const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+        const NONE: u8 = 1;
+        self.begin(step, RTM_NEWLINK, 0);
+        self.put(&[0; 4]);
+        self.put(&index.to_ne_bytes());
+        self.put(&[0; 8]);
+        let families = self.nest(IFLA_AF_SPEC);
+        let family = self.nest(libc::AF_INET6 as u16);
+        self.attribute(IFLA_INET6_ADDR_GEN_MODE, &[NONE]);
+        self.close(family);
+        self.close(families);
+        self.end();
+    }
+
     /// Removes an interface.
     pub(crate) fn remove_link(&mut self, step: &'static str, name: &str) {
         self.begin(step, RTM_DELLINK, 0);
