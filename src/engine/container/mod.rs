@@ -21,6 +21,7 @@ mod bridges;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
+mod halt;
 pub(crate) mod inspect;
 pub(crate) mod lifecycle;
 pub(crate) mod make;

@@ -15,6 +15,7 @@
 //! **Messages.** Standard error is a sealed memfd of fixed size: what a failing helper said becomes the error, and one that
 //! talks without end fills neither a pipe nor the disk.
 
+mod bridge;
 mod pasta;
 mod program;
 mod slirp;
@@ -28,12 +29,12 @@ use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use super::dns::zone::DOMAIN;
 use super::keeper::Link;
 use super::mode::Mode;
 use crate::error::{Context, Error, Result};
 use crate::runtime::netdev::Setup;
 use crate::userns::IdMaps;
+use bridge::Bridge;
 use program::Started;
 
 /// No helper needs longer to come up, however busy the machine is.
@@ -47,14 +48,14 @@ pub(crate) struct Prepared {
     facts: Facts,
     target: Option<Target>,
     started: Option<Started>,
+    /// The netkeeper connects the container instead.
+    bridge: Option<Bridge>,
 }
 
 #[derive(Debug)]
 enum Helper {
     Slirp(slirp::Slirp),
     Pasta(pasta::Pasta),
-    /// Bridges: the netkeeper connects the container.
-    Keeper(Box<Link>),
 }
 
 /// Addresses that a container's name files and forwarder need.
@@ -87,21 +88,10 @@ pub(crate) struct Target {
 /// A network that works. Dropping it ends the helper.
 #[derive(Debug)]
 pub(crate) struct Running {
-    _started: Option<Started>,
+    helper: Option<(Helper, Started)>,
     /// Where published ports are forwarded from.
     pub target: Option<Target>,
-    /// On bridges: the connection that keeps the container on them, and its own namespaces.
-    pub link: Option<(Box<Link>, Target)>,
-}
-
-impl Running {
-    /// Readable when the helper has ended.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.link {
-            Some((link, _)) => Some(link.descriptor().as_fd()),
-            None => self._started.as_ref().map(|started| started.pidfd.as_fd()),
-        }
-    }
+    bridge: Option<Bridge>,
 }
 
 /// Checks that a mode can be set up here, and how.
@@ -109,7 +99,7 @@ impl Running {
 /// # Errors
 /// When the helper is not installed, naming the package that has it.
 pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
-    let plain = |netdev, facts| Prepared { helper: None, netdev, facts, target: None, started: None };
+    let plain = |netdev, facts| Prepared { helper: None, netdev, facts, target: None, started: None, bridge: None };
     match mode {
         Mode::None => Ok(plain(Some(Setup::new(None)), Facts::default())),
         Mode::Host => Ok(plain(None, Facts { shares_host: true, ..Facts::default() })),
@@ -137,7 +127,7 @@ pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
 fn slirp_prepared(found: Result<std::path::PathBuf>, options: &super::mode::SlirpOptions) -> Result<Prepared> {
     let slirp = slirp::Slirp::new(found?, options)?;
     let (netdev, facts) = (Some(slirp.netdev()), slirp.facts());
-    Ok(Prepared { helper: Some(Helper::Slirp(slirp)), netdev, facts, target: None, started: None })
+    Ok(Prepared { helper: Some(Helper::Slirp(slirp)), netdev, facts, target: None, started: None, bridge: None })
 }
 
 fn pasta_prepared(found: Result<std::path::PathBuf>, options: &super::mode::PastaOptions) -> Result<Prepared> {
@@ -149,40 +139,20 @@ fn pasta_prepared(found: Result<std::path::PathBuf>, options: &super::mode::Past
         facts,
         target: None,
         started: None,
+        bridge: None,
     })
 }
 
 /// A container on bridges, whose addresses the netkeeper has found.
 pub(crate) fn bridged(link: Link) -> Prepared {
-    let addresses = link.order.addresses();
-    let resolves = |address: &&super::keeper::order::Address| address.gateway.is_some();
-    let gateways: Vec<IpAddr> = addresses.iter().filter_map(|address| address.gateway).collect();
-    let facts = Facts {
-        container: addresses.iter().map(|address| address.ip).collect(),
-        // One name server for each network, by the version that every container has.
-        dns: addresses
-            .iter()
-            .filter(resolves)
-            .filter(|a| a.ip.is_ipv4() || addresses.iter().all(|other| other.ip.is_ipv6()))
-            .filter_map(|address| address.gateway)
-            .collect(),
-        gateways,
-        host: None,
-        shares_host: false,
-        bridged: true,
-        domain: link.order.joins.iter().any(|join| join.network.dns_enabled).then_some(DOMAIN),
-    };
-    let helper = Some(Helper::Keeper(Box::new(link)));
-    Prepared { helper, netdev: Some(Setup::new(None)), facts, target: None, started: None }
+    let (netdev, facts) = (Some(Setup::new(None)), bridge::facts(&link.order));
+    Prepared { helper: None, netdev, facts, target: None, started: None, bridge: Some(Bridge::new(link)) }
 }
 
 impl Prepared {
     /// The user namespace in which the container's is to be made, and its ids; `None`: the caller's own.
     pub(crate) fn parent(&self) -> Option<(BorrowedFd<'_>, &IdMaps)> {
-        match &self.helper {
-            Some(Helper::Keeper(link)) => Some((link.user.as_fd(), &link.maps)),
-            _ => None,
-        }
+        self.bridge.as_ref().map(Bridge::parent)
     }
 
     /// The namespaces are these; `link` is what [`Prepared::netdev`] answered in them.
@@ -204,53 +174,52 @@ impl Prepared {
 
     /// The namespaces exist and [`Prepared::netdev`] is configured; `link` is what that answered.
     pub(crate) fn cloned(&mut self, pid: Pid, link: Option<OwnedFd>) -> Result<()> {
+        if let Some(bridge) = &mut self.bridge {
+            return bridge.wire(Target::open(pid)?);
+        }
         match &mut self.helper {
             None => return Ok(()),
             Some(Helper::Slirp(slirp)) => slirp.link = link,
-            Some(Helper::Pasta(_) | Helper::Keeper(_)) => {}
+            Some(Helper::Pasta(_)) => {}
         }
-        let target = Target::open(pid)?;
-        if let Some(Helper::Keeper(link)) = &self.helper {
-            link.wire(&target.net)?;
-        }
-        self.target = Some(target);
+        self.target = Some(Target::open(pid)?);
         Ok(())
     }
 
     /// The ids are mapped: starts the helper. For a process with one thread.
     pub(crate) fn mapped(&mut self) -> Result<()> {
         let (Some(helper), Some(target)) = (&self.helper, &self.target) else { return Ok(()) };
-        self.started = Some(match helper {
-            Helper::Slirp(slirp) => slirp.start(target)?,
-            Helper::Pasta(pasta) => pasta.start(target)?,
-            Helper::Keeper(_) => return Ok(()),
-        });
+        self.started = Some(helper.start(target)?);
         Ok(())
     }
 
     /// Waits until the container can use the network.
-    pub(crate) fn ready(mut self) -> Result<Running> {
-        if let Some(Helper::Keeper(mut link)) = self.helper.take_if(|helper| matches!(helper, Helper::Keeper(_))) {
-            link.wired()?;
-            let keep = || "cannot keep the network namespace";
-            let target = match &link.network {
-                Some(net) => Some(Target {
-                    user: Some(link.user.try_clone().context(keep)?),
-                    net: net.try_clone().context(keep)?,
-                }),
-                None => None,
-            };
-            let own = self.target.take().ok_or_else(|| Error::new("the container has no network namespace"))?;
-            return Ok(Running { _started: None, target, link: Some((link, own)) });
+    pub(crate) fn ready(self) -> Result<Running> {
+        if let Some(mut bridge) = self.bridge {
+            return Ok(Running { helper: None, target: Some(bridge.wired()?), bridge: Some(bridge) });
         }
-        let (Some(helper), Some(started)) = (&self.helper, &self.started) else {
-            return Ok(Running { _started: None, target: self.target.take(), link: None });
-        };
+        let helper = self.helper.zip(self.started);
+        if let Some((helper, started)) = &helper {
+            helper.wait_ready(started)?;
+        }
+        Ok(Running { helper, target: self.target, bridge: None })
+    }
+}
+
+impl Helper {
+    /// For a process with one thread.
+    fn start(&self, target: &Target) -> Result<Started> {
+        match self {
+            Self::Slirp(slirp) => slirp.start(target),
+            Self::Pasta(pasta) => pasta.start(target),
+        }
+    }
+
+    fn wait_ready(&self, started: &Started) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let sign = match helper {
-            Helper::Slirp(slirp) => slirp.sign()?,
-            Helper::Pasta(pasta) => pasta.sign(started)?,
-            Helper::Keeper(_) => return Err(Error::new("the container was not connected")),
+        let sign = match self {
+            Self::Slirp(slirp) => slirp.sign()?,
+            Self::Pasta(pasta) => pasta.sign(started)?,
         };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -265,26 +234,53 @@ impl Prepared {
             };
             let [signed, ended] = fds.map(|fd| !fd.revents().is_empty());
             let ready = signed
-                && match helper {
-                    Helper::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
-                    Helper::Pasta(pasta) => pasta.is_ready(started)?,
-                    Helper::Keeper(_) => false,
+                && match self {
+                    Self::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
+                    Self::Pasta(pasta) => pasta.is_ready(started)?,
                 };
             if ready {
-                break;
+                return Ok(());
             }
             if ended {
                 return Err(started.failure("failed"));
             }
         }
-        Ok(Running { _started: self.started.take(), target: self.target.take(), link: None })
     }
 }
 
-#[cfg(test)]
 impl Running {
+    /// Readable once the helper has ended; `None` for a network without one.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        let bridge = self.bridge.as_ref().map(Bridge::descriptor);
+        bridge.or_else(|| self.helper.as_ref().map(|(_, started)| started.pidfd.as_fd()))
+    }
+
+    /// The helper's program.
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.bridge {
+            Some(_) => "the netkeeper",
+            None => self.helper.as_ref().map_or("", |(_, started)| started.name),
+        }
+    }
+
+    /// Starts the helper again, in the namespaces as the last one left them. For a process with one thread.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        if let Some(bridge) = &mut self.bridge {
+            self.target = Some(bridge.again()?);
+            return Ok(());
+        }
+        let (Some((helper, started)), Some(target)) = (&mut self.helper, &self.target) else { return Ok(()) };
+        if let Helper::Slirp(slirp) = helper {
+            // What the last one's coming and going left to hear.
+            while crate::sys::netlink::carrier_came(&slirp.sign()?).unwrap_or(false) {}
+        }
+        *started = helper.start(target)?;
+        helper.wait_ready(started)
+    }
+
+    #[cfg(test)]
     pub(crate) fn pid(&self) -> Option<Pid> {
-        self._started.as_ref().map(|started| started.pid)
+        self.helper.as_ref().map(|(_, started)| started.pid)
     }
 }
 

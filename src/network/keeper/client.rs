@@ -1,7 +1,7 @@
 //! The other side: commands and monitors that need a netkeeper.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,6 +15,7 @@ use super::spawn;
 use crate::error::{Context, Error, Result};
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::create_private;
+use crate::sys::namespace;
 use crate::userns::IdMaps;
 
 /// How long a request may take: a netkeeper that starts hundreds of containers is busy, not dead.
@@ -31,8 +32,7 @@ pub(crate) struct Link {
     /// The user namespace in which the container's own is to be made, and its ids.
     pub user: OwnedFd,
     pub maps: IdMaps,
-    /// Where the bridges are, once wired.
-    pub network: Option<OwnedFd>,
+    runtime: PathBuf,
 }
 
 /// A user namespace that containers cut off from a killed netkeeper are in, if there are any.
@@ -48,7 +48,7 @@ pub(crate) fn reserve(runtime: &Path, order: &Order, survivors: &Survivors<'_>) 
         match answer(&socket)? {
             None => {}
             Some((Answer::Reserved { order, maps }, Some(user))) => {
-                return Ok(Link { socket, order: *order, user, maps, network: None });
+                return Ok(Link { socket, order: *order, user, maps, runtime: runtime.to_path_buf() });
             }
             Some(other) => return Err(unexpected(other.0)),
         }
@@ -87,15 +87,21 @@ impl Link {
         protocol::send(&self.socket, &Request::Wire, Some(namespace.as_fd()))
     }
 
-    pub(crate) fn wired(&mut self) -> Result<()> {
+    /// Answers the namespace that the bridges are in.
+    pub(crate) fn wired(&self) -> Result<OwnedFd> {
         match answer(&self.socket)? {
-            Some((Answer::Wired, Some(network))) => {
-                self.network = Some(network);
-                Ok(())
-            }
+            Some((Answer::Wired, Some(network))) => Ok(network),
             Some(other) => Err(unexpected(other.0)),
             None => Err(Error::new("the netkeeper ended while the container was being connected")),
         }
+    }
+
+    /// The same container's connection to the next netkeeper, with the addresses it has. `user`: the container's namespace.
+    pub(crate) fn again(&self, user: Option<&OwnedFd>) -> Result<Self> {
+        // Commands note there what they change while the container runs.
+        let kept = Order::load(&self.runtime.join("containers").join(&self.order.container))?;
+        let order = kept.unwrap_or_else(|| self.order.clone());
+        reserve(&self.runtime, &order, &|| user.and_then(|user| namespace::parent(user).ok()))
     }
 
     /// Hung up when the netkeeper has ended.

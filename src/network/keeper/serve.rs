@@ -72,7 +72,7 @@ impl Keeper {
                 let mut fds = Vec::with_capacity(self.connections.len() + 3);
                 fds.push(PollFd::new(&self.listener, PollFlags::IN));
                 fds.push(PollFd::from_borrowed_fd(self.names.descriptor(), PollFlags::IN));
-                let uplink = self.uplink.descriptor();
+                let uplink = self.uplink.pidfd();
                 let first = fds.len() + usize::from(uplink.is_some());
                 fds.extend(uplink.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
                 fds.extend(self.connections.values().map(|c| PollFd::new(&c.socket, PollFlags::IN)));
