@@ -54,6 +54,59 @@ pub(crate) struct Create {
     pub name: Option<String>,
 }
 
+/// Connect a container to a network, at once when it runs
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod network connect [options] NETWORK CONTAINER")]
+pub(crate) struct Connect {
+    /// Another name of the container on this network
+    #[arg(long, value_name = "NAME")]
+    pub alias: Vec<String>,
+    /// IPv4 address on this network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<String>,
+    /// IPv6 address on this network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip6: Option<String>,
+    /// Hardware address on this network
+    #[arg(long, value_name = "ADDRESS")]
+    pub mac_address: Option<String>,
+    /// Network to connect to
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+    /// Container to connect
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+/// Take a container off a network, at once when it runs
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod network disconnect [options] NETWORK CONTAINER")]
+pub(crate) struct Disconnect {
+    /// Do not complain about a container that does not exist
+    #[arg(short, long)]
+    pub force: bool,
+    /// Network to leave
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+    /// Container to take off
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+/// Connect running containers to their networks anew
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod network reload [options] [CONTAINER...]")]
+pub(crate) struct Reload {
+    /// All containers
+    #[arg(short, long)]
+    pub all: bool,
+    /// The container that was created last
+    #[arg(short, long)]
+    pub latest: bool,
+    #[arg(value_name = "CONTAINER", hide = true)]
+    pub containers: Vec<String>,
+}
+
 /// Check whether a network exists: exit code 0 or 1
 #[derive(Debug, Args)]
 pub(crate) struct Exists {

@@ -248,10 +248,16 @@ mod tests {
             ("--uidmap 0:1:1 i", "--uidmap is not supported yet: it comes later"),
             ("--pid container:x i", "--pid container:x is not supported yet"),
             ("--network mine:foo i", "unknown option \"foo\" of network mine"),
-            ("--network mine --network host i", "cannot set multiple networks without bridge network mode, selected mode host"),
+            (
+                "--network mine --network host i",
+                "cannot set multiple networks without bridge network mode, selected mode host",
+            ),
             ("--network mine --network mine i", "network \"mine\" is named twice"),
             ("--ip 10.1.1.1 i", "--ip, --ip6, --mac-address and --network-alias need a bridge network"),
-            ("--network a --network b --ip 10.1.1.1 i", "--ip, --ip6 and --mac-address can be set for one network only"),
+            (
+                "--network a --network b --ip 10.1.1.1 i",
+                "--ip, --ip6 and --mac-address can be set for one network only",
+            ),
             ("--network a --network-alias a~b i", "\"a b\" cannot be an alias on a network"),
             ("--link db i", "--link needs a bridge network"),
             ("--network a --link a~b i", "invalid --link"),

@@ -28,6 +28,7 @@ mod load;
 mod logs;
 #[cfg(test)]
 mod man;
+mod network_connect;
 mod network_create;
 mod network_exists;
 mod network_inspect;

@@ -1,19 +1,16 @@
 //! `rpod network prune`.
 
 use super::Context;
+use super::confirm::confirm;
 use crate::cli::network::Prune;
 use crate::engine::network::remove;
-use crate::error::{Context as _, Result};
+use crate::error::Result;
 
 pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
     if !args.force {
-        context.ui.print(
-            "WARNING! This will remove all networks not used by at least one container.\nAre you sure you want to continue? [y/N] ",
-        )?;
-        context.ui.flush()?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).context(|| "cannot read standard input")?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        let question = "WARNING! This will remove all networks not used by at least one container.\n\
+                        Are you sure you want to continue?";
+        if !confirm(context, question)? {
             return Ok(0);
         }
     }

@@ -17,6 +17,6 @@ pub(crate) mod keeper;
 pub(crate) mod mode;
 mod pasta_options;
 pub(crate) mod ports;
-pub(crate) mod subnet;
 #[cfg(test)]
 pub(crate) mod scenarios;
+pub(crate) mod subnet;

@@ -62,7 +62,8 @@ impl Subnet {
     }
 
     pub(crate) fn contains(&self, ip: IpAddr) -> bool {
-        ip.is_ipv6() == self.is_ipv6() && Self::of(ip, self.prefix).is_some_and(|network| network.address == self.address)
+        ip.is_ipv6() == self.is_ipv6()
+            && Self::of(ip, self.prefix).is_some_and(|network| network.address == self.address)
     }
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {

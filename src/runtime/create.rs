@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 
 use super::child::{self, State};
+use super::nested::Nested;
 use super::plan::{self, Plan};
-use super::nested::{self, Nested};
 use super::protocol::{self, Kind, Message, STEP_EXECUTE};
 use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
@@ -20,10 +20,7 @@ use crate::userns::{enter, mapping};
 pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Created> {
     let mut plan = plan::compile(&bundle)?;
     let joins = joins(&bundle)?;
-    let nested = match (bundle.parent, bundle.maps) {
-        (Some((user, outer)), Some(maps)) => Some(Nested { user, maps: nested::MapText::new(maps, outer)? }),
-        _ => None,
-    };
+    let nested = Nested::of(&bundle)?;
     let process = Process {
         plan: &plan,
         nested: nested.as_ref(),

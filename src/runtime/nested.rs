@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::Bundle;
 use super::child::{self, State};
 use super::create::Process;
 use super::protocol::{self, Kind};
@@ -22,20 +23,20 @@ use crate::userns::IdMaps;
 
 /// Where the new namespace is made, and its ids.
 pub(super) struct Nested<'a> {
-    pub user: BorrowedFd<'a>,
-    pub maps: MapText,
+    user: BorrowedFd<'a>,
+    maps: MapText,
 }
 
 /// Both maps as the kernel reads them.
 #[derive(Debug)]
-pub(super) struct MapText {
+struct MapText {
     uids: String,
     gids: String,
 }
 
 impl MapText {
     /// `maps` as seen from a namespace that has the ids `outer`.
-    pub(super) fn new(maps: &IdMaps, outer: &IdMaps) -> Result<Self> {
+    fn new(maps: &IdMaps, outer: &IdMaps) -> Result<Self> {
         let inner = maps.within(outer).ok_or_else(|| {
             Error::new("the container's ids are not all among those of the netkeeper")
                 .hint("the user's subordinate ids were changed: stop the containers on bridge networks first")
@@ -45,7 +46,15 @@ impl MapText {
     }
 }
 
-impl Nested<'_> {
+impl<'a> Nested<'a> {
+    /// `None` for a namespace made in the caller's.
+    pub(super) fn of(bundle: &Bundle<'a>) -> Result<Option<Self>> {
+        match (bundle.parent, bundle.maps) {
+            (Some((user, outer)), Some(maps)) => Ok(Some(Self { user, maps: MapText::new(maps, outer)? })),
+            _ => Ok(None),
+        }
+    }
+
     /// Enters the outer namespace, clones the process as a sibling, maps its ids and tells its number.
     pub(super) fn go_between(&self, process: &Process<'_>, state: &mut State<'_>, caller: &OwnedFd) -> ! {
         let entered = namespace::setns(self.user, libc::CLONE_NEWUSER);
@@ -124,7 +133,9 @@ mod tests {
 
     #[test]
     fn paths_without_allocation() {
-        for (number, expected) in [(0, "/proc/0/x"), (7, "/proc/7/x"), (4_194_304, "/proc/4194304/x"), (u32::MAX, "/proc/4294967295/x")] {
+        for (number, expected) in
+            [(0, "/proc/0/x"), (7, "/proc/7/x"), (4_194_304, "/proc/4194304/x"), (u32::MAX, "/proc/4294967295/x")]
+        {
             let mut path = Path::new();
             path.push(b"/proc/");
             path.push_number(number);

@@ -210,7 +210,8 @@ mod tests {
         let whole = maps(outer.clone()).within(&maps(outer.clone())).expect("within");
         let own = |first, size| IdRange { container: first, host: first, size };
         assert_eq!(whole.uids, [own(0, 1), own(1, 65_536), own(65_537, 10)]);
-        let some = maps(vec![IdRange { container: 5, host: 165_535, size: 1 }, IdRange { container: 9, host: 1000, size: 1 }]);
+        let some =
+            maps(vec![IdRange { container: 5, host: 165_535, size: 1 }, IdRange { container: 9, host: 1000, size: 1 }]);
         let seen = some.within(&maps(outer.clone())).expect("within");
         assert_eq!(
             seen.uids,

@@ -1,6 +1,5 @@
 //! Where a running container is on its bridge networks.
 
-use super::store::Container;
 use crate::error::Result;
 use crate::monitor::place::Place;
 use crate::network::keeper::order::{Attached, Join, Order};
@@ -9,9 +8,4 @@ use crate::network::keeper::order::{Attached, Join, Order};
 pub(crate) fn load(place: &Place) -> Result<Vec<Attached>> {
     let order = Order::load(&place.runtime)?;
     Ok(order.iter().flat_map(|order| order.joins.iter().map(Join::attached)).collect())
-}
-
-/// Names of the networks that a container names, whether it runs or not.
-pub(crate) fn names(container: &Container) -> &[String] {
-    &container.record.networks
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::bridges;
 use super::create::Reserved;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
@@ -47,6 +48,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     if order.runtime.is_some() && (options.init || matches!(options.network.mode, Network::Container(_))) {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
+    let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
@@ -55,7 +57,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let maps = IdMaps::for_user()?;
     let volumes = dirs.data.join("volumes");
     let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
-    let resolved = resolve::resolve(&Request {
+    let mut resolved = resolve::resolve(&Request {
         id: &reserved.id,
         options,
         image: image.map(|image| &image.config),
@@ -65,6 +67,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
+    resolved.network = network;
     let mut warnings = resolved.warnings.clone();
     if let Some(reason) = &maps.single {
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));

@@ -25,7 +25,7 @@ mod halt;
 pub(crate) mod inspect;
 pub(crate) mod lifecycle;
 pub(crate) mod make;
-mod namefiles;
+pub(crate) mod namefiles;
 pub(crate) mod options;
 pub(crate) mod pattern;
 pub(crate) mod ports;

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::users;
 use crate::engine::container::attached;
 use crate::error::Result;
-use crate::monitor::state::Status;
 use crate::network::bridge::object::Network;
 use crate::state::paths::Dirs;
 
@@ -24,7 +23,7 @@ pub(crate) struct Inspected {
 pub(crate) fn inspect(dirs: &Dirs, network: Network) -> Result<Inspected> {
     let mut containers = BTreeMap::new();
     for container in users::of(dirs, &network)? {
-        if container.state(dirs)?.status != Status::Running {
+        if !container.state(dirs)?.status.has_processes() {
             continue;
         }
         let mut interfaces = BTreeMap::new();

@@ -7,6 +7,7 @@
 //!
 //! A network is in use by the containers whose record names it, whether they run or not.
 
+pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod filter;
 pub(crate) mod inspect;

@@ -17,7 +17,10 @@ pub(crate) fn servers(dirs: &Dirs, name: &str, add: &[String], drop: &[String]) 
     let _lock = Lock::acquire(&dirs.data.join("networks.lock"), Mode::Exclusive)?;
     let mut network = store::find(dirs, name)?;
     if !network.dns_enabled {
-        return Err(Error::new(format!("unable to set DNS servers of network {}: DNS is not enabled there", network.name)));
+        return Err(Error::new(format!(
+            "unable to set DNS servers of network {}: DNS is not enabled there",
+            network.name
+        )));
     }
     network.network_dns_servers.retain(|server| !drop.contains(server));
     for server in add {

@@ -45,15 +45,8 @@ const MODES: [&str; 10] =
 
 /// Where subnets are taken from by themselves, 256 addresses each: Podman's pools first, then those of Docker, so that one
 /// is left where a site's own network has all of 10.0.0.0/8.
-const POOLS: [&str; 7] = [
-    "10.89.0.0/16",
-    "10.90.0.0/15",
-    "10.92.0.0/14",
-    "10.96.0.0/11",
-    "10.128.0.0/9",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-];
+const POOLS: [&str; 7] =
+    ["10.89.0.0/16", "10.90.0.0/15", "10.92.0.0/14", "10.96.0.0/11", "10.128.0.0/9", "172.16.0.0/12", "192.168.0.0/16"];
 
 /// The network, or why there cannot be one. `random` gives a new IPv6 network its number (RFC 4193).
 pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Timestamp) -> Result<Network> {
@@ -75,7 +68,8 @@ pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Times
     }
     let routes = wanted.routes.iter().map(|text| route(text, &subnets)).collect::<Result<_>>()?;
     let dns = wanted.dns.iter().map(|text| {
-        text.parse::<IpAddr>().map_err(|_| Error::new(format!("unable to parse ip {text}")).hint("--dns takes IP addresses"))
+        text.parse::<IpAddr>()
+            .map_err(|_| Error::new(format!("unable to parse ip {text}")).hint("--dns takes IP addresses"))
     });
     let network_dns_servers = dns.collect::<Result<Vec<_>>>()?;
     if !network_dns_servers.is_empty() && wanted.disable_dns {
@@ -103,8 +97,12 @@ fn driver(wanted: &Wanted) -> Result<()> {
     match wanted.driver.as_str() {
         "" | BRIDGE => {}
         driver @ ("macvlan" | "ipvlan") => {
-            return Err(Error::new(format!("cannot create a {driver} network: a sub-interface of the host's needs root"))
-                .hint("A bridge network has its own addresses too, and -p publishes ports with the clients' addresses kept"));
+            return Err(Error::new(format!(
+                "cannot create a {driver} network: a sub-interface of the host's needs root"
+            ))
+            .hint(
+                "A bridge network has its own addresses too, and -p publishes ports with the clients' addresses kept",
+            ));
         }
         "overlay" => {
             return Err(Error::new("cannot create an overlay network: networks across hosts are not supported yet")
@@ -131,8 +129,9 @@ fn name(wanted: &Wanted, taken: &Taken) -> Result<String> {
         )));
     }
     if taken.names.contains(name) {
-        return Err(Error::new(format!("network name {name} already used: network already exists"))
-            .with_kind(Kind::Conflict));
+        return Err(
+            Error::new(format!("network name {name} already used: network already exists")).with_kind(Kind::Conflict)
+        );
     }
     Ok(name.clone())
 }
@@ -229,9 +228,7 @@ fn usable(subnet: &Subnet) -> Result<()> {
     let (longest, ip) = if subnet.is_ipv6() { (126, subnet.address) } else { (30, subnet.address) };
     let special = match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.octets()[0] >= 240,
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.is_unicast_link_local()
-        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.is_unicast_link_local(),
     };
     if special || subnet.prefix == 0 {
         return Err(Error::new(format!("subnet {subnet} cannot be used: its addresses have a meaning of their own")));
@@ -265,7 +262,8 @@ fn gateway(text: &str, subnet: &Subnet) -> Result<IpAddr> {
 
 /// `10.2.0.128/25` or `10.2.0.10-10.2.0.20`.
 fn lease(text: &str, subnet: &Subnet) -> Result<Lease> {
-    let invalid = || Error::new(format!("invalid --ip-range {text:?}")).hint("write 10.2.0.128/25 or 10.2.0.10-10.2.0.20");
+    let invalid =
+        || Error::new(format!("invalid --ip-range {text:?}")).hint("write 10.2.0.128/25 or 10.2.0.10-10.2.0.20");
     let (start_ip, end_ip) = match text.split_once('-') {
         Some((first, last)) => (first.parse().map_err(|_| invalid())?, last.parse().map_err(|_| invalid())?),
         None => {
@@ -286,7 +284,8 @@ fn lease(text: &str, subnet: &Subnet) -> Result<Lease> {
 
 /// `DESTINATION,GATEWAY[,METRIC]`.
 fn route(text: &str, subnets: &[Range]) -> Result<Route> {
-    let invalid = |why: String| Error::new(format!("invalid route {text:?}: {why}")).hint("write DESTINATION,GATEWAY[,METRIC]");
+    let invalid =
+        |why: String| Error::new(format!("invalid route {text:?}: {why}")).hint("write DESTINATION,GATEWAY[,METRIC]");
     let parts: Vec<&str> = text.split(',').collect();
     let (destination, gateway, metric) = match parts[..] {
         [destination, gateway] => (destination, gateway, None),
@@ -385,7 +384,10 @@ mod tests {
             ("", "10.89.1.0/24 10.89.1.1"),
             ("ipv6", "10.89.1.0/24 10.89.1.1, fd01:203:405:607::/64 fd01:203:405:607::1"),
             ("subnet=10.77.0.9/24", "10.77.0.0/24 10.77.0.1"),
-            ("subnet=10.77.0.0/24 gateway=10.77.0.254 range=10.77.0.128/25", "10.77.0.0/24 10.77.0.254 10.77.0.129-10.77.0.255"),
+            (
+                "subnet=10.77.0.0/24 gateway=10.77.0.254 range=10.77.0.128/25",
+                "10.77.0.0/24 10.77.0.254 10.77.0.129-10.77.0.255",
+            ),
             ("subnet=10.77.0.0/24 range=10.77.0.5-10.77.0.9", "10.77.0.0/24 10.77.0.1 10.77.0.5-10.77.0.9"),
             ("subnet=fd99::/64", "fd99::/64 fd99::1"),
             ("subnet=fd99::/64 ipv6", "10.89.1.0/24 10.89.1.1, fd99::/64 fd99::1"),
@@ -395,27 +397,45 @@ mod tests {
             ("subnet=10.0.2.0/24", "ERR subnet 10.0.2.0/24 is already used on the host or by another config"),
             ("subnet=foo", "ERR invalid CIDR address: foo"),
             ("subnet=10.1.0.0/31", "ERR subnet 10.1.0.0/31 is too small: the prefix can be at most /30"),
-            ("subnet=127.0.0.0/24", "ERR subnet 127.0.0.0/24 cannot be used: its addresses have a meaning of their own"),
+            (
+                "subnet=127.0.0.0/24",
+                "ERR subnet 127.0.0.0/24 cannot be used: its addresses have a meaning of their own",
+            ),
             ("subnet=0.0.0.0/0", "ERR subnet 0.0.0.0/0 cannot be used: its addresses have a meaning of their own"),
             ("subnet=fe80::/64", "ERR subnet fe80::/64 cannot be used: its addresses have a meaning of their own"),
-            ("subnet=10.1.0.0/24 subnet=10.2.0.0/24", "ERR one IPv4 and one IPv6 subnet is all that a network can have here"),
+            (
+                "subnet=10.1.0.0/24 subnet=10.2.0.0/24",
+                "ERR one IPv4 and one IPv6 subnet is all that a network can have here",
+            ),
             ("gateway=1.2.3.4", "ERR cannot set gateway or range without subnet"),
             ("subnet=10.1.0.0/24 gateway=1.2.3.4", "ERR gateway 1.2.3.4 not in subnet 10.1.0.0/24"),
-            ("subnet=10.1.0.0/24 gateway=10.1.0.255", "ERR gateway 10.1.0.255 is the network's own or its broadcast address"),
+            (
+                "subnet=10.1.0.0/24 gateway=10.1.0.255",
+                "ERR gateway 10.1.0.255 is the network's own or its broadcast address",
+            ),
             ("subnet=10.2.0.0/24 range=10.3.0.0/24", "ERR lease range start ip 10.3.0.1 not in subnet 10.2.0.0/24"),
             ("subnet=10.2.0.0/24 range=10.2.0.9-10.2.0.3", "ERR invalid --ip-range \"10.2.0.9-10.2.0.3\""),
             ("driver=foo", "ERR failed to find driver or plugin \"foo\""),
             ("driver=macvlan", "ERR cannot create a macvlan network: a sub-interface of the host's needs root"),
             ("name=podman", "ERR network name podman already used: network already exists"),
-            ("name=host", "ERR cannot create network with name \"host\" because it conflicts with a valid network mode"),
+            (
+                "name=host",
+                "ERR cannot create network with name \"host\" because it conflicts with a valid network mode",
+            ),
             ("opt=foo=bar", "ERR unsupported bridge network option foo"),
             ("opt=mtu=x", "ERR mtu: \"x\" is not a number from 68 to 65521"),
             ("opt=mtu=1000 ipv6", "ERR mtu: IPv6 needs at least 1280"),
             ("interface=podman0", "ERR bridge name podman0 already in use"),
             ("interface=a/b", "ERR \"a/b\" cannot be the name of an interface"),
             ("dns=x", "ERR unable to parse ip x"),
-            ("nodns dns=1.1.1.1", "ERR cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument"),
-            ("route=10.9.0.0/16,10.77.0.2", "ERR invalid route \"10.9.0.0/16,10.77.0.2\": the gateway 10.77.0.2 is not in a subnet of this network"),
+            (
+                "nodns dns=1.1.1.1",
+                "ERR cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument",
+            ),
+            (
+                "route=10.9.0.0/16,10.77.0.2",
+                "ERR invalid route \"10.9.0.0/16,10.77.0.2\": the gateway 10.77.0.2 is not in a subnet of this network",
+            ),
         ] {
             assert_eq!(show(words), expected, "{words}");
         }
@@ -433,7 +453,10 @@ mod tests {
     #[test]
     fn names_and_routes() {
         let network = define(
-            &Wanted { name: None, ..wanted("subnet=10.77.0.0/24 route=10.9.0.0/16,10.77.0.2,100 opt=com.docker.network.bridge.name=br9") },
+            &Wanted {
+                name: None,
+                ..wanted("subnet=10.77.0.0/24 route=10.9.0.0/16,10.77.0.2,100 opt=com.docker.network.bridge.name=br9")
+            },
             &taken(),
             [0; 7],
             Timestamp::UNIX_EPOCH,

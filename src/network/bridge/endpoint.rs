@@ -80,7 +80,10 @@ impl Endpoint {
                 range.subnet.contains(ip) && ip != range.subnet.address && (ip.is_ipv6() || ip != last)
             });
             if !inside {
-                return Err(Error::new(format!("requested static ip {ip} not in any subnet on network {}", network.name)));
+                return Err(Error::new(format!(
+                    "requested static ip {ip} not in any subnet on network {}",
+                    network.name
+                )));
             }
             if range.is_some_and(|range| range.gateway == Some(ip)) {
                 return Err(Error::new(format!("requested static ip {ip} is the gateway of network {}", network.name)));
@@ -128,15 +131,32 @@ mod tests {
 
     #[test]
     fn options() {
-        let endpoint = Endpoint::parse("n", "ip=10.1.0.5,ip=fd00::5,mac=02:42:0a:59:00:05,alias=a,alias=b.c,interface_name=web0");
+        let endpoint =
+            Endpoint::parse("n", "ip=10.1.0.5,ip=fd00::5,mac=02:42:0a:59:00:05,alias=a,alias=b.c,interface_name=web0");
         let endpoint = endpoint.expect("parses");
         assert_eq!((endpoint.ip, endpoint.ip6), (Some(Ipv4Addr::new(10, 1, 0, 5)), "fd00::5".parse().ok()));
         assert_eq!(endpoint.mac.map(show_mac).as_deref(), Some("02:42:0a:59:00:05"));
-        assert_eq!((endpoint.aliases, endpoint.interface.as_deref()), (vec!["a".to_owned(), "b.c".to_owned()], Some("web0")));
+        assert_eq!(
+            (endpoint.aliases, endpoint.interface.as_deref()),
+            (vec!["a".to_owned(), "b.c".to_owned()], Some("web0"))
+        );
         assert_eq!(Endpoint::on("bridge").network, "podman");
         for bad in [
-            "ip=x", "ip6=10.0.0.1", "mac=01:00:00:00:00:00", "mac=1", "mac=00:00:00:00:00:00", "mac=02:42:0a:59:00:05:06", "alias=", "alias=a b",
-            "alias=a..b", "alias=ä", "alias=a/b", "interface_name=a/b", "interface_name=0123456789abcdef", "foo=1", "alias=-\n",
+            "ip=x",
+            "ip6=10.0.0.1",
+            "mac=01:00:00:00:00:00",
+            "mac=1",
+            "mac=00:00:00:00:00:00",
+            "mac=02:42:0a:59:00:05:06",
+            "alias=",
+            "alias=a b",
+            "alias=a..b",
+            "alias=ä",
+            "alias=a/b",
+            "interface_name=a/b",
+            "interface_name=0123456789abcdef",
+            "foo=1",
+            "alias=-\n",
         ] {
             assert!(Endpoint::parse("n", bad).is_err(), "{bad:?}");
         }

@@ -112,7 +112,8 @@ impl Network {
 
     /// `--opt no_default_route=true`: the way out is another network's.
     pub(crate) fn has_default_route(&self) -> bool {
-        !self.internal && self.options.get("no_default_route").is_none_or(|value| !matches!(value.as_str(), "1" | "true"))
+        !self.internal
+            && self.options.get("no_default_route").is_none_or(|value| !matches!(value.as_str(), "1" | "true"))
     }
 }
 

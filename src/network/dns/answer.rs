@@ -141,7 +141,9 @@ mod tests {
 
     fn ask(client: &str, name: &str, kind: RecordType, turn: usize) -> String {
         let mut query = Message::query();
-        query.add_query(Query::query(Name::from_ascii(name).expect("a name"), kind));
+        let mut name = Name::from_ascii(name).expect("a name");
+        name.set_fqdn(true);
+        query.add_query(Query::query(name, kind));
         let bytes = query.to_vec().expect("encodes");
         match answer(&bytes, ip(client), &zone(), false, turn) {
             Verdict::Forward(servers) => format!("forward {servers:?}"),

@@ -60,11 +60,6 @@ impl Sockets {
             streams6: make(AddressFamily::INET6, SocketType::STREAM, STREAMS6).unwrap_or_default(),
         })
     }
-
-    /// Every descriptor of the stock.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.datagrams.iter().chain(&self.datagrams6).chain(&self.streams).chain(&self.streams6)
-    }
 }
 
 /// A question that waits for its answer.
@@ -124,7 +119,8 @@ impl Upstream {
     /// Asks `servers`, or the host's; `false` when that is too much.
     pub(super) fn ask(&mut self, epoll: &OwnedFd, asker: Asker, packet: &[u8], servers: Vec<IpAddr>) -> bool {
         let servers = if servers.is_empty() { self.host_servers() } else { servers };
-        let share = self.slots.iter().filter(|s| s.pending.as_ref().is_some_and(|p| p.asker.ip() == asker.ip())).count();
+        let share =
+            self.slots.iter().filter(|s| s.pending.as_ref().is_some_and(|p| p.asker.ip() == asker.ip())).count();
         let [a, b, ..] = *packet else { return false };
         if servers.is_empty() || share >= SHARE {
             return false;

@@ -32,10 +32,9 @@ pub(super) fn facts(order: &Order) -> Facts {
         container: addresses.iter().map(|address| address.ip).collect(),
         gateways: gateway(false).collect(),
         dns,
-        host: None,
-        shares_host: false,
         bridged: true,
         domain: order.joins.iter().any(|join| join.network.dns_enabled).then_some(DOMAIN),
+        ..Facts::default()
     }
 }
 

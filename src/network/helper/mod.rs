@@ -75,6 +75,8 @@ pub(crate) struct Facts {
     pub bridged: bool,
     /// The domain that containers are in.
     pub domain: Option<&'static str>,
+    /// Lines for /etc/hosts (`--link`).
+    pub linked: Vec<(IpAddr, String)>,
 }
 
 /// The namespaces of a container, kept open.
@@ -144,8 +146,8 @@ fn pasta_prepared(found: Result<std::path::PathBuf>, options: &super::mode::Past
 }
 
 /// A container on bridges, whose addresses the netkeeper has found.
-pub(crate) fn bridged(link: Link) -> Prepared {
-    let (netdev, facts) = (Some(Setup::new(None)), bridge::facts(&link.order));
+pub(crate) fn bridged(link: Link, linked: Vec<(IpAddr, String)>) -> Prepared {
+    let (netdev, facts) = (Some(Setup::new(None)), Facts { linked, ..bridge::facts(&link.order) });
     Prepared { helper: None, netdev, facts, target: None, started: None, bridge: Some(Bridge::new(link)) }
 }
 

@@ -76,6 +76,11 @@ pub(crate) fn connect_container(runtime: &Path, container: &str, join: Join) -> 
     change(runtime, &Request::Connect { container: container.to_owned(), join })
 }
 
+/// Connects a running container anew; its networks.
+pub(crate) fn reload_container(runtime: &Path, container: &str) -> Result<Vec<Join>> {
+    change(runtime, &Request::Reload { container: container.to_owned() })
+}
+
 /// Takes a running container off a network; its networks from now on.
 pub(crate) fn disconnect_container(runtime: &Path, container: &str, network: &str) -> Result<Vec<Join>> {
     change(runtime, &Request::Disconnect { container: container.to_owned(), network: network.to_owned() })
@@ -130,8 +135,7 @@ fn connect(runtime: &Path, survivors: &Survivors<'_>) -> Result<OwnedFd> {
 
 fn open(dir: &Path) -> Result<OwnedFd, Errno> {
     let (_dir, address) = address(dir)?;
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     rustix::net::connect(&socket, &address)?;
     Ok(socket)
 }

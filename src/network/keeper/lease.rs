@@ -72,7 +72,7 @@ mod tests {
     fn addresses_go_round() {
         let (range, none) = (range("10.1.0.0/29"), HashSet::new());
         let mut leases = Leases::default();
-        let mut next = |leases: &mut Leases| leases.next(&range, &none, "n").map(|ip| ip.to_string()).ok();
+        let next = |leases: &mut Leases| leases.next(&range, &none, "n").map(|ip| ip.to_string()).ok();
         let given: Vec<_> = (0..5).filter_map(|_| next(&mut leases)).collect();
         assert_eq!(given, ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6"]);
         assert_eq!(next(&mut leases), None);

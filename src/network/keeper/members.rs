@@ -71,8 +71,7 @@ impl Members {
             return Err(error);
         }
         self.generations += 1;
-        let member =
-            Member { order: order.clone(), namespace: None, cables: Vec::new(), generation: self.generations };
+        let member = Member { order: order.clone(), namespace: None, cables: Vec::new(), generation: self.generations };
         self.members.insert(order.container.clone(), member);
         Ok((order, self.generations))
     }
@@ -157,6 +156,17 @@ impl Members {
                 Err(error)
             }
         }
+    }
+
+    /// Connects a running container anew, with the addresses it has.
+    pub(super) fn reload(&mut self, container: &str) -> Result<Vec<Join>> {
+        let member = self.members.get_mut(container).ok_or_else(|| unknown(container))?;
+        let namespace = member.namespace.as_ref().ok_or_else(|| unknown(container))?;
+        for cable in std::mem::take(&mut member.cables) {
+            self.wires.disconnect(cable);
+        }
+        member.cables = self.wires.connect(&member.order.joins, &member.order.ports, namespace, 0)?;
+        Ok(member.order.joins.clone())
     }
 
     /// Takes a running container off a network; answers those that are left.

@@ -33,7 +33,7 @@ mod wires;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use client::{Link, Survivors, connect_container, disconnect_container, reserve};
+pub(crate) use client::{Link, connect_container, disconnect_container, reload_container, reserve};
 
 const SOCKET: &str = "socket";
 

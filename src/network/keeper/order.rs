@@ -44,7 +44,6 @@ pub(crate) struct Join {
 #[derive(Debug, Clone)]
 pub(crate) struct Attached {
     pub network: String,
-    pub network_id: String,
     pub interface: String,
     pub mac: String,
     pub addresses: Vec<Address>,
@@ -72,7 +71,6 @@ impl Join {
     pub(crate) fn attached(&self) -> Attached {
         Attached {
             network: self.network.name.clone(),
-            network_id: self.network.id.clone(),
             interface: self.endpoint.interface.clone().unwrap_or_default(),
             mac: self.endpoint.mac.map(show_mac).unwrap_or_default(),
             addresses: self.addresses(),

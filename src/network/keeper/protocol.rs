@@ -23,6 +23,8 @@ pub(super) enum Request {
     Wire,
     /// Connects a running container to one more network.
     Connect { container: String, join: Join },
+    /// Connects a running container anew.
+    Reload { container: String },
     /// Takes a running container off a network.
     Disconnect { container: String, network: String },
 }
@@ -30,12 +32,19 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// The order with its addresses; the descriptor is the user namespace to make the container in.
-    Reserved { order: Box<Order>, maps: IdMaps },
+    Reserved {
+        order: Box<Order>,
+        maps: IdMaps,
+    },
     /// The descriptor is the netkeeper's network namespace.
     Wired,
     /// The container's networks as they are now.
     Changed(Vec<Join>),
-    Refused { what: String, hints: Vec<String>, conflict: bool },
+    Refused {
+        what: String,
+        hints: Vec<String>,
+        conflict: bool,
+    },
 }
 
 impl Answer {

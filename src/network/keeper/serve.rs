@@ -167,6 +167,7 @@ impl Keeper {
             (Request::Connect { container, join }, _) => {
                 (Answer::Changed(self.members.connect(&container, join)?), None)
             }
+            (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
             (Request::Disconnect { container, network }, _) => {
                 (Answer::Changed(self.members.disconnect(&container, &network)?), None)
             }

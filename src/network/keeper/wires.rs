@@ -117,11 +117,17 @@ impl Wires {
                 bridge.network.subnets.iter().any(|other| other.subnet.overlaps(&range.subnet))
             };
             if let Some(range) = network.subnets.iter().find(overlap) {
-                return conflict(format!("subnet {} of network {} overlaps with network {name}", range.subnet, network.name));
+                return conflict(format!(
+                    "subnet {} of network {} overlaps with network {name}",
+                    range.subnet, network.name
+                ));
             }
         }
         if !self.ipv6 && network.range(true).is_some() {
-            return Err(Error::new(format!("network {} has IPv6 addresses, but this kernel has no IPv6", network.name)));
+            return Err(Error::new(format!(
+                "network {} has IPv6 addresses, but this kernel has no IPv6",
+                network.name
+            )));
         }
         Ok(())
     }
@@ -227,9 +233,7 @@ impl Wires {
         let gateways: Vec<Address> = network
             .subnets
             .iter()
-            .filter_map(|range| {
-                Some(Address { ip: range.gateway?, prefix: range.subnet.prefix, gateway: None })
-            })
+            .filter_map(|range| Some(Address { ip: range.gateway?, prefix: range.subnet.prefix, gateway: None }))
             .collect();
         let first = gateways.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip);
         let mut batch = Batch::default();
@@ -260,6 +264,11 @@ impl Wires {
         batch.up("bring up the bridge", Index::Known(index), None, true);
         for address in gateways {
             batch.address("give the bridge its address", Index::Known(index), address.ip, address.prefix);
+        }
+        if let Some(first) = gateways.first().filter(|_| network.range(true).is_some()) {
+            // Neighbours are asked for in its name when a packet's sender is a client outside.
+            let ip = link_local(mac_of(first.ip)).into();
+            batch.address("give the bridge its address", Index::Known(index), ip, 64);
         }
         self.network_rules(&mut batch, network, false);
         apply(&self.netlink, &batch)?;
@@ -314,7 +323,13 @@ impl Wires {
                     destination: None,
                     ports: Some((number, first, last)),
                 };
-                batch.bridge_rule("bring answers of published ports back", remove, select, Action::Table(TABLE_LOCAL), 100);
+                batch.bridge_rule(
+                    "bring answers of published ports back",
+                    remove,
+                    select,
+                    Action::Table(TABLE_LOCAL),
+                    100,
+                );
             }
         }
     }

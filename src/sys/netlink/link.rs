@@ -230,4 +230,3 @@ impl Batch {
 pub(crate) fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::NODEV | Errno::NOENT | Errno::SRCH | Errno::ADDRNOTAVAIL)
 }
-
