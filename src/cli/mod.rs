@@ -17,6 +17,7 @@ pub(crate) mod goflags;
 pub(crate) mod image;
 pub(crate) mod network;
 pub(crate) mod observe;
+pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod system;
 pub(crate) mod usage;

@@ -341,31 +341,39 @@ pub(crate) struct Security {
     #[arg(long)]
     pub privileged: bool,
 
-    /// User namespace: the default or host (others come later)
+    /// User namespace: host, keep-id[:uid=,gid=,size=], nomap, auto[:…], container:NAME, ns:PATH
     #[arg(long, value_name = "MODE")]
     pub userns: Option<String>,
 
-    /// UID map of the user namespace (comes later)
+    /// UID map of the user namespace ([+ug]CONTAINER:[@]PARENT[:SIZE])
     #[arg(long, value_name = "MAP", value_delimiter = ',')]
     pub uidmap: Vec<String>,
 
-    /// GID map of the user namespace (comes later)
+    /// GID map of the user namespace ([+ug]CONTAINER:[@]PARENT[:SIZE])
     #[arg(long, value_name = "MAP", value_delimiter = ',')]
     pub gidmap: Vec<String>,
 
-    /// PID namespace: private or host
+    /// Use the ranges that this name has in /etc/subuid
+    #[arg(long, value_name = "NAME")]
+    pub subuidname: Option<String>,
+
+    /// Use the ranges that this name has in /etc/subgid
+    #[arg(long, value_name = "NAME")]
+    pub subgidname: Option<String>,
+
+    /// PID namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub pid: Option<String>,
 
-    /// IPC namespace: private or host
+    /// IPC namespace: private, shareable, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
 
-    /// UTS namespace: private or host
+    /// UTS namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub uts: Option<String>,
 
-    /// cgroup namespace: private or host
+    /// cgroup namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub cgroupns: Option<String>,
 }

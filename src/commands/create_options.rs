@@ -8,7 +8,7 @@ use crate::cli::run::{Container, Image, Network, Process, Storage};
 use crate::engine::container::options::environment::{Environment, host_variables};
 use crate::engine::container::options::life::Life;
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
-use crate::engine::container::options::{life, limits, mounts, security, values};
+use crate::engine::container::options::{life, limits, mounts, security, userns, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::network::mode::Mode;
@@ -34,7 +34,6 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
     }
     let Container { general, process, storage, network, security, limits, .. } = args;
-    values::user_namespace(security.userns.as_deref(), &security.uidmap, &security.gidmap)?;
     let namespace =
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
     Ok(RunOptions {
@@ -65,6 +64,13 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         capabilities: capabilities::Changes::parse(&security.cap_add, &security.cap_drop)?,
         security: security::security(&security.security_opt)?,
         privileged: security.privileged,
+        userns: userns::user_namespace(userns::Flags {
+            mode: security.userns.as_deref(),
+            uidmap: &security.uidmap,
+            gidmap: &security.gidmap,
+            subuidname: security.subuidname.as_deref(),
+            subgidname: security.subgidname.as_deref(),
+        })?,
         pid: namespace("pid", &security.pid)?,
         ipc: namespace("ipc", &security.ipc)?,
         uts: namespace("uts", &security.uts)?,
@@ -244,9 +250,6 @@ mod tests {
             ("--rootfs /nonexistent", "cannot use the root file system /nonexistent: No such file or directory"),
             ("--uidmap 0:0:1 --userns host i", "--userns and --uidmap/--gidmap/--subuidname/--subgidname are mutually"),
             ("--userns foo i", "unrecognized namespace mode foo passed"),
-            ("--userns keep-id i", "--userns keep-id is not supported yet: it comes later"),
-            ("--uidmap 0:1:1 i", "--uidmap is not supported yet: it comes later"),
-            ("--pid container:x i", "--pid container:x is not supported yet"),
             ("--network mine:foo i", "unknown option \"foo\" of network mine"),
             (
                 "--network mine --network host i",
@@ -261,6 +264,8 @@ mod tests {
             ("--network a --network-alias a~b i", "\"a b\" cannot be an alias on a network"),
             ("--link db i", "--link needs a bridge network"),
             ("--network a --link a~b i", "invalid --link"),
+            ("--pid foo:x i", "unrecognized namespace mode foo:x passed"),
+            ("--uidmap x i", "initializing ID mappings: UID setting is malformed"),
             ("--hostname a~b i", "invalid hostname \"a b\""),
             ("--umask 999 i", "invalid umask 999: invalid argument"),
             ("--oom-score-adj 2000 i", "invalid value for oom-score-adj: 2000"),

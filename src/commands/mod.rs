@@ -40,6 +40,7 @@ mod network_update;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod rename;
 mod restart;
 mod rm;

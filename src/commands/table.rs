@@ -76,6 +76,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::image::Inspect, super::image_inspect::run, ["image inspect"]),
     verb!(Images, cli::image::Load, super::load::run, ["load", "image load"]),
     verb!(Images, cli::image::Pull, super::pull::run, ["pull", "image pull"]),
+    verb!(Images, cli::registry::Push, super::push::run, ["push", "image push"]),
     verb!(Images, cli::image::Rmi, super::rmi::run, ["rmi", "image rm"]),
     verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
     verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),

@@ -72,7 +72,9 @@ impl Store {
         }
         let (blobs, layers) = (reached.blobs, reached.layers);
         let mut freed = Freed::default();
+        self.remove_mapped(&layers)?;
         self.remove_layers(&layers, &mut freed)?;
+        self.forget_known(&layers);
         self.remove_blobs(&blobs, &mut freed)?;
         Ok(freed)
     }

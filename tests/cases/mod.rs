@@ -15,11 +15,13 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod namespaces;
 mod network;
 mod observe;
 mod ports;
 mod ps;
 mod pull;
+mod push;
 mod readme;
 mod restart;
 mod run;
@@ -28,6 +30,7 @@ mod security;
 mod storage;
 mod storm;
 mod terminal;
+mod transports;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -38,6 +41,7 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         run::trials(),
         userns::trials(),
+        namespaces::trials(),
         mounts::trials(),
         security::trials(),
         cve::trials(),
@@ -56,6 +60,8 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        push::trials(),
+        transports::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),

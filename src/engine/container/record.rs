@@ -73,6 +73,9 @@ pub(crate) struct Record {
     /// Volumes without a name, which `--rm` and `rm -v` remove with the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
+    /// Ids that no other container may have (`--userns auto`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_ids: Option<IdMaps>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidfile: Option<PathBuf>,
 }

@@ -8,6 +8,7 @@ pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod security;
+pub(crate) mod userns;
 pub(crate) mod values;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use life::Life;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest};
 use security::Security;
+use userns::UserNamespace;
 use values::{Device, Log};
 
 /// Everything `run` and `create` can be told about the container itself.
@@ -57,6 +59,7 @@ pub(crate) struct RunOptions {
     pub capabilities: capabilities::Changes,
     pub security: Security,
     pub privileged: bool,
+    pub userns: UserNamespace,
     pub pid: NamespaceMode,
     pub ipc: NamespaceMode,
     pub uts: NamespaceMode,
@@ -85,11 +88,15 @@ pub(crate) enum RootSource {
 }
 
 /// `--pid`, `--ipc`, `--uts`, `--cgroupns`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum NamespaceMode {
     #[default]
     Private,
     Host,
+    /// That of another container, by name or id.
+    Container(String),
+    /// One that is kept at a path.
+    Path(PathBuf),
 }
 
 /// How the container is connected, and what its name files say.
