@@ -14,6 +14,7 @@ pub(crate) mod change;
 pub(crate) mod container;
 pub(crate) mod globals;
 pub(crate) mod goflags;
+pub(crate) mod health;
 pub(crate) mod image;
 pub(crate) mod network;
 pub(crate) mod observe;

@@ -15,6 +15,7 @@ mod each;
 mod events;
 mod exec;
 mod foreground;
+mod healthcheck_run;
 mod help;
 mod history;
 mod image_exists;

@@ -28,6 +28,7 @@ pub(crate) struct Verb {
 /// The nouns that verbs are sorted under.
 pub(crate) const NOUNS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
+    ("healthcheck", "Manage health checks of containers"),
     ("image", "Manage images"),
     ("network", "Manage networks"),
     ("system", "Manage rpod itself"),
@@ -52,6 +53,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
     verb!(Containers, cli::container::Exists, super::container_exists::run, ["container exists"]),
     verb!(Containers, cli::container::Exec, super::exec::run, ["exec", "container exec"]),
+    verb!(Containers, cli::health::HealthcheckRun, super::healthcheck_run::run, ["healthcheck run"]),
     verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect"]),
     verb!(Containers, cli::container::InspectContainer, super::inspect::container, ["container inspect"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),

@@ -7,6 +7,7 @@ mod cve;
 mod events;
 mod exec;
 mod harness;
+mod health;
 mod hostile_layers;
 mod hostile_registry;
 mod images;
@@ -48,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        health::trials(),
         terminal::trials(),
         exec::trials(),
         events::trials(),
