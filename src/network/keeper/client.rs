@@ -73,7 +73,7 @@ fn change(runtime: &Path, request: &Request) -> Result<Vec<Join>> {
 
 /// Connects a running container to one more network; its networks from now on.
 pub(crate) fn connect_container(runtime: &Path, container: &str, join: Join) -> Result<Vec<Join>> {
-    change(runtime, &Request::Connect { container: container.to_owned(), join })
+    change(runtime, &Request::Connect { container: container.to_owned(), join: Box::new(join) })
 }
 
 /// Connects a running container anew; its networks.

@@ -22,7 +22,7 @@ pub(super) enum Request {
     /// Connects the container's network namespace, which is the descriptor.
     Wire,
     /// Connects a running container to one more network.
-    Connect { container: String, join: Join },
+    Connect { container: String, join: Box<Join> },
     /// Connects a running container anew.
     Reload { container: String },
     /// Takes a running container off a network.

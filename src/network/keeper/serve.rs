@@ -165,7 +165,7 @@ impl Keeper {
             }
             (Request::Wire, None) => return Err(Error::new("the network namespace is missing")),
             (Request::Connect { container, join }, _) => {
-                (Answer::Changed(self.members.connect(&container, join)?), None)
+                (Answer::Changed(self.members.connect(&container, *join)?), None)
             }
             (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
             (Request::Disconnect { container, network }, _) => {

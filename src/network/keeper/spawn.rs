@@ -61,10 +61,9 @@ pub(super) fn spawn(runtime: &Path, user: Option<&OwnedFd>) -> Result<()> {
             child.wait().context(what)?;
         }
     }
-    introduce(ours, &maps, user.is_some()).map_err(|e| {
+    introduce(ours, &maps, user.is_some()).inspect_err(|_| {
         // Nobody listens there any more.
         let _ = std::fs::remove_file(super::socket_path(runtime));
-        e
     })
 }
 
