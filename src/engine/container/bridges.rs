@@ -1,6 +1,6 @@
 //! A container's start on bridge networks: what the netkeeper is told about it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -81,6 +81,6 @@ fn survivors(dirs: &Dirs) -> Option<OwnedFd> {
         let state = container.state(dirs).ok().filter(|state| state.status.has_processes())?;
         let path = format!("/proc/{}/ns/user", state.pid);
         let own = rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        namespace::parent(&own).ok()
+        namespace::parent(own.as_fd()).ok()
     })
 }

@@ -106,7 +106,7 @@ impl Link {
         // Commands note there what they change while the container runs.
         let kept = Order::load(&self.runtime.join("containers").join(&self.order.container))?;
         let order = kept.unwrap_or_else(|| self.order.clone());
-        reserve(&self.runtime, &order, &|| user.and_then(|user| namespace::parent(user).ok()))
+        reserve(&self.runtime, &order, &|| user.and_then(|user| namespace::parent(user.as_fd()).ok()))
     }
 
     /// Hung up when the netkeeper has ended.

@@ -185,7 +185,7 @@ fn prepare(
     let (network, link) = make_network(uplink.netdev())?;
     let target = Target { user: None, net: network.try_clone().context(|| "cannot keep the network namespace")? };
     uplink.place(target, link);
-    uplink.mapped()?;
+    uplink.mapped(rustix::process::getpid())?;
     namespace::setns(network.as_fd(), libc::CLONE_NEWNET).context(|| "cannot enter the network namespace")?;
     let names = Server::new(sockets).context(|| "cannot serve names")?;
     let uplink = uplink.ready()?;
@@ -239,7 +239,7 @@ fn make_network(setup: Option<&netdev::Setup>) -> Result<(OwnedFd, Option<OwnedF
 
 fn make_and_send(setup: Option<&netdev::Setup>, channel: &OwnedFd) -> u8 {
     let made = namespace::unshare(UnshareFlags::NEWNET).map_err(|e| ("unshare", e)).and_then(|()| {
-        let link = setup.map_or(Ok(None), netdev::configure)?;
+        let link = setup.map(netdev::configure).transpose()?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let own = rustix::fs::open("/proc/self/ns/net", flags, FileMode::empty()).map_err(|e| ("open it", e))?;
         Ok((own, link))

@@ -22,6 +22,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::network::bridge::object::Network;
 use crate::network::ports::Protocol;
 use crate::sys::netlink::{self, Action, Batch, Index, Mac, Peer, Selector, is_gone};
+use crate::sys::process::exit_now;
 use crate::sys::{namespace, tun};
 
 const TABLE_LOCAL: u32 = 0x7270_6f66;
@@ -103,7 +104,8 @@ impl Wires {
     }
 
     /// Refuses a network that is not the one that containers are on under its name, or that has addresses of one of them.
-    pub(super) fn check(&self, network: &Network) -> Result<()> {
+    pub(super) fn check(&mut self, network: &Network) -> Result<()> {
+        self.clear_for(network);
         let conflict = |what: String| Err(Error::new(what).with_kind(Kind::Conflict));
         for (name, bridge) in &self.bridges {
             if *name == network.name {
@@ -210,14 +212,29 @@ impl Wires {
         batch.remove_link("remove a cable", &cable.name);
         // With the container's namespace the cable goes by itself, and its rules are those of this bridge only.
         let _ = batch.apply_all(&self.netlink, 0);
-        let Some(bridge) = self.bridges.get_mut(&cable.network) else { return };
-        bridge.users = bridge.users.saturating_sub(1);
-        if bridge.users == 0
-            && let Some(bridge) = self.bridges.remove(&cable.network)
-        {
+        // A bridge without users stays: making one takes time, and it ends with the netkeeper.
+        if let Some(bridge) = self.bridges.get_mut(&cable.network) {
+            bridge.users = bridge.users.saturating_sub(1);
+        }
+    }
+
+    /// Removes bridges without users that are in the way of this network.
+    fn clear_for(&mut self, network: &Network) {
+        let in_the_way = |bridge: &Bridge| {
+            let other = &bridge.network;
+            bridge.users == 0
+                && !same(other, network)
+                && (other.name == network.name
+                    || other.network_interface == network.network_interface
+                    || other.subnets.iter().any(|a| network.subnets.iter().any(|b| a.subnet.overlaps(&b.subnet))))
+        };
+        let names: Vec<String> =
+            self.bridges.iter().filter(|(_, bridge)| in_the_way(bridge)).map(|(name, _)| name.clone()).collect();
+        for bridge in names.iter().filter_map(|name| self.bridges.remove(name)).collect::<Vec<_>>() {
             let mut batch = Batch::default();
             self.network_rules(&mut batch, &bridge.network, true);
             batch.remove_link("remove a bridge", &bridge.network.network_interface);
+            // What stays of it makes the new one fail, which is told.
             let _ = batch.apply_all(&self.netlink, 0);
         }
     }
@@ -347,7 +364,10 @@ impl Wires {
         let what = || "cannot enter the container's network";
         namespace::setns(namespace.as_fd(), libc::CLONE_NEWNET).context(what)?;
         let socket = netlink::socket();
-        namespace::setns(self.own.as_fd(), libc::CLONE_NEWNET).context(|| "cannot leave the container's network")?;
+        if namespace::setns(self.own.as_fd(), libc::CLONE_NEWNET).is_err() {
+            // Whatever it did from here would be done to the container. Another netkeeper is better than this one.
+            exit_now(1);
+        }
         f(&socket.context(what)?)
     }
 }
