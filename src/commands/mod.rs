@@ -31,6 +31,7 @@ mod logs;
 #[cfg(test)]
 mod man;
 mod manifest;
+mod pause;
 mod port;
 mod ps;
 mod pull;
@@ -50,6 +51,7 @@ mod tag;
 mod top;
 mod tree;
 mod trust;
+mod unpause;
 mod unshare;
 mod version;
 mod wait;

@@ -42,7 +42,14 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
     let Guard { init, channel } = guard;
     let Some(Init { pid, pidfd, .. }) = init else { return Err(Error::new("the container's process is gone")) };
     let warnings = std::mem::take(&mut plan.warnings);
-    Ok(Created { pid, pidfd, console, warnings, rest: Some(super::Rest::Own { channel, plan: Box::new(plan) }) })
+    Ok(Created {
+        pid,
+        pidfd,
+        console,
+        warnings,
+        guard: None,
+        rest: Some(super::Rest::Own { channel, plan: Box::new(plan) }),
+    })
 }
 
 /// The namespaces that the Spec names by path.

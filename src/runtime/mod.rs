@@ -27,6 +27,7 @@ mod create;
 pub(crate) mod crun;
 mod exec;
 mod fuse;
+mod guard;
 pub(crate) mod netdev;
 mod ops;
 mod place;
@@ -39,6 +40,7 @@ mod trampoline;
 
 pub(crate) use create::create;
 pub(crate) use exec::{Target, enters_user, exec};
+pub(crate) use guard::Guard;
 pub(crate) use plan::kind as namespace_kind;
 
 use std::os::fd::OwnedFd;
@@ -153,6 +155,8 @@ pub(crate) struct Created {
     pub console: Option<OwnedFd>,
     /// What could not be honoured, for stderr.
     pub warnings: Vec<String>,
+    /// Ends the container with its caller; `None` where the kernel does it.
+    pub guard: Option<Guard>,
     /// Gone once started.
     rest: Option<Rest>,
 }

@@ -20,6 +20,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod pause;
 mod ports;
 mod ps;
 mod pull;
@@ -51,6 +52,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        pause::trials(),
         health::trials(),
         terminal::trials(),
         exec::trials(),
