@@ -60,22 +60,21 @@ pub(crate) struct Keys {
 
 /// Which names a signature may be for (`signedIdentity`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all_fields = "camelCase")]
 pub(crate) enum Identity {
-    MatchExact,
+    #[serde(rename = "matchExact")]
+    Exact,
     #[default]
-    MatchRepoDigestOrExact,
-    MatchRepository,
-    ExactReference {
-        docker_reference: String,
-    },
-    ExactRepository {
-        docker_repository: String,
-    },
-    RemapIdentity {
-        prefix: String,
-        signed_prefix: String,
-    },
+    #[serde(rename = "matchRepoDigestOrExact")]
+    RepoDigestOrExact,
+    #[serde(rename = "matchRepository")]
+    Repository,
+    #[serde(rename = "exactReference")]
+    ThisReference { docker_reference: String },
+    #[serde(rename = "exactRepository")]
+    ThisRepository { docker_repository: String },
+    #[serde(rename = "remapIdentity")]
+    Remapped { prefix: String, signed_prefix: String },
 }
 
 impl Policy {
@@ -173,7 +172,7 @@ fn check(requirement: &Requirement) -> Result<()> {
     if given.iter().filter(|given| **given).count() != 1 {
         return Err(Error::new("exactly one of keyPath, keyPaths, keyData and keyDatas is needed"));
     }
-    if let Some(Identity::RemapIdentity { prefix, signed_prefix }) = &keys.signed_identity
+    if let Some(Identity::Remapped { prefix, signed_prefix }) = &keys.signed_identity
         && (prefix.is_empty() || signed_prefix.is_empty())
     {
         return Err(Error::new("remapIdentity needs prefix and signedPrefix"));
@@ -198,17 +197,17 @@ impl Identity {
     /// Whether a signature for `signed` stands for `wanted`.
     pub(crate) fn allows(&self, wanted: &Reference, signed: &str) -> bool {
         match self {
-            Self::MatchExact => wanted.digest().is_none() && same(wanted, signed),
-            Self::MatchRepoDigestOrExact if wanted.digest().is_some() => same_repository(&wanted.repository(), signed),
-            Self::MatchRepoDigestOrExact => same(wanted, signed),
-            Self::MatchRepository => same_repository(&wanted.repository(), signed),
-            Self::ExactReference { docker_reference } => {
+            Self::Exact => wanted.digest().is_none() && same(wanted, signed),
+            Self::RepoDigestOrExact if wanted.digest().is_some() => same_repository(&wanted.repository(), signed),
+            Self::RepoDigestOrExact => same(wanted, signed),
+            Self::Repository => same_repository(&wanted.repository(), signed),
+            Self::ThisReference { docker_reference } => {
                 Reference::parse(docker_reference).is_ok_and(|exact| same(&exact, signed))
             }
-            Self::ExactRepository { docker_repository } => {
+            Self::ThisRepository { docker_repository } => {
                 Reference::parse(docker_repository).is_ok_and(|exact| same_repository(&exact.repository(), signed))
             }
-            Self::RemapIdentity { prefix, signed_prefix } => {
+            Self::Remapped { prefix, signed_prefix } => {
                 let full = wanted.to_string();
                 let rest =
                     full.strip_prefix(prefix.as_str()).filter(|r| r.is_empty() || r.starts_with(['/', ':', '@']));
@@ -216,7 +215,7 @@ impl Identity {
                     Some(rest) => Reference::parse(&format!("{signed_prefix}{rest}")),
                     None => Ok(wanted.clone()),
                 };
-                renamed.is_ok_and(|renamed| Self::MatchRepoDigestOrExact.allows(&renamed, signed))
+                renamed.is_ok_and(|renamed| Self::RepoDigestOrExact.allows(&renamed, signed))
             }
         }
     }
@@ -298,17 +297,16 @@ mod tests {
     #[test]
     fn identities() {
         let digest = format!("sha256:{}", "0".repeat(64));
-        let exact = |reference: &str| Identity::ExactReference { docker_reference: reference.to_owned() };
-        let remap =
-            Identity::RemapIdentity { prefix: "mirror.example".to_owned(), signed_prefix: "docker.io".to_owned() };
+        let exact = |reference: &str| Identity::ThisReference { docker_reference: reference.to_owned() };
+        let remap = Identity::Remapped { prefix: "mirror.example".to_owned(), signed_prefix: "docker.io".to_owned() };
         for (identity, wanted, signed, allowed) in [
-            (Identity::MatchExact, "a.b/c:1", "a.b/c:1", true),
-            (Identity::MatchExact, "a.b/c:1", "a.b/c", false),
-            (Identity::MatchExact, "a.b/c", "a.b/c", false),
-            (Identity::MatchRepoDigestOrExact, "a.b/c:1", "a.b/c:2", false),
-            (Identity::MatchRepoDigestOrExact, &format!("a.b/c@{digest}"), "a.b/c:2", true),
-            (Identity::MatchRepository, "a.b/c:1", "a.b/c", true),
-            (Identity::MatchRepository, "a.b/c:1", "a.b/d", false),
+            (Identity::Exact, "a.b/c:1", "a.b/c:1", true),
+            (Identity::Exact, "a.b/c:1", "a.b/c", false),
+            (Identity::Exact, "a.b/c", "a.b/c", false),
+            (Identity::RepoDigestOrExact, "a.b/c:1", "a.b/c:2", false),
+            (Identity::RepoDigestOrExact, &format!("a.b/c@{digest}"), "a.b/c:2", true),
+            (Identity::Repository, "a.b/c:1", "a.b/c", true),
+            (Identity::Repository, "a.b/c:1", "a.b/d", false),
             (exact("a.b/x:1"), "other/y", "a.b/x:1", true),
             (remap.clone(), "mirror.example/library/alpine:1", "docker.io/library/alpine:1", true),
             (remap, "mirror.example2/library/alpine:1", "docker.io/library/alpine:1", false),

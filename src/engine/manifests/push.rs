@@ -1,7 +1,5 @@
 //! `manifest push`: the images of a list, what else it names, then the list itself.
 
-use serde_json::Value;
-
 use super::List;
 use super::add::is_image;
 use crate::config::registries::Registries;
@@ -106,7 +104,7 @@ fn rename(
             entry["mediaType"] = media_type.as_str().into();
         }
         if let Some(about) = entry.pointer_mut(&format!("/annotations/{REFERENCE_DIGEST}"))
-            && *about == Value::from(old.as_str())
+            && about.as_str() == Some(old.as_str())
         {
             *about = new.as_str().into();
         }
