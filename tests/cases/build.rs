@@ -11,7 +11,7 @@ const TOPICS: [&str; 4] = ["language", "copy", "stages", "run"];
 pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("build::image", image);
     for topic in TOPICS {
-        trials.push(trial(&format!("build::corpus_{topic}"), User::Sub, move |t| cases(t, topic)));
+        trials.push(trial(format!("build::corpus_{topic}"), User::Sub, move |t| cases(t, topic)));
     }
     trials.extend([
         trial("build::cache", User::Sub, cache),

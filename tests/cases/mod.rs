@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod bridges;
 mod build;
 mod change;
 mod cli;
@@ -17,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod logs;
+mod manifest;
 mod mounts;
 mod namespaces;
 mod network;
@@ -35,6 +37,7 @@ mod storage;
 mod storm;
 mod terminal;
 mod transports;
+mod trust;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -70,9 +73,12 @@ pub fn trials() -> Vec<Trial> {
         push::trials(),
         login::trials(),
         transports::trials(),
+        trust::trials(),
+        manifest::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),
+        bridges::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),

@@ -106,6 +106,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         init: false,
         seccomp: filter.as_ref(),
         cgroup: cgroup.fd.take(),
+        parent: None,
     };
     let mut created = runtime::create(bundle, &mut Network(&mut network))?;
     let _running = network.ready()?;
