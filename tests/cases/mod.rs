@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod logs;
+mod manifest;
 mod mounts;
 mod namespaces;
 mod network;
@@ -34,6 +35,7 @@ mod storage;
 mod storm;
 mod terminal;
 mod transports;
+mod trust;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -69,6 +71,8 @@ pub fn trials() -> Vec<Trial> {
         push::trials(),
         login::trials(),
         transports::trials(),
+        trust::trials(),
+        manifest::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),
