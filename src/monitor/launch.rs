@@ -27,11 +27,11 @@ use crate::runtime::crun::{self, Crun};
 use crate::runtime::{self, Bundle, Init, Join, Rootfs, Stdio, netdev};
 use crate::state::lock::Lock;
 use crate::state::paths::create_private;
+use crate::sys::descriptor;
 use crate::sys::process::{Fork, exit_now, fork};
 use crate::sys::seccomp::Filter;
 use crate::sys::signal::SignalFd;
 use crate::sys::tty::{self, Size};
-use crate::sys::{descriptor, memory};
 use crate::userns::IdMaps;
 
 /// Everything a container's start needs; plain data and what the caller has opened.
@@ -306,7 +306,6 @@ fn serve(launch: Launch<'_>, started: Started, mut client: clients::Client) {
     if client.send_event(&Event::Started).is_ok() && set_nonblocking_client(&client) {
         serving.clients.push(client);
     }
-    memory::trim();
     let code = serving.run();
     drop(network);
     if let Some(path) = state.cgroup.take() {

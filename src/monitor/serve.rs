@@ -4,6 +4,7 @@
 //! slows the container down as a pipe would, and nothing is lost or piled up. Input is acknowledged packet by packet.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -13,9 +14,13 @@ use super::clients::{self, Client};
 use super::input::Input;
 use super::log::writer::Writer;
 use super::protocol::{Event, PACKET, Request, Stream, output_kind};
+use crate::sys::memory;
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty;
+
+/// How long a container has to live for its monitor to get comfortable.
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// The monitor's ends of the container's standard output.
 #[derive(Debug)]
@@ -61,8 +66,14 @@ impl Serving {
     /// Runs until the container's first process has ended and its output is read; answers its exit code.
     pub(super) fn run(&mut self) -> u8 {
         let mut buffer = vec![0; PACKET];
+        // The memory of the start is given back by those that stay: it costs more than a short container's whole wait.
+        let mut settles = Some(Instant::now() + SETTLED);
         loop {
-            for (source, ready) in self.wait() {
+            if settles.is_some_and(|at| at <= Instant::now()) {
+                memory::trim();
+                settles = None;
+            }
+            for (source, ready) in self.wait(settles) {
                 match source {
                     Source::Container => {
                         let code = self.reap();
@@ -86,8 +97,8 @@ impl Serving {
         }
     }
 
-    /// Waits until there is something to do. The container's own end is first in the list.
-    fn wait(&self) -> Vec<(Source, PollFlags)> {
+    /// Waits until there is something to do, at most until `deadline`. The container's own end is first in the list.
+    fn wait(&self, deadline: Option<Instant>) -> Vec<(Source, PollFlags)> {
         let behind = self.clients.iter().any(Client::behind);
         let mut slots: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
         slots.push((Source::Container, self.pidfd.as_fd(), PollFlags::IN));
@@ -109,7 +120,8 @@ impl Serving {
         }
         let mut fds: Vec<PollFd<'_>> =
             slots.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        match poll(&mut fds, None) {
+        let timeout = deadline.and_then(|at| at.saturating_duration_since(Instant::now()).try_into().ok());
+        match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {
                 let ready = slots.iter().zip(&fds).map(|((source, ..), fd)| (*source, fd.revents()));
                 ready.filter(|(_, ready)| !ready.is_empty()).collect()

@@ -29,7 +29,10 @@ mod view;
 mod whiteout;
 pub(crate) mod worker;
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, IFlags, OFlags, ioctl_getflags, ioctl_setflags, openat};
 
 pub(crate) use self::collect::Keep;
 pub(crate) use self::driver::DriverName;
@@ -67,6 +70,7 @@ impl Store {
             for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
                 create_private(&dir)?;
             }
+            spread(&store.staging_dir());
         }
         store.clean_staging()?;
         Ok(store)
@@ -99,4 +103,14 @@ impl Store {
     fn staging_dir(&self) -> PathBuf {
         self.data.join("staging")
     }
+}
+
+/// Has ext4 place each layer in a block group of its own (chattr(1), attribute T). It puts new files into their
+/// directory's group, and looks at every inode there that was removed in the last minutes before it takes a free one:
+/// an image pulled after another was removed would take ten times as long.
+fn spread(dir: &Path) {
+    let set = |dir: OwnedFd| ioctl_setflags(&dir, ioctl_getflags(&dir)? | IFlags::TOPDIR);
+    // Other file systems know no such attribute and have no need of it.
+    let _ =
+        openat(CWD, dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, rustix::fs::Mode::empty()).and_then(set);
 }
