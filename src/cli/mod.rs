@@ -10,10 +10,12 @@
 //! `#[command(override_usage = "rpod run [options] IMAGE [COMMAND [ARG...]]")]`: with two positionals clap would still
 //! take `-v` after IMAGE for a flag of rpod's.
 
+pub(crate) mod change;
 pub(crate) mod container;
 pub(crate) mod globals;
 pub(crate) mod goflags;
 pub(crate) mod image;
+pub(crate) mod observe;
 pub(crate) mod run;
 pub(crate) mod system;
 pub(crate) mod usage;

@@ -106,9 +106,13 @@ pub(crate) struct General {
     #[arg(long, value_name = "NAME=VALUE")]
     pub log_opt: Vec<String>,
 
-    /// What to do when the container ends: no (others come later)
+    /// Whether to start the program again when it ends: no, on-failure[:TIMES], always or unless-stopped (default "no")
     #[arg(long, value_name = "POLICY")]
     pub restart: Option<String>,
+
+    /// Kill the program when it has run for this time; 0 for no limit
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -316,31 +320,39 @@ pub(crate) struct Security {
     #[arg(long)]
     pub privileged: bool,
 
-    /// User namespace: the default or host (others come later)
+    /// User namespace: host, keep-id[:uid=,gid=,size=], nomap, auto[:…], container:NAME, ns:PATH
     #[arg(long, value_name = "MODE")]
     pub userns: Option<String>,
 
-    /// UID map of the user namespace (comes later)
+    /// UID map of the user namespace ([+ug]CONTAINER:[@]PARENT[:SIZE])
     #[arg(long, value_name = "MAP", value_delimiter = ',')]
     pub uidmap: Vec<String>,
 
-    /// GID map of the user namespace (comes later)
+    /// GID map of the user namespace ([+ug]CONTAINER:[@]PARENT[:SIZE])
     #[arg(long, value_name = "MAP", value_delimiter = ',')]
     pub gidmap: Vec<String>,
 
-    /// PID namespace: private or host
+    /// Use the ranges that this name has in /etc/subuid
+    #[arg(long, value_name = "NAME")]
+    pub subuidname: Option<String>,
+
+    /// Use the ranges that this name has in /etc/subgid
+    #[arg(long, value_name = "NAME")]
+    pub subgidname: Option<String>,
+
+    /// PID namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub pid: Option<String>,
 
-    /// IPC namespace: private or host
+    /// IPC namespace: private, shareable, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
 
-    /// UTS namespace: private or host
+    /// UTS namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub uts: Option<String>,
 
-    /// cgroup namespace: private or host
+    /// cgroup namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub cgroupns: Option<String>,
 }

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 
 use crate::cli::run::{Container, Image, Network, Process, Storage};
 use crate::engine::container::options::environment::{Environment, host_variables};
+use crate::engine::container::options::life::Life;
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
-use crate::engine::container::options::{limits, mounts, security, values};
+use crate::engine::container::options::{life, limits, mounts, security, userns, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::network::mode::{self, Mode};
@@ -31,11 +32,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     if let Some(name) = &args.general.name {
         names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
     }
-    if let Some(policy) = args.general.restart.as_deref().filter(|policy| !matches!(*policy, "" | "no" | "never")) {
-        return Err(restart(policy, args.general.rm));
-    }
     let Container { general, process, storage, network, security, limits, .. } = args;
-    values::user_namespace(security.userns.as_deref(), &security.uidmap, &security.gidmap)?;
     let namespace =
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
     Ok(RunOptions {
@@ -66,6 +63,13 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         capabilities: capabilities::Changes::parse(&security.cap_add, &security.cap_drop)?,
         security: security::security(&security.security_opt)?,
         privileged: security.privileged,
+        userns: userns::user_namespace(userns::Flags {
+            mode: security.userns.as_deref(),
+            uidmap: &security.uidmap,
+            gidmap: &security.gidmap,
+            subuidname: security.subuidname.as_deref(),
+            subgidname: security.subgidname.as_deref(),
+        })?,
         pid: namespace("pid", &security.pid)?,
         ipc: namespace("ipc", &security.ipc)?,
         uts: namespace("uts", &security.uts)?,
@@ -77,24 +81,16 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         sysctls: limits.sysctl.iter().map(|sysctl| limits::sysctl(sysctl)).collect::<Result<_>>()?,
         oom_score_adj: limits.oom_score_adj.map(limits::oom_score_adj).transpose()?,
         log: values::log(general.log_driver.as_deref(), &general.log_opt)?,
+        life: Life {
+            restart: life::restart(general.restart.as_deref(), general.rm)?,
+            timeout: general.timeout.unwrap_or(0),
+        },
     })
 }
 
 /// The words of an OCI Spec are UTF-8.
 fn text(word: &OsString) -> Result<String> {
     word.to_str().map(ToOwned::to_owned).ok_or_else(|| Error::new(format!("the argument {word:?} is not valid UTF-8")))
-}
-
-fn restart(policy: &str, rm: bool) -> Error {
-    match policy.split(':').next().unwrap_or_default() {
-        "always" | "on-failure" | "unless-stopped" if rm => {
-            Error::new("the --rm option conflicts with --restart, when the restartPolicy is not \"\" and \"no\"")
-        }
-        "always" | "on-failure" | "unless-stopped" => {
-            Error::new(format!("--restart {policy} is not supported yet: it comes later"))
-        }
-        _ => Error::new(format!("{policy:?} is not a valid restart policy: invalid argument")),
-    }
 }
 
 fn environment(process: &Process, host: &BTreeMap<String, String>) -> Result<Environment> {
@@ -246,7 +242,8 @@ mod tests {
             ("--cap-add chown --cap-drop CAP_CHOWN i", "capability \"CAP_CHOWN\" cannot be dropped and added"),
             ("--cap-add all --cap-drop all i", "adding all caps and removing all caps not allowed"),
             ("--rm --restart always i", "the --rm option conflicts with --restart, when the restartPolicy is not"),
-            ("--restart always i", "--restart always is not supported yet: it comes later"),
+            ("--restart sometimes i", "\"sometimes\" is not a valid restart policy: invalid argument"),
+            ("--restart on-failure:x i", "\"on-failure:x\" is not a valid restart policy: invalid argument"),
             ("--name a/b i", "running container create option: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*"),
             ("--add-host foo i", "bad format for add-host: \"foo\""),
             ("--add-host foo:bar i", "invalid IP address in add-host: \"bar\""),
@@ -254,9 +251,8 @@ mod tests {
             ("--rootfs /nonexistent", "cannot use the root file system /nonexistent: No such file or directory"),
             ("--uidmap 0:0:1 --userns host i", "--userns and --uidmap/--gidmap/--subuidname/--subgidname are mutually"),
             ("--userns foo i", "unrecognized namespace mode foo passed"),
-            ("--userns keep-id i", "--userns keep-id is not supported yet: it comes later"),
-            ("--uidmap 0:1:1 i", "--uidmap is not supported yet: it comes later"),
-            ("--pid container:x i", "--pid container:x is not supported yet"),
+            ("--pid foo:x i", "unrecognized namespace mode foo:x passed"),
+            ("--uidmap x i", "initializing ID mappings: UID setting is malformed"),
             ("--network mine i", "network \"mine\" is not supported yet"),
             ("--hostname a~b i", "invalid hostname \"a b\""),
             ("--umask 999 i", "invalid umask 999: invalid argument"),

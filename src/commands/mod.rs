@@ -4,7 +4,9 @@
 
 mod attach;
 mod completion;
+mod confirm;
 mod container_exists;
+mod container_prune;
 mod context;
 mod create;
 mod create_options;
@@ -29,15 +31,18 @@ mod man;
 mod port;
 mod ps;
 mod pull;
+mod rename;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod save;
 mod start;
+mod stats;
 mod stop;
 mod table;
 mod tag;
+mod top;
 mod tree;
 mod unshare;
 mod version;

@@ -35,6 +35,12 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{number}{unit}")
 }
 
+/// Four digits at most and binary units: "23.54GiB", "1.5KiB", "0B".
+pub(crate) fn size_binary(bytes: u64) -> String {
+    let (number, unit) = scaled(bytes, 1024.0, 4, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]);
+    format!("{number}{unit}")
+}
+
 /// Three digits at most and a space, as in Podman's list of images: "193 MB".
 pub(crate) fn size_spaced(bytes: u64) -> String {
     let (number, unit) = scaled(bytes, 1000.0, 3, &["B", "kB", "MB", "GB", "TB", "PB", "EB"]);
@@ -107,6 +113,9 @@ mod tests {
 
     #[test]
     fn sizes_with_dockers_rounding() {
+        for (bytes, wanted) in [(0, "0B"), (1536, "1.5KiB"), (25_275_000_000, "23.54GiB"), (1 << 20, "1MiB")] {
+            assert_eq!(super::size_binary(bytes), wanted);
+        }
         for (bytes, wanted, spaced) in [
             (0, "0B", "0 B"),
             (999, "999B", "999 B"),

@@ -64,6 +64,16 @@ impl CapSet {
         Self((1 << (last + 1).min(known)) - 1)
     }
 
+    /// Every capability that has a name here.
+    pub(crate) fn every() -> Self {
+        Self::all(u32::MAX - 1)
+    }
+
+    /// The kernel's own form, as in /proc/PID/status.
+    pub(crate) fn from_mask(mask: u64) -> Self {
+        Self(mask)
+    }
+
     pub(crate) fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

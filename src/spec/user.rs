@@ -72,6 +72,11 @@ pub(crate) fn resolve(wanted: &str, extra: &[String], passwd: &str, group: &str)
     Ok(User { identity: Identity { uid, gid, groups }, home })
 }
 
+/// Ids and names of a passwd or group file, which have both in the same places.
+pub(crate) fn names(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    group_entries(text).map(|entry| (entry.gid, entry.name))
+}
+
 fn find_group(wanted: &str, group: &str) -> Result<u32> {
     let number = number(wanted)?;
     group_entries(group)

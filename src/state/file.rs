@@ -49,6 +49,22 @@ pub(crate) fn write(path: &Path, content: &[u8], durability: Durability) -> Resu
     written.context(what)
 }
 
+/// [`write`] that never makes the file anew: one that somebody removes meanwhile stays removed. `false`: there is none.
+pub(crate) fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let beside = path.with_extension(format!("new-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+    write_json(&beside, value, durability)?;
+    // Exchanged, not renamed over: that fails where there is nothing to exchange with (rename(2), RENAME_EXCHANGE).
+    let exchanged = renameat_with(CWD, &beside, CWD, path, RenameFlags::EXCHANGE);
+    // Holds the old value now. Who removes the directory removes it as well.
+    let _ = std::fs::remove_file(&beside);
+    match exchanged {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(e) => Err(Error::wrap(format!("cannot replace {}", path.display()), e)),
+    }
+}
+
 /// [`write`] of `value` as JSON.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
     let content = serde_json::to_vec(value).context(|| format!("cannot encode {}", path.display()))?;

@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod change;
 mod cli;
 mod cve;
 mod events;
@@ -13,11 +14,14 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod namespaces;
 mod network;
+mod observe;
 mod ports;
 mod ps;
 mod pull;
 mod readme;
+mod restart;
 mod run;
 mod scenario;
 mod security;
@@ -34,16 +38,20 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         run::trials(),
         userns::trials(),
+        namespaces::trials(),
         mounts::trials(),
         security::trials(),
         cve::trials(),
         limits::trials(),
         lifecycle::trials(),
+        restart::trials(),
         terminal::trials(),
         exec::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),
+        observe::trials(),
+        change::trials(),
         inspect::trials(),
         images::trials(),
         storage::trials(),

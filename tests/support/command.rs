@@ -232,6 +232,11 @@ impl Running {
         stdin.flush().unwrap();
     }
 
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        self.out.text()
+    }
+
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }

@@ -10,7 +10,7 @@ use super::{remove, repair};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::file::Durability;
-use crate::state::lock::{Lock, Mode};
+use crate::state::lock::Lock;
 use crate::state::paths::{Dirs, create_private};
 use crate::state::{id, names};
 
@@ -94,9 +94,16 @@ fn take_name(dirs: &Dirs, name: &str, id: &str) -> Result<()> {
         return Ok(());
     }
     // Taken, or left by a container that is gone; one process at a time finds out which.
-    let _names = Lock::acquire(&dirs.host.join("names.lock"), Mode::Exclusive)?;
+    take_name_alone(dirs, name, id, &repair::lock_names(dirs)?)
+}
+
+/// [`take_name`] by the process that holds the lock of all names.
+pub(super) fn take_name_alone(dirs: &Dirs, name: &str, id: &str, _held: &Lock) -> Result<()> {
+    if link_name(dirs, name, id)? {
+        return Ok(());
+    }
     match store::name_target(dirs, name) {
-        Some(owner) if repair::in_use(dirs, &owner)? => {
+        Some(owner) if repair::owns_name(dirs, &owner, name)? => {
             return Err(Error::new(format!("the container name {name:?} is already in use by {owner}"))
                 .with_kind(Kind::Conflict)
                 .hint("remove that container, or choose another name, or use --replace"));

@@ -12,27 +12,36 @@
 //! ```text
 //! options   typed values of what was asked for        resolve   … with the image and this host → spec::Settings
 //! create    id, name, record                          start     record → monitor::Launch
+//! joining   namespaces of others
 //! store     finding and listing                       repair    what killed processes left
-//! volumes   directories that outlive containers
+//! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
 
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
+mod halt;
+mod ids;
 pub(crate) mod inspect;
+mod joining;
 pub(crate) mod lifecycle;
 pub(crate) mod make;
 mod namefiles;
 pub(crate) mod options;
 mod pattern;
 pub(crate) mod ports;
+mod processes;
+pub(crate) mod prune;
 pub(crate) mod record;
 mod relay;
 pub(crate) mod remove;
+pub(crate) mod rename;
 mod repair;
 pub(crate) mod resolve;
 pub(crate) mod select;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod store;
+pub(crate) mod top;
 pub(crate) mod volumes;
 pub(crate) mod when;

@@ -14,6 +14,13 @@ use crate::userns::{IdMaps, enter};
 
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
 pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
+    let owns = |name: &str| store::name_target(dirs, name).as_deref() == Some(container.id());
+    let mut name = container.record.name.clone();
+    if !owns(&name)
+        && let Some(renamed) = super::record::Record::load(&container.place.record)?
+    {
+        name = renamed.name;
+    }
     let record = container.place.record.join(super::record::RECORD);
     match std::fs::remove_file(&record) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -21,9 +28,9 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, l
         }
         _ => {}
     }
-    if store::name_target(dirs, &container.record.name).as_deref() == Some(container.id()) {
+    if owns(&name) {
         // Left behind it would be replaced by the next owner of the name.
-        let _ = std::fs::remove_file(store::name_link(dirs, &container.record.name));
+        let _ = std::fs::remove_file(store::name_link(dirs, &name));
     }
     if let Some(cidfile) = &container.record.cidfile {
         let _ = std::fs::remove_file(cidfile);

@@ -25,7 +25,7 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
         return Ok(State::load(&container.place.record));
     };
     let state = State::load(&container.place.record);
-    if state.status != Status::Running {
+    if !state.status.is_alive() {
         return Ok(state);
     }
     kill_leftover(&state);
@@ -90,10 +90,10 @@ pub(super) fn sweep_names(dirs: &Dirs, containers: usize) -> Result<()> {
     if names.len() <= containers {
         return Ok(());
     }
-    let _names = Lock::acquire(&dirs.host.join("names.lock"), Mode::Exclusive)?;
+    let _names = lock_names(dirs)?;
     for name in names {
         if let Some(id) = store::name_target(dirs, &name)
-            && !in_use(dirs, &id)?
+            && !owns_name(dirs, &id, &name)?
         {
             // Whoever takes the name now takes this lock first.
             let _ = std::fs::remove_file(store::name_link(dirs, &name));
@@ -102,10 +102,17 @@ pub(super) fn sweep_names(dirs: &Dirs, containers: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether `id` still stands for something: it has a record, or somebody is working on it.
-pub(super) fn in_use(dirs: &Dirs, id: &str) -> Result<bool> {
-    let place = Place::new(dirs, id, false);
-    Ok(Record::load(&place.record)?.is_some()
-        || Record::load(&Place::new(dirs, id, true).record)?.is_some()
-        || place.locked()?)
+/// Whoever takes a name that is taken, gives one up or clears stale ones holds this.
+pub(super) fn lock_names(dirs: &Dirs) -> Result<Lock> {
+    Lock::acquire(&dirs.host.join("names.lock"), Mode::Exclusive)
+}
+
+/// Whether the link from `name` to `id` stands for something: a record that says so, or somebody working on making one.
+pub(super) fn owns_name(dirs: &Dirs, id: &str, name: &str) -> Result<bool> {
+    for rm in [false, true] {
+        if let Some(record) = Record::load(&Place::new(dirs, id, rm).record)? {
+            return Ok(record.name == name);
+        }
+    }
+    Place::new(dirs, id, false).locked()
 }

@@ -71,6 +71,32 @@ pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     SignedDuration::try_from_secs_f64(if negative { -seconds } else { seconds }).ok()
 }
 
+/// A duration as Go writes it: `1h30m0s`, `1.5s`, `409.417932ms`, `0s`.
+pub(crate) fn written(duration: std::time::Duration) -> String {
+    let nanos = duration.as_nanos();
+    let decimal = |value: u128, unit: u128| {
+        let (whole, rest) = (value / unit, value % unit);
+        let digits = unit.ilog10() as usize;
+        let text = format!("{whole}.{rest:0digits$}");
+        if digits == 0 { whole.to_string() } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
+    };
+    match nanos {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
+        1_000_000..1_000_000_000 => format!("{}ms", decimal(nanos, 1_000_000)),
+        _ => {
+            let minutes = nanos / 60_000_000_000;
+            let seconds = decimal(nanos % 60_000_000_000, 1_000_000_000);
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{seconds}s"),
+                (0, minutes) => format!("{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +116,24 @@ mod tests {
             ("1h-", None),
         ] {
             assert_eq!(duration(text).map(|d| d.as_millis()), millis, "{text}");
+        }
+    }
+
+    #[test]
+    fn written_as_go_does() {
+        for (nanos, wanted) in [
+            (0, "0s"),
+            (15, "15ns"),
+            (1_500, "1.5µs"),
+            (409_417_932, "409.417932ms"),
+            (4_897_000, "4.897ms"),
+            (1_000_000_000, "1s"),
+            (2_219_683_731, "2.219683731s"),
+            (60_000_000_000, "1m0s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (90_061_500_000_000, "25h1m1.5s"),
+        ] {
+            assert_eq!(written(std::time::Duration::from_nanos(nanos)), wanted);
         }
     }
 

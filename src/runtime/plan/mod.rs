@@ -6,6 +6,7 @@
 
 mod describe;
 mod mounts;
+mod outsider;
 mod process;
 mod unsupported;
 
@@ -67,6 +68,11 @@ pub(super) enum Op {
         recursive: bool,
         attributes: Attributes,
         recursive_attributes: Attributes,
+    },
+    /// A directory of the host.
+    Open {
+        slot: Slot,
+        path: CString,
     },
     /// Root of the container, with everything below it still missing.
     Root(Root),
@@ -132,6 +138,13 @@ pub(super) enum Root {
         lower: Vec<CString>,
         upper: CString,
         work: CString,
+        volatile: bool,
+    },
+    /// The same of directories that were opened before.
+    Opened {
+        lower: Vec<Slot>,
+        upper: Slot,
+        work: Slot,
         volatile: bool,
     },
     Directory {
@@ -217,14 +230,18 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     builder.push(Op::Streams { terminal, owner });
     finish(&mut builder, process, &program, true)?;
 
-    Ok(Plan {
+    let mut plan = Plan {
         slots: builder.slots,
         warnings: builder.warnings,
         ops: builder.ops,
         namespaces: if bundle.cgroup.is_some() { namespaces & !(libc::CLONE_NEWCGROUP as u64) } else { namespaces },
         oom_score: None,
         process: program,
-    })
+    };
+    if !outsider::is_inside(bundle.maps) {
+        outsider::rearrange(&mut plan)?;
+    }
+    Ok(plan)
 }
 
 /// The way of a process that joins a running container.
@@ -350,7 +367,7 @@ fn namespaces(bundle: &Bundle<'_>, linux: &Linux) -> Result<u64> {
 }
 
 /// The CLONE_NEW* bit of a namespace.
-pub(super) fn kind(kind: LinuxNamespaceType) -> Result<i32> {
+pub(crate) fn kind(kind: LinuxNamespaceType) -> Result<i32> {
     Ok(match kind {
         LinuxNamespaceType::Mount => libc::CLONE_NEWNS,
         LinuxNamespaceType::Cgroup => libc::CLONE_NEWCGROUP,

@@ -35,7 +35,15 @@ pub(super) fn join(
     let process = serde_json::from_value(process).expect("a process");
     let spec = fixture.typed();
     let pidfd = created.pidfd.as_fd();
-    let target = Target { pidfd, spec: &spec, maps: Some(&fixture.maps), cgroup: None, seccomp: None, detach: false };
+    let target = Target {
+        pidfd,
+        spec: &spec,
+        maps: Some(&fixture.maps),
+        enters_user: true,
+        cgroup: None,
+        seccomp: None,
+        detach: false,
+    };
     exec(&target, &process, stdio)
 }
 
@@ -56,7 +64,9 @@ fn joined() {
     let created = sleeping(&mut fixture);
     let (stdio, out, _err) = pipes();
     let begin = Instant::now();
-    let script = "hostname; ls /proc/self/fd; cat /proc/1/cmdline; grep CapEff /proc/self/status; exit 3";
+    // Process 1 begins as a shell.
+    let script = "until grep -q sleep /proc/1/comm; do :; done; hostname; ls /proc/self/fd; cat /proc/1/cmdline; \
+                  grep CapEff /proc/self/status; exit 3";
     let child = join(&fixture, &created, &["sh", "-c", script], &stdio).expect("joins");
     let took = begin.elapsed();
     drop(stdio);

@@ -4,9 +4,11 @@
 //! make of text; [`super::resolve`] turns it into settings. Refusals have Podman's words.
 
 pub(crate) mod environment;
+pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod security;
+pub(crate) mod userns;
 pub(crate) mod values;
 
 use std::collections::BTreeMap;
@@ -17,9 +19,11 @@ use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::spec::capabilities;
 use environment::Environment;
+use life::Life;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest};
 use security::Security;
+use userns::UserNamespace;
 use values::{Device, Log};
 
 /// Everything `run` and `create` can be told about the container itself.
@@ -54,6 +58,7 @@ pub(crate) struct RunOptions {
     pub capabilities: capabilities::Changes,
     pub security: Security,
     pub privileged: bool,
+    pub userns: UserNamespace,
     pub pid: NamespaceMode,
     pub ipc: NamespaceMode,
     pub uts: NamespaceMode,
@@ -67,6 +72,7 @@ pub(crate) struct RunOptions {
     pub sysctls: Vec<Sysctl>,
     pub oom_score_adj: Option<i32>,
     pub log: Log,
+    pub life: Life,
 }
 
 /// Where the root file system comes from.
@@ -81,11 +87,15 @@ pub(crate) enum RootSource {
 }
 
 /// `--pid`, `--ipc`, `--uts`, `--cgroupns`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum NamespaceMode {
     #[default]
     Private,
     Host,
+    /// That of another container, by name or id.
+    Container(String),
+    /// One that is kept at a path.
+    Path(PathBuf),
 }
 
 /// How the container is connected, and what its name files say.

@@ -2,6 +2,7 @@
 //!
 //! Nothing is made here: volumes are named and [`super::volumes`] makes them.
 
+mod accounts;
 mod host;
 mod mounts;
 mod process;
@@ -9,11 +10,13 @@ mod process;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub(crate) use accounts::Accounts;
 pub(crate) use host::HostFacts;
 pub(crate) use mounts::{MountKind, MountRecord};
 
+use super::joining;
 use super::options::security::Seccomp;
 use super::options::{NamespaceMode, RunOptions};
 use super::volumes::VolumeUse;
@@ -44,6 +47,10 @@ pub(crate) struct Request<'a> {
     pub image: Option<&'a ImageConfig>,
     pub files: &'a dyn RootFiles,
     pub host: &'a HostFacts,
+    /// The ids of the container's user namespace: of the new one, or of the one it joins, where they are known.
+    pub maps: Option<&'a IdMaps>,
+    /// The user namespace that it joins, in the Spec's words.
+    pub joined: Option<&'a Path>,
     /// Directory of volumes (`Dirs.data/volumes`).
     pub volumes: &'a Path,
     /// The container's record directory, where `hostname`, `hosts`, `resolv.conf` and `.containerenv` are.
@@ -56,8 +63,9 @@ pub(crate) struct Request<'a> {
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub settings: Settings,
-    /// Ids of the container's user namespace; `None` when it joins another container's.
+    /// Ids of the container's user namespace; `None` where they are not known.
     pub maps: Option<IdMaps>,
+    pub accounts: Accounts,
     pub volumes: Vec<VolumeUse>,
     /// For `inspect` and `ps`: volumes and bind mounts that were asked for.
     pub mounts: Vec<MountRecord>,
@@ -82,9 +90,10 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let config = request.image.map(|image| &image.config);
     options.security.check(host.selinux, host.apparmor)?;
 
-    let user = process::user(request)?;
+    let accounts = accounts::accounts(request)?;
+    let user = process::user(request, &accounts)?;
     let (maps, identity) = ids(request, user.identity, &mut warnings)?;
-    let namespaces = namespaces(options);
+    let namespaces = namespaces(options, request.joined);
     let hostname = hostname(request, &namespaces)?;
     let all = CapSet::all(host.last_capability);
     if let Some(name) = options.capabilities.unknown_to_kernel(all) {
@@ -93,7 +102,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let capabilities = options.capabilities.resolve(identity.uid == 0, options.privileged, all);
     let command = process::command(request)?;
     let ports = published(options, config.map(|c| c.exposed_ports.keys().collect()), &mut warnings)?;
-    let plan = mounts::plan(request)?;
+    let plan = mounts::plan(request, &accounts)?;
     let cwd = process::workdir(request, &plan)?;
     if options.init && namespaces.pid != Namespace::New {
         return Err(Error::new("cannot add init binary as PID 1 (PID namespace isn't private)"));
@@ -139,6 +148,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     Ok(Resolved {
         settings,
         maps,
+        accounts,
         volumes: plan.volumes,
         mounts: plan.records,
         entrypoint: command.entrypoint,
@@ -158,11 +168,8 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
 /// Where only one id can be mapped, that is the one the program wants to run as: an image with a USER of its own then
 /// works without subordinate ids, and what it writes belongs to the person who started it.
 fn ids(request: &Request<'_>, wanted: Identity, warnings: &mut Vec<String>) -> Result<(Option<IdMaps>, Identity)> {
-    let all = &request.host.maps;
-    if matches!(request.options.network.mode, Mode::Container(_)) {
-        return Ok((None, wanted));
-    }
-    if all.is_single() {
+    let Some(all) = request.maps else { return Ok((None, wanted)) };
+    if request.host.maps.is_single() && request.joined.is_none() {
         let only = |ranges: &[IdRange], container| {
             ranges.first().map(|range| vec![IdRange { container, host: range.host, size: 1 }]).unwrap_or_default()
         };
@@ -201,25 +208,25 @@ fn id_map(ranges: &[IdRange]) -> Vec<IdMapping> {
     ranges.iter().map(|r| IdMapping { container: r.container, host: r.host, size: r.size }).collect()
 }
 
-fn namespaces(options: &RunOptions) -> Namespaces {
-    let own = |mode: NamespaceMode| if mode == NamespaceMode::Host { Namespace::Host } else { Namespace::New };
-    let (user, network) = match &options.network.mode {
-        Mode::Host => (Namespace::New, Namespace::Host),
-        Mode::Path(path) => (Namespace::New, Namespace::Join(path.clone())),
-        // A network namespace can be configured only from the user namespace that owns it.
-        Mode::Container(id) => {
-            let target = Namespace::Join(PathBuf::from(format!("container:{id}")));
-            (target.clone(), target)
-        }
-        Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) => (Namespace::New, Namespace::New),
+fn namespaces(options: &RunOptions, joined: Option<&Path>) -> Namespaces {
+    let from = |mode: &NamespaceMode| match mode {
+        NamespaceMode::Private => Namespace::New,
+        NamespaceMode::Host => Namespace::Host,
+        NamespaceMode::Container(id) => Namespace::Join(joining::of_container(id)),
+        NamespaceMode::Path(path) => Namespace::Join(path.clone()),
     };
     Namespaces {
-        user,
-        network,
-        pid: own(options.pid),
-        ipc: own(options.ipc),
-        uts: own(options.uts),
-        cgroup: own(options.cgroup),
+        user: joined.map_or(Namespace::New, |path| Namespace::Join(path.to_path_buf())),
+        network: match &options.network.mode {
+            Mode::Host => Namespace::Host,
+            Mode::Path(path) => Namespace::Join(path.clone()),
+            Mode::Container(id) => Namespace::Join(joining::of_container(id)),
+            Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) => Namespace::New,
+        },
+        pid: from(&options.pid),
+        ipc: from(&options.ipc),
+        uts: from(&options.uts),
+        cgroup: from(&options.cgroup),
     }
 }
 

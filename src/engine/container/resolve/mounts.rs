@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Request;
+use super::accounts::Accounts;
 use crate::engine::container::options::mounts::{ImageVolumes, MountRequest, clean, default_tmpfs_options};
 use crate::engine::container::options::values::Device;
 use crate::engine::container::volumes::{VolumeUse, data_dir};
@@ -48,7 +49,7 @@ pub(crate) enum MountKind {
     Tmpfs,
 }
 
-pub(super) fn plan(request: &Request<'_>) -> Result<Plan> {
+pub(super) fn plan(request: &Request<'_>, accounts: &Accounts) -> Result<Plan> {
     let options = request.options;
     let mut plan = Plan::default();
     for mount in options.mounts.iter().cloned().chain(image_volumes(request)?) {
@@ -64,7 +65,7 @@ pub(super) fn plan(request: &Request<'_>) -> Result<Plan> {
             plan.push_unless_there("tmpfs", Path::new("tmpfs"), destination, default_tmpfs_options());
         }
     }
-    plan.add_name_files(request);
+    plan.add_name_files(request, accounts);
     Ok(plan)
 }
 
@@ -140,7 +141,7 @@ impl Plan {
         }
     }
 
-    fn add_name_files(&mut self, request: &Request<'_>) {
+    fn add_name_files(&mut self, request: &Request<'_>, accounts: &Accounts) {
         let network = &request.options.network;
         let mut options = vec!["bind", "rprivate"];
         if request.options.read_only {
@@ -152,6 +153,8 @@ impl Plan {
             ("hosts", "/etc/hosts", !network.no_hosts),
             ("hostname", "/etc/hostname", true),
             (".containerenv", "/run/.containerenv", true),
+            ("passwd", "/etc/passwd", accounts.passwd.is_some()),
+            ("group", "/etc/group", accounts.group.is_some()),
         ] {
             if wanted {
                 self.push_unless_there("bind", &request.record.join(file), destination, options.clone());

@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use super::{HostFacts, Request, Resolved, RootFiles, resolve};
 use crate::engine::container::options::environment::Environment;
+use crate::engine::container::options::life::Life;
 use crate::engine::container::options::mounts::{ImageVolumes, requests};
 use crate::engine::container::options::security::{Security, security};
+use crate::engine::container::options::userns::UserNamespace;
 use crate::engine::container::options::values::{Log, device};
 use crate::engine::container::options::{NamespaceMode, NetworkOptions, RootSource, RunOptions, limits};
 use crate::error::Result;
@@ -92,6 +94,7 @@ fn options() -> RunOptions {
         capabilities: capabilities::Changes::default(),
         security: Security::default(),
         privileged: false,
+        userns: UserNamespace::default(),
         pid: NamespaceMode::Private,
         ipc: NamespaceMode::Private,
         uts: NamespaceMode::Private,
@@ -102,6 +105,7 @@ fn options() -> RunOptions {
         ulimits: limits::Ulimits::default(),
         sysctls: vec![],
         oom_score_adj: None,
+        life: Life::default(),
         log: Log::default(),
     }
 }
@@ -115,6 +119,8 @@ fn run_on(host: &HostFacts, image: &ImageConfig, change: impl FnOnce(&mut RunOpt
         image: Some(image),
         files: &files(),
         host,
+        maps: Some(&host.maps),
+        joined: None,
         volumes: Path::new("/data/volumes"),
         record: Path::new("/record"),
         root: Path::new("/root/fs"),

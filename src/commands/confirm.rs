@@ -1,0 +1,15 @@
+//! Asking before something is removed.
+
+use std::io::BufRead;
+
+use super::Context;
+use crate::error::{Context as _, Result};
+
+/// Prints `question` with `[y/N]` behind it; only an answer that begins with y is a yes. The end of the input is a no.
+pub(super) fn confirm(context: &Context<'_>, question: &str) -> Result<bool> {
+    context.ui.print(&format!("{question} [y/N] "))?;
+    context.ui.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context(|| "cannot read the answer")?;
+    Ok(answer.trim_start().to_lowercase().starts_with('y'))
+}
