@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::health::Health;
+
 /// Run a command in a new container
 ///
 /// Creates a container from IMAGE and starts COMMAND in it, or what the image says when no command is given.
@@ -62,6 +64,8 @@ pub(crate) struct Container {
     pub security: Security,
     #[command(flatten)]
     pub limits: Limits,
+    #[command(flatten)]
+    pub health: Health,
 
     /// The image, then the command
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND [ARG...]]")]

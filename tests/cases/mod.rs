@@ -6,6 +6,7 @@ mod cve;
 mod events;
 mod exec;
 mod harness;
+mod health;
 mod hostile_layers;
 mod hostile_registry;
 mod images;
@@ -20,6 +21,7 @@ mod observe;
 mod ports;
 mod ps;
 mod pull;
+mod push;
 mod readme;
 mod restart;
 mod run;
@@ -28,6 +30,7 @@ mod security;
 mod storage;
 mod storm;
 mod terminal;
+mod transports;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -45,6 +48,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        health::trials(),
         terminal::trials(),
         exec::trials(),
         events::trials(),
@@ -57,6 +61,8 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        push::trials(),
+        transports::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),
