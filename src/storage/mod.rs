@@ -6,6 +6,7 @@
 //! data/layers/<diffid>/        diff/ aside/ entries.zst layer.json: immutable once the directory has its name (layer)
 //! data/known/<diffid>.json     the compressed forms of a layer that registries have: only hints (known)
 //! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
+//! data/staging/<digest>.partial  the beginning of a layer whose transfer was cut off (partial)
 //! data/staging/<host>-<id>/    being made or removed by the process that holds <host>-<id>.lock (staging)
 //! data/gc.lock                 shared while something is fetched that no ref leads to yet; exclusive to collect
 //! ```
@@ -17,11 +18,14 @@ mod builtin;
 mod collect;
 mod copy;
 mod driver;
+mod full;
+mod image_mount;
 mod known;
 mod layer;
 mod limits;
 mod lock;
 mod mapped;
+mod partial;
 mod refs;
 mod remove;
 mod rootfs;
@@ -38,12 +42,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, IFlags, OFlags, ioctl_getflags, ioctl_setflags, openat};
 
-pub(crate) use self::collect::Keep;
+pub(crate) use self::collect::{Freed, Keep};
 pub(crate) use self::driver::DriverName;
+pub(crate) use self::image_mount::{is_mounted, unmount_layers};
 pub(crate) use self::known::KnownForm;
 pub(crate) use self::layer::{Layer, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
+pub(crate) use self::partial::Partial;
 pub(crate) use self::remove::path as remove_path;
 pub(crate) use self::rootfs::{IdShift, RootfsPlan};
 pub(crate) use self::view::LayerView;

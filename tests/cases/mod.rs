@@ -9,6 +9,7 @@ mod harness;
 mod health;
 mod hostile_layers;
 mod hostile_registry;
+mod image_space;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -24,6 +25,7 @@ mod pull;
 mod push;
 mod readme;
 mod restart;
+mod resume;
 mod run;
 mod scenario;
 mod security;
@@ -58,9 +60,11 @@ pub fn trials() -> Vec<Trial> {
         change::trials(),
         inspect::trials(),
         images::trials(),
+        image_space::trials(),
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        resume::trials(),
         push::trials(),
         transports::trials(),
         hostile_registry::trials(),
