@@ -26,11 +26,14 @@ mod push;
 mod remove;
 mod resolve;
 mod save;
+mod search;
+mod sign;
 mod skipped;
 mod space;
 mod tag;
 mod tags;
 mod tree;
+mod verify;
 
 use std::collections::BTreeSet;
 
@@ -53,13 +56,18 @@ pub(crate) use mount::{mount, mounted, mounted_id, unmount};
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
 pub(crate) use prune::{prune, used};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
-pub(crate) use push::{ManifestFormat, PushOptions, push, push_local};
+pub(crate) use push::{ManifestFormat, PushOptions, push, push_local, push_part};
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
 pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
+pub(crate) use search::{SearchHit, SearchOptions, search, search_tags};
+pub(crate) use sign::sign;
 pub(crate) use space::shared;
 pub(crate) use tag::{tag, untag};
+pub(crate) use tag::{tag, untag};
 pub(crate) use tags::all_tags;
+use tags::list_tags;
+pub(crate) use tags::{all_tags, remote_manifest};
 pub(crate) use tree::{Node as TreeNode, dependents as tree_dependents, layers as tree_layers};
 
 /// The repository of images that never had a name.
