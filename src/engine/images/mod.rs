@@ -64,8 +64,6 @@ pub(crate) use search::{SearchHit, SearchOptions, search, search_tags};
 pub(crate) use sign::sign;
 pub(crate) use space::shared;
 pub(crate) use tag::{tag, untag};
-pub(crate) use tag::{tag, untag};
-pub(crate) use tags::all_tags;
 use tags::list_tags;
 pub(crate) use tags::{all_tags, remote_manifest};
 pub(crate) use tree::{Node as TreeNode, dependents as tree_dependents, layers as tree_layers};
