@@ -33,6 +33,7 @@ mod resume;
 mod run;
 mod scenario;
 mod security;
+mod service;
 mod storage;
 mod storm;
 mod terminal;
@@ -55,6 +56,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        service::trials(),
         pause::trials(),
         health::trials(),
         terminal::trials(),
