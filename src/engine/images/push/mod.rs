@@ -182,12 +182,11 @@ async fn look(
     stream::iter(layers)
         .map(|layer| async move {
             for form in &layer.wanted.acceptable {
+                // The manifest's own form first, and borrowed before another one that is there: digests stay.
                 if registry.has_blob(&form.descriptor.digest).await? {
                     layer.line.state(LayerState::Exists);
                     return Ok(Some(form.arrived()));
                 }
-            }
-            for form in &layer.wanted.acceptable {
                 let digest = form.descriptor.digest;
                 for lender in lenders.get(&digest).into_iter().flatten().take(MOST_MOUNTS) {
                     if registry.mount(&digest, lender).await? {
