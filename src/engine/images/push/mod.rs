@@ -29,8 +29,8 @@ use crate::storage::worker::UnpackWorker;
 use crate::storage::{Source, Store};
 use crate::userns::IdMaps;
 
-/// Each of them compresses on all cores; more keep the line busy while one ends.
-const PARALLEL_LAYERS: usize = 3;
+/// Each of them compresses on all cores; the second keeps the line busy while one begins or ends.
+const PARALLEL_LAYERS: usize = 2;
 const PARALLEL_QUESTIONS: usize = 8;
 /// Repositories to ask for one layer before it is sent.
 const MOST_MOUNTS: usize = 4;
