@@ -54,6 +54,7 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod scp;
 mod search;
 mod start;
 mod stats;

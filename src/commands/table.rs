@@ -98,6 +98,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::registry::Push, super::push::run, ["push", "image push"]),
     verb!(Images, cli::image::Rmi, super::rmi::run, ["rmi", "image rm"]),
     verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
+    verb!(Images, cli::registry::Scp, super::scp::run, ["image scp"]),
     verb!(Images, cli::registry::Search, super::search::run, ["search", "image search"]),
     verb!(Images, cli::trust::Sign, super::trust::sign, ["image sign"]),
     verb!(Images, cli::trust::Trust, super::trust::trust, ["image trust"]),
