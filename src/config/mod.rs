@@ -1,3 +1,4 @@
 //! The configuration files shared with Podman, Buildah and Skopeo (containers-common): read, never written.
 
 pub(crate) mod registries;
+pub(crate) mod yaml;

@@ -16,6 +16,7 @@ use super::{clients, life, log};
 use crate::error::{Context, Result};
 use crate::network::helper::Prepared;
 use crate::network::ports::PortMapping;
+use crate::runtime::cgroup::Wish;
 use crate::runtime::{Join, Rootfs};
 use crate::state::events::Named;
 use crate::state::lock::Lock;
@@ -38,6 +39,7 @@ pub(crate) struct Launch<'a> {
     pub crun: Option<&'a Path>,
     pub join: Vec<Join>,
     pub seccomp: Option<&'a Filter>,
+    pub cgroup: &'a Wish,
     /// `None` once it is under way.
     pub network: Option<Prepared>,
     pub ports: Cow<'a, [PortMapping]>,
@@ -47,6 +49,8 @@ pub(crate) struct Launch<'a> {
     pub interactive: bool,
     pub log: &'a log::Options,
     pub stop_signal: i32,
+    /// How long the program may take to end when the monitor is asked to.
+    pub stop_timeout: Duration,
     /// What the container was before.
     pub state: State,
     /// Removes the container after its end (`--rm`). Called with the lock held.

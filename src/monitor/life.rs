@@ -39,6 +39,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         listener: started.listener,
         signals,
         stop_signal: launch.stop_signal,
+        stop_timeout: launch.stop_timeout,
         place: launch.place,
         state: started.state,
         halted: false,

@@ -42,6 +42,7 @@ pub(super) struct Serving<'a> {
     /// What the monitor itself is sent, passed on to the container.
     pub signals: SignalFd,
     pub stop_signal: i32,
+    pub stop_timeout: Duration,
     pub place: &'a Place,
     pub state: State,
     /// Somebody wants the container to end: it is not started again.
@@ -324,6 +325,11 @@ impl Serving<'_> {
         while let Some(number) = self.signals.next() {
             let number = if number == libc::SIGTERM { self.stop_signal } else { number };
             self.halted = true;
+            if number == self.stop_signal {
+                // A logout or a stopped unit waits for the container; a program that ignores the signal must not keep it.
+                let end = Instant::now() + self.stop_timeout;
+                self.deadline = Some(self.deadline.map_or(end, |deadline| deadline.min(end)));
+            }
             let _ = signal::send(self.program.pidfd.as_fd(), number);
         }
     }

@@ -3,6 +3,7 @@
 mod change;
 mod cli;
 mod cve;
+mod devices;
 mod events;
 mod exec;
 mod harness;
@@ -29,6 +30,7 @@ mod storage;
 mod storm;
 mod terminal;
 mod userns;
+mod vm;
 
 use libtest_mimic::Trial;
 
@@ -46,6 +48,7 @@ pub fn trials() -> Vec<Trial> {
         lifecycle::trials(),
         restart::trials(),
         terminal::trials(),
+        devices::trials(),
         exec::trials(),
         events::trials(),
         logs::trials(),
@@ -63,6 +66,7 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         storm::trials(),
+        vm::trials(),
     ]
     .into_iter()
     .flatten()

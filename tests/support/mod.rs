@@ -42,7 +42,7 @@ pub use dns::DnsServer;
 pub use docker_registry::{PASSWORD, Registry, USERNAME};
 pub use fake_registry::{FakeRegistry, index_of};
 pub use http::{Response, Server, free_port, free_ports};
-pub use image::{BUSYBOX, Compression, Image, Layer, Manifest, gzip, sha256};
+pub use image::{BUSYBOX, Compression, Image, Layer, Manifest, busybox_archive, gzip, sha256};
 pub use libtest_mimic::Trial;
 pub use need::{Need, need};
 pub use probe::{probe, run_as_probe};

@@ -13,6 +13,7 @@ use super::store::Container;
 use super::{lifecycle, start};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::detach;
+use crate::runtime::cgroup;
 use crate::runtime::{self, Stdio, Target};
 use crate::spec::capabilities::CapSet;
 use crate::spec::user;
@@ -65,13 +66,15 @@ pub(crate) fn exec(
         rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .context(|| format!("cannot open the container's cgroup {}", path.display()))
     };
-    let cgroup = state.cgroup.as_ref().map(open).transpose()?;
+    let reachable = state.cgroup.as_deref().is_none_or(cgroup::is_reachable);
+    let cgroup = state.cgroup.as_ref().filter(|_| reachable).map(open).transpose()?;
     let target = Target {
         pidfd: init.as_fd(),
         spec: &spec,
         maps: config.maps.as_ref(),
         enters_user: enters_user(state.pid),
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
+        attach: state.cgroup.as_deref().filter(|_| !reachable),
         seccomp: seccomp.as_ref(),
         detach: options.detach,
     };

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use super::create::Reserved;
 use super::ids::{self, Ids};
-use super::joining;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
 use super::volumes;
+use super::{cdi, joining};
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::log;
@@ -53,6 +53,10 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     if order.runtime.is_some() && (options.init || joined.is_some()) {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
+    let named = match &options.cdi[..] {
+        [] => cdi::Edits::default(),
+        names => cdi::Registry::read().edits(names)?,
+    };
     // From here until the record names them, nobody may take the layers away.
     let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
@@ -70,6 +74,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         host: &HostFacts::read(whole.clone())?,
         maps: ids.maps.as_ref(),
         joined: joined.as_ref().map(|joined| joined.path.as_path()),
+        cdi: &named,
         volumes: &volumes,
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
@@ -216,6 +221,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         },
         mounts: mounts.collect(),
         privileged: options.privileged,
+        cgroups: options.cgroups.clone(),
         shm_size: options.shm_size,
         timeout: options.life.timeout,
         create_command: order.create_command,

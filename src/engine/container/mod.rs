@@ -17,6 +17,7 @@
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
 
+pub(crate) mod cdi;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
@@ -25,6 +26,7 @@ mod ids;
 pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
+pub(crate) mod logout;
 pub(crate) mod make;
 mod namefiles;
 pub(crate) mod options;
