@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::health::Health;
+
 /// Run a command in a new container
 ///
 /// Creates a container from IMAGE and starts COMMAND in it, or what the image says when no command is given.
@@ -62,6 +64,8 @@ pub(crate) struct Container {
     pub security: Security,
     #[command(flatten)]
     pub limits: Limits,
+    #[command(flatten)]
+    pub health: Health,
 
     /// The image, then the command
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND [ARG...]]")]
@@ -102,7 +106,7 @@ pub(crate) struct General {
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
 
-    /// Logging options: max-size, max-file, path, tag (NAME=VALUE)
+    /// Logging options: max-size, max-file, path, tag, labels, env (NAME=VALUE)
     #[arg(long, value_name = "NAME=VALUE")]
     pub log_opt: Vec<String>,
 

@@ -1,7 +1,8 @@
 //! A monitor of its own for each container: what it is given, and its birth.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::ffi::CStr;
+use std::path::Path;
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
@@ -9,6 +10,7 @@ use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::client::Client;
+use super::health::Healthcheck;
 use super::place::Place;
 use super::restart::Policy;
 use super::state::State;
@@ -49,8 +51,6 @@ pub(crate) struct Launch<'a> {
     pub interactive: bool,
     pub log: &'a log::Options,
     pub stop_signal: i32,
-    /// How long the program may take to end when the monitor is asked to.
-    pub stop_timeout: Duration,
     /// What the container was before.
     pub state: State,
     /// Removes the container after its end (`--rm`). Called with the lock held.
@@ -61,8 +61,11 @@ pub(crate) struct Launch<'a> {
     /// The program is killed after this time.
     pub timeout: Option<Duration>,
     /// The directory of the host's events, and how this container is named there.
-    pub events: PathBuf,
+    pub events: &'a Path,
     pub named: Named<'a>,
+    pub health: Option<&'a Healthcheck>,
+    /// How long a program that is asked to end is waited for.
+    pub stop_timeout: Duration,
 }
 
 /// What every start of a container needs afresh.
@@ -88,19 +91,19 @@ pub(crate) fn launch(launch: Launch<'_>) -> Result<Client> {
         Fork::Parent(_) => Ok(Client::new(ours)),
         Fork::Child => {
             drop(ours);
-            leave_caller();
+            leave_caller(c"rpod-monitor");
             life::live(launch, clients::Client::new(theirs));
             exit_now(0)
         }
     }
 }
 
-/// The session, directory and files of the caller are not the monitor's.
-fn leave_caller() {
+/// The session, directory and files of the caller are not a process's that outlives it, which gets a name of its own.
+pub(crate) fn leave_caller(name: &CStr) {
     // Fails only for a group leader, which a fresh child is not.
     let _ = rustix::process::setsid();
     let _ = rustix::process::chdir("/");
-    let _ = rustix::thread::set_name(c"rpod-monitor");
+    let _ = rustix::thread::set_name(name);
     descriptor::close_inherited();
     if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty()) {
         let _ = rustix::stdio::dup2_stdin(&null);

@@ -16,10 +16,12 @@ pub(crate) mod client;
 mod clients;
 mod connection;
 pub(crate) mod detach;
+pub(crate) mod health;
 mod input;
 mod launch;
 mod life;
 pub(crate) mod log;
+mod pause;
 pub(crate) mod place;
 pub(crate) mod protocol;
 pub(crate) mod restart;
@@ -27,4 +29,4 @@ mod serve;
 mod start;
 pub(crate) mod state;
 
-pub(crate) use launch::{Fresh, Launch, launch};
+pub(crate) use launch::{Fresh, Launch, launch, leave_caller};

@@ -6,15 +6,21 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::clients::{self, Client};
+use super::health::Action;
+use super::health::check::Verdict;
+use super::health::clock::Clock;
+use super::pause;
 use super::place::Place;
-use super::protocol::{Event, PACKET, Request, Stream, output_kind};
+use super::protocol::{Event, Failure, PACKET, Request, Stream, output_kind};
 use super::start::Program;
-use super::state::State;
+use super::state::{State, Status};
+use crate::error::Error;
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty;
@@ -42,13 +48,18 @@ pub(super) struct Serving<'a> {
     /// What the monitor itself is sent, passed on to the container.
     pub signals: SignalFd,
     pub stop_signal: i32,
-    pub stop_timeout: Duration,
     pub place: &'a Place,
+    pub spec: &'a Spec,
     pub state: State,
     /// Somebody wants the container to end: it is not started again.
     pub halted: bool,
+    /// Its health wants it started again, whatever `--restart` says.
+    pub again: bool,
     /// When the program is killed.
     pub deadline: Option<Instant>,
+    /// How long a program that is asked to end is waited for.
+    pub stop_timeout: Duration,
+    pub clock: Option<Clock<'a>>,
 }
 
 /// What a poll slot stands for.
@@ -56,6 +67,7 @@ pub(super) struct Serving<'a> {
 enum Source {
     Container,
     Connection,
+    Check,
     Signals,
     Listener,
     Output(Stream),
@@ -68,7 +80,7 @@ impl Serving<'_> {
     pub(super) fn run(&mut self) -> u8 {
         let mut buffer = vec![0; PACKET];
         loop {
-            for (source, ready) in self.wait(true, self.deadline) {
+            for (source, ready) in self.wait(true, self.alarm()) {
                 match source {
                     Source::Container => {
                         let code = self.reap();
@@ -76,6 +88,7 @@ impl Serving<'_> {
                         return code;
                     }
                     Source::Connection => self.reconnect(),
+                    Source::Check => self.checked(),
                     Source::Signals => self.forward_signals(),
                     Source::Listener => {
                         if let Some(listener) = &self.listener {
@@ -90,11 +103,58 @@ impl Serving<'_> {
                 }
             }
             self.clients.retain(|client| !client.gone);
-            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                self.deadline = None;
-                let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+            if self.alarm().is_some_and(|time| time <= Instant::now()) {
+                self.ring();
             }
         }
+    }
+
+    /// When there is something to do even if nothing is heard.
+    fn alarm(&self) -> Option<Instant> {
+        let check = self.clock.as_ref().and_then(Clock::next);
+        self.deadline.into_iter().chain(check).min()
+    }
+
+    fn ring(&mut self) {
+        let now = Instant::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+        }
+        if let Some(clock) = self.clock.as_mut().filter(|clock| clock.next().is_some_and(|next| next <= now)) {
+            match self.state.status {
+                Status::Paused => clock.skip(),
+                _ => clock.begin(self.program.pidfd.as_fd(), &self.state),
+            }
+        }
+    }
+
+    /// A health check has ended.
+    fn checked(&mut self) {
+        let Some(clock) = &mut self.clock else { return };
+        let action = clock.action();
+        match (clock.end(), action) {
+            (Some(Verdict::GaveUp), _) | (Some(Verdict::Unhealthy), Action::Restart) => {
+                self.again = true;
+                self.end_program();
+            }
+            (Some(Verdict::Unhealthy), Action::Kill) => {
+                let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+            }
+            (Some(Verdict::Unhealthy), Action::Stop) => {
+                self.halted = true;
+                self.end_program();
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the program to end, and kills it when it does not.
+    fn end_program(&mut self) {
+        // It may have ended by itself a moment ago.
+        let _ = signal::send(self.program.pidfd.as_fd(), self.stop_signal);
+        let kill = Instant::now() + self.stop_timeout;
+        self.deadline = Some(self.deadline.map_or(kill, |deadline| deadline.min(kill)));
     }
 
     /// Waits for `time` while no program runs; `false` when somebody wants it to stay so.
@@ -157,6 +217,7 @@ impl Serving<'_> {
         let mut slots: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
         if program {
             slots.push((Source::Container, self.program.pidfd.as_fd(), PollFlags::IN));
+            slots.extend(self.clock.iter().filter_map(Clock::pidfd).map(|fd| (Source::Check, fd, PollFlags::IN)));
             slots.extend(self.program.connection.pidfds().map(|fd| (Source::Connection, fd, PollFlags::IN)));
         }
         slots.push((Source::Signals, self.signals.as_fd(), PollFlags::IN));
@@ -292,6 +353,8 @@ impl Serving<'_> {
                 // Between two programs there is none to end.
                 let _ = signal::send(self.program.pidfd.as_fd(), *number);
             }
+            Request::Pause => self.pause(index, true),
+            Request::Resume => self.pause(index, false),
             Request::Detach => self.clients[index].gone = true,
             Request::OutputClosed(stream) => {
                 self.clients[index].deaf[*stream as usize] = true;
@@ -301,6 +364,25 @@ impl Serving<'_> {
                 }
             }
         }
+    }
+
+    fn pause(&mut self, index: usize, paused: bool) {
+        self.clients[index].deaf = [true; 2];
+        let (from, to) = if paused { (Status::Running, Status::Paused) } else { (Status::Paused, Status::Running) };
+        let result = if self.state.status == from {
+            pause::set(paused, self.program.pidfd.as_fd(), self.spec, &self.state)
+        } else {
+            // Somebody was faster, or the program has ended.
+            Err(Error::new(format!("the container is {}", self.state.status.as_str())))
+        };
+        let answer = match result.and_then(|()| {
+            self.state.status = to;
+            self.state.store(&self.place.record)
+        }) {
+            Ok(()) => self.clients[index].send_event(&Event::Started),
+            Err(error) => self.clients[index].send_event(&Event::Error(&Failure::encode(&error))),
+        };
+        self.clients[index].gone |= answer.is_err();
     }
 
     /// A console has no end of input to pass on: its programs read ^D, which the client sends when it wants to.
@@ -323,14 +405,14 @@ impl Serving<'_> {
     /// What was meant to end the monitor ends the container; the monitor follows it.
     fn forward_signals(&mut self) {
         while let Some(number) = self.signals.next() {
-            let number = if number == libc::SIGTERM { self.stop_signal } else { number };
             self.halted = true;
-            if number == self.stop_signal {
+            match number {
                 // A logout or a stopped unit waits for the container; a program that ignores the signal must not keep it.
-                let end = Instant::now() + self.stop_timeout;
-                self.deadline = Some(self.deadline.map_or(end, |deadline| deadline.min(end)));
+                libc::SIGTERM => self.end_program(),
+                number => {
+                    let _ = signal::send(self.program.pidfd.as_fd(), number);
+                }
             }
-            let _ = signal::send(self.program.pidfd.as_fd(), number);
         }
     }
 }

@@ -7,20 +7,24 @@ mod devices;
 mod events;
 mod exec;
 mod harness;
+mod health;
 mod hostile_layers;
 mod hostile_registry;
 mod images;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod login;
 mod logs;
 mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod pause;
 mod ports;
 mod ps;
 mod pull;
+mod push;
 mod readme;
 mod restart;
 mod run;
@@ -29,6 +33,7 @@ mod security;
 mod storage;
 mod storm;
 mod terminal;
+mod transports;
 mod userns;
 mod vm;
 
@@ -47,6 +52,8 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        pause::trials(),
+        health::trials(),
         terminal::trials(),
         devices::trials(),
         exec::trials(),
@@ -60,6 +67,9 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        push::trials(),
+        login::trials(),
+        transports::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),

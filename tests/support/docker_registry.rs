@@ -5,10 +5,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::cache::{cached, readable_dir, run_dir};
+use super::cache::{cached, readable_dir, run_dir, unique};
 use super::http::{free_port, request};
 use super::image::{Compression, Image, Manifest, sha256};
 use super::need::{Need, find_program, need};
+use super::token_server::SERVICE;
 use super::trial::{Stop, until};
 
 pub const USERNAME: &str = "tester";
@@ -24,9 +25,11 @@ pub struct Registry {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Kind {
-    tls: bool,
-    password: bool,
+pub(super) struct Kind {
+    pub(super) tls: bool,
+    pub(super) password: bool,
+    /// The port of the token service it trusts.
+    pub(super) tokens: Option<u16>,
 }
 
 impl Registry {
@@ -40,21 +43,56 @@ impl Registry {
     pub fn tls() -> Result<&'static Self, Stop> {
         need([Need::Openssl])?;
         static SHARED: Shared = OnceLock::new();
-        shared(&SHARED, Kind { tls: true, password: false })
+        shared(&SHARED, Kind { tls: true, ..Kind::default() })
     }
 
     /// The same content with TLS and a password.
     pub fn tls_with_password() -> Result<&'static Self, Stop> {
         need([Need::Openssl, Need::Htpasswd])?;
         static SHARED: Shared = OnceLock::new();
-        shared(&SHARED, Kind { tls: true, password: true })
+        shared(&SHARED, Kind { tls: true, password: true, ..Kind::default() })
     }
 
     /// The same content without TLS, with a password.
     pub fn plain_with_password() -> Result<&'static Self, Stop> {
         need([Need::Htpasswd])?;
         static SHARED: Shared = OnceLock::new();
-        shared(&SHARED, Kind { tls: false, password: true })
+        shared(&SHARED, Kind { password: true, ..Kind::default() })
+    }
+
+    /// An empty one of the trial's own, to be pushed to.
+    pub fn empty() -> Result<Self, Stop> {
+        need([Need::DockerRegistry])?;
+        Self::empty_as(Kind::default())
+    }
+
+    /// An empty one that wants the password.
+    pub fn empty_with_password() -> Result<Self, Stop> {
+        need([Need::DockerRegistry, Need::Htpasswd])?;
+        Self::empty_as(Kind { password: true, ..Kind::default() })
+    }
+
+    pub(super) fn empty_as(kind: Kind) -> Result<Self, Stop> {
+        Self::start(&run_dir().join(format!("registry-storage-{}", unique())), kind)
+    }
+
+    /// Every request so far, `METHOD TARGET STATUS`.
+    pub fn requests(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(run_dir().join(format!("registry-{}/log", self.port))).unwrap_or_default();
+        // 127.0.0.1 - - [time] "GET /v2/ HTTP/1.1" 200 2 "" "agent"
+        let line = |line: &str| {
+            let mut parts = line.split('"').skip(1);
+            let (request, status) = (parts.next()?, parts.next()?);
+            let (request, _) = request.rsplit_once(" HTTP/")?;
+            Some(format!("{request} {}", status.split_whitespace().next()?))
+        };
+        log.lines().filter_map(line).collect()
+    }
+
+    /// How many blobs were sent.
+    pub fn uploads(&self) -> usize {
+        let ended = |request: &&String| request.starts_with("PUT ") && request.contains("/blobs/uploads/");
+        self.requests().iter().filter(ended).count()
     }
 
     /// `127.0.0.1:PORT`, as in image names.
@@ -73,7 +111,7 @@ impl Registry {
         let dir = run_dir().join(format!("registry-{port}"));
         readable_dir(&dir)?;
         let mut config = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: error}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
              http:\n  addr: 127.0.0.1:{port}\n",
             storage.display()
@@ -89,6 +127,14 @@ impl Registry {
             run(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args([USERNAME, PASSWORD]))?;
             config.push_str(&format!("auth: {{htpasswd: {{realm: rpod tests, path: {}}}}}\n", file.display()));
         }
+        if let Some(port) = kind.tokens {
+            let certificate = super::token_server::keys()?.join("token.crt");
+            config.push_str(&format!(
+                "auth: {{token: {{realm: 'http://localhost:{port}/token', service: {SERVICE}, issuer: {SERVICE}, \
+                 rootcertbundle: {}}}}}\n",
+                certificate.display()
+            ));
+        }
         let config_file = dir.join("config.yml");
         std::fs::write(&config_file, config)?;
         let program = find_program("docker-registry").ok_or_else(|| Stop::Skip("no docker-registry".to_owned()))?;
@@ -98,7 +144,7 @@ impl Registry {
             .arg(&config_file)
             .env("OTEL_TRACES_EXPORTER", "none")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
         let registry = Self { child: Mutex::new(child), port, ca };

@@ -32,7 +32,9 @@ mod probe;
 mod pty;
 mod sandbox;
 mod tarball;
+mod token_server;
 mod trial;
+mod upload_server;
 mod user;
 
 pub use client_host::ClientHost;
@@ -48,7 +50,9 @@ pub use need::{Need, need};
 pub use probe::{probe, run_as_probe};
 pub use sandbox::Sandbox;
 pub use tarball::Tarball;
+pub use token_server::{IDENTITY, TokenServer};
 pub use trial::{Outcome, Stop, for_each_user, serial_trial, skip, trial, until, wait_until};
+pub use upload_server::UploadServer;
 pub use user::{User, is_root};
 
 /// `rpod!(t, "run", "--rm", image, …)`: arguments of any string or path type.

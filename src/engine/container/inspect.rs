@@ -10,8 +10,10 @@ use serde_json::{Map, Value, json};
 use super::ports;
 use super::record::{Config, Mount, Root};
 use super::resolve::MountKind;
+use super::session::{self, Session};
 use super::store::Container;
 use crate::error::Result;
+use crate::monitor::health::{Destination, Healthcheck, Report};
 use crate::monitor::state::{State, Status};
 use crate::network::ports::PortMapping;
 use crate::state::paths::Dirs;
@@ -50,7 +52,7 @@ pub(crate) struct Inspected {
     effective_caps: Vec<String>,
     bounding_caps: Vec<String>,
     #[serde(rename = "ExecIDs")]
-    exec_ids: [String; 0],
+    exec_ids: Vec<String>,
     graph_driver: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<u64>,
@@ -64,13 +66,17 @@ pub(crate) struct Inspected {
     is_service: bool,
     config: Value,
     host_config: Value,
-    /// The plan itself, which Podman does not show.
+    /// Processes of `exec` in the background with their exit codes, which Podman does not show.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exec_sessions: Vec<Session>,
+    /// The plan itself, which Podman does not show either.
     spec: Spec,
 }
 
 /// Looks at a container; `size` measures its files as well.
 pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<Inspected> {
     let state = container.state(dirs)?;
+    let sessions = session::list(container);
     let config = container.config()?;
     let record = &container.record;
     let at = |file: &str| container.place.record.join(file).display().to_string();
@@ -84,7 +90,7 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         created: record.created,
         path,
         args,
-        state: state_of(&state),
+        state: state_of(container, &state),
         image: record.image_id.clone(),
         image_name: record.image.clone(),
         rootfs: match &config.root {
@@ -106,7 +112,8 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         app_armor_profile: "",
         effective_caps: names(&caps, LinuxCapabilities::effective),
         bounding_caps: names(&caps, LinuxCapabilities::bounding),
-        exec_ids: [],
+        exec_ids: running(&sessions),
+        exec_sessions: sessions,
         graph_driver: json!({ "Name": "overlay", "Data": {
             "UpperDir": container.place.disk.join("upper"),
             "WorkDir": container.place.disk.join("work"),
@@ -125,9 +132,9 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
     })
 }
 
-fn state_of(state: &State) -> Value {
+fn state_of(container: &Container, state: &State) -> Value {
     let time = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
-    json!({
+    let mut value = json!({
         "OciVersion": "1.2.0",
         "Status": state.status.as_str(),
         "Running": state.status == Status::Running,
@@ -141,7 +148,49 @@ fn state_of(state: &State) -> Value {
         "Error": state.error,
         "StartedAt": time(state.started_at),
         "FinishedAt": time(state.finished_at),
-    })
+    });
+    if let Some(Report { status, failing_streak, log, .. }) = container.health() {
+        let log = if log.is_empty() { Value::Null } else { json!(log) };
+        value["Health"] = json!({ "Status": status, "FailingStreak": failing_streak, "Log": log });
+    }
+    value
+}
+
+/// `Config.Healthcheck` and its kin, as Podman names them; what is not set is left out.
+fn add_health(value: &mut Value, health: &Healthcheck) {
+    let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let nonzero = |object: Value| -> Value {
+        let Value::Object(fields) = object else { return object };
+        fields.into_iter().filter(|(_, value)| *value != json!(0)).collect::<Map<_, _>>().into()
+    };
+    value["Healthcheck"] = nonzero(json!({
+        "Test": health.test,
+        "StartPeriod": nanos(health.start_period),
+        "Interval": nanos(health.interval),
+        "Timeout": nanos(health.timeout),
+        "Retries": health.retries,
+    }));
+    if let Some(startup) = &health.startup {
+        value["StartupHealthCheck"] = nonzero(json!({
+            "Test": startup.test,
+            "Interval": nanos(startup.interval),
+            "Timeout": nanos(startup.timeout),
+            "Retries": startup.retries,
+            "Successes": startup.success,
+        }));
+    }
+    value["HealthcheckOnFailureAction"] = health.on_failure.as_str().into();
+    value["HealthLogDestination"] = match &health.log {
+        Destination::Local => "local".into(),
+        Destination::Events => "events_logger".into(),
+        Destination::Directory(path) => json!(path),
+    };
+    value["HealthcheckMaxLogCount"] = health.log_count.into();
+    value["HealthcheckMaxLogSize"] = health.log_size.into();
+}
+
+fn running(sessions: &[Session]) -> Vec<String> {
+    sessions.iter().filter(|session| session.is_running()).map(|session| session.id.clone()).collect()
 }
 
 fn names(
@@ -208,7 +257,7 @@ fn bindings(ports: &[PortMapping], exposed: &[String]) -> Value {
 fn settings(container: &Container, config: &Config, process: &oci_spec::runtime::Process) -> Value {
     let record = &container.record;
     let null_if_empty = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
-    json!({
+    let mut value = json!({
         "Hostname": config.names.hostname,
         "Domainname": "",
         "User": config.user,
@@ -233,7 +282,11 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "Timeout": config.timeout,
         "StopTimeout": record.stop_timeout,
         "ExposedPorts": exposed(&record.exposed, &record.ports),
-    })
+    });
+    if let Some(health) = &config.health {
+        add_health(&mut value, health);
+    }
+    value
 }
 
 fn exposed(exposed: &[String], ports: &[PortMapping]) -> Value {

@@ -1,11 +1,13 @@
 //! From options to a container that exists: reserve, resolve, plan, record.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::create::Reserved;
 use super::ids::{self, Ids};
+use super::options::life::log_attributes;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
@@ -16,6 +18,7 @@ use super::{cdi, joining};
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::log;
+use crate::monitor::restart::Policy;
 use crate::network::mode::Mode as Network;
 use crate::spec;
 use crate::state::file::{self, Durability};
@@ -86,8 +89,11 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let owner = ids.outside(&resolved.settings.process.user);
     volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     write_accounts(&reserved.place.record, &resolved.accounts)?;
-    let record = record(&reserved, &order, &resolved, &ids)?;
-    let config = config(order, resolved, rootfs)?;
+    let mut record = record(&reserved, &order, &resolved, &ids)?;
+    let (life, log) = (options.life.clone(), options.log.clone());
+    let mut config = config(order, resolved, rootfs)?;
+    config.log.attributes = log_attributes(&log, &record, &config);
+    life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     let (container, lock) = reserved.commit(record, &config)?;
     if let Some(cidfile) = cidfile {
         cidfile.keep();
@@ -170,7 +176,9 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         rm: options.rm,
         tty: options.tty,
         interactive: options.interactive,
-        restart: options.life.restart,
+        restart: Policy::No,
+        health: false,
+        revives: false,
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
@@ -214,6 +222,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
             max_file: options.log.max_file,
             path: options.log.path.clone(),
             tag: options.log.tag.clone(),
+            attributes: BTreeMap::new(),
         },
         user: match (&options.user, order.image) {
             (Some(user), _) => user.clone(),
@@ -223,7 +232,8 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         privileged: options.privileged,
         cgroups: options.cgroups.clone(),
         shm_size: options.shm_size,
-        timeout: options.life.timeout,
+        timeout: 0,
+        health: None,
         create_command: order.create_command,
         maps: resolved.maps,
         network: resolved.network,

@@ -1,14 +1,44 @@
 //! What becomes of the container while nobody looks: `--restart`, `--timeout`.
 
+use std::collections::BTreeMap;
+
+use super::health::HealthOptions;
+use super::values::Log;
+use crate::engine::container::record::{Config, Record};
 use crate::error::{Error, Result};
+use crate::image::config::ImageConfig;
+use crate::monitor::health::Healthcheck;
 use crate::monitor::restart::Policy;
 
 /// What its monitor is asked to do.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Life {
     pub restart: Policy,
+    pub health: HealthOptions,
     /// Seconds that the program may run; 0: without a limit.
     pub timeout: u32,
+}
+
+impl Life {
+    /// Puts all of it into what is kept of the container.
+    pub(crate) fn apply(&self, image: Option<&ImageConfig>, record: &mut Record, config: &mut Config) -> Result<()> {
+        config.health = self.health.resolve(image.and_then(|image| image.config.healthcheck.as_ref()))?;
+        config.timeout = self.timeout;
+        record.restart = self.restart;
+        record.health = config.health.is_some();
+        record.revives = config.health.as_ref().is_some_and(Healthcheck::revives);
+        Ok(())
+    }
+}
+
+/// What `--log-opt labels=`, `env=` and `tag=` ask for, as far as the container has it (Docker's rules).
+pub(crate) fn log_attributes(log: &Log, record: &Record, config: &Config) -> BTreeMap<String, String> {
+    let labels = log.labels.iter().filter_map(|name| Some((name.clone(), record.labels.get(name)?.clone())));
+    let env = config.spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
+    let variables = env.iter().filter_map(|variable| variable.split_once('='));
+    let variables = variables.filter(|(name, _)| log.env.iter().any(|wanted| wanted == name));
+    let tag = Some(("tag".to_owned(), log.tag.clone())).filter(|(_, tag)| !tag.is_empty());
+    labels.chain(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).chain(tag).collect()
 }
 
 /// `--restart`.
