@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod logs;
+mod manifest;
 mod mounts;
 mod namespaces;
 mod network;
@@ -34,6 +35,7 @@ mod storage;
 mod storm;
 mod terminal;
 mod transports;
+mod trust;
 mod userns;
 mod vm;
 
@@ -70,6 +72,8 @@ pub fn trials() -> Vec<Trial> {
         push::trials(),
         login::trials(),
         transports::trials(),
+        trust::trials(),
+        manifest::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),
