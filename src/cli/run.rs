@@ -9,6 +9,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::health::Health;
+use super::life::Life;
 
 /// Run a command in a new container
 ///
@@ -66,6 +67,8 @@ pub(crate) struct Container {
     pub limits: Limits,
     #[command(flatten)]
     pub health: Health,
+    #[command(flatten)]
+    pub life: Life,
 
     /// The image, then the command
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND [ARG...]]")]
@@ -102,7 +105,7 @@ pub(crate) struct General {
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
 
-    /// How output is kept: k8s-file, json-file or none (default "k8s-file")
+    /// How output is kept: k8s-file, json-file, none, passthrough or passthrough-tty (default "k8s-file")
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
 
@@ -269,9 +272,30 @@ pub(crate) struct Storage {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Network {
-    /// none, host, private, slirp4netns[:OPTIONS], pasta[:OPTIONS], container:NAME or ns:PATH
+    /// A bridge network (NAME[:ip=…,ip6=…,mac=…,alias=…,interface_name=…]; several may be given), or none, host,
+    /// private, slirp4netns[:OPTIONS], pasta[:OPTIONS], container:NAME or ns:PATH
     #[arg(long, alias = "net", value_name = "NETWORK")]
     pub network: Vec<String>,
+
+    /// Another name of the container on its networks
+    #[arg(long, alias = "net-alias", value_name = "NAME")]
+    pub network_alias: Vec<String>,
+
+    /// IPv4 address on the bridge network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<String>,
+
+    /// IPv6 address on the bridge network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip6: Option<String>,
+
+    /// Hardware address on the bridge network
+    #[arg(long, value_name = "ADDRESS")]
+    pub mac_address: Option<String>,
+
+    /// Know a container on the same network by another name as well (NAME[:ALIAS])
+    #[arg(long, value_name = "CONTAINER[:ALIAS]")]
+    pub link: Vec<String>,
 
     /// Publish a port of the container ([[IP:][HOST-PORT]:]PORT[/PROTOCOL])
     #[arg(short, long, value_name = "PORT", value_delimiter = ',')]

@@ -5,17 +5,24 @@ use super::create;
 use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
-use crate::engine::container::{logout, start};
+use crate::engine::container::lifecycle::{self, Removal};
+use crate::engine::container::{logout, requires, start};
 use crate::engine::events;
 use crate::error::Result;
 
 pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let store = context.store()?;
+    requires::start_all(dirs, &args.container.life.requires, &mut |warning| context.ui.warn(warning))?;
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;
-    let client = start::start(dirs, container, config, made.lock, foreground::size())?;
+    let client = start::start(dirs, container, config, made.lock, foreground::size()).inspect_err(|_| {
+        if container.record.rm {
+            // It never ran; what keeps it from being removed now will be told by `rm`.
+            let _ = lifecycle::remove(dirs, container, Removal { force: false, seconds: None, volumes: true });
+        }
+    })?;
     // While the monitor is at work, which writes nothing that has to be flushed.
     flush(container)?;
     events::container(dirs, "create", &container.record);

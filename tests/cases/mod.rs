@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod bridges;
 mod change;
 mod cli;
 mod cve;
@@ -31,6 +32,7 @@ mod restart;
 mod run;
 mod scenario;
 mod security;
+mod service;
 mod storage;
 mod storm;
 mod terminal;
@@ -54,6 +56,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        service::trials(),
         pause::trials(),
         health::trials(),
         terminal::trials(),
@@ -77,6 +80,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),
+        bridges::trials(),
         scenario::trials(),
         readme::trials(),
         storm::trials(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::bridges;
 use super::create::Reserved;
 use super::ids::{self, Ids};
 use super::options::life::log_attributes;
@@ -13,12 +14,11 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::volumes;
-use super::{cdi, joining};
+use super::{cdi, joining, requires, volumes};
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
-use crate::monitor::log;
 use crate::monitor::restart::Policy;
+use crate::monitor::{log, notify};
 use crate::network::mode::Mode as Network;
 use crate::spec;
 use crate::state::file::{self, Durability};
@@ -60,6 +60,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         [] => cdi::Edits::default(),
         names => cdi::Registry::read().edits(names)?,
     };
+    let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
@@ -69,7 +70,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let directories = rootfs.directories();
     let volumes = dirs.data.join("volumes");
     let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
-    let resolved = resolve::resolve(&Request {
+    let mut resolved = resolve::resolve(&Request {
         id: &reserved.id,
         options,
         image: image.map(|image| &image.config),
@@ -82,6 +83,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
+    resolved.network = network;
     let mut warnings = resolved.warnings.clone();
     if let Some(reason) = &whole.single {
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
@@ -94,7 +96,9 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let mut config = config(order, resolved, rootfs)?;
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
+    record.requires = requires::resolve(dirs, &life.requires)?;
     let (container, lock) = reserved.commit(record, &config)?;
+    requires::note(dirs, &container.record)?;
     if let Some(cidfile) = cidfile {
         cidfile.keep();
     }
@@ -173,12 +177,14 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         exposed: exposed.collect(),
         mounts: shown.map(|mount| mount.destination.clone()).collect(),
         network: network_name(&resolved.network),
+        networks: resolved.network.networks(),
         rm: options.rm,
         tty: options.tty,
         interactive: options.interactive,
         restart: Policy::No,
         health: false,
         revives: false,
+        requires: Vec::new(),
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
@@ -217,6 +223,8 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
                 LogDriver::K8sFile => log::Driver::K8sFile,
                 LogDriver::JsonFile => log::Driver::JsonFile,
                 LogDriver::None => log::Driver::None,
+                LogDriver::Passthrough => log::Driver::Passthrough,
+                LogDriver::PassthroughTty => log::Driver::PassthroughTty,
             },
             max_size: options.log.max_size,
             max_file: options.log.max_file,
@@ -233,10 +241,12 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         cgroups: options.cgroups.clone(),
         shm_size: options.shm_size,
         timeout: 0,
+        sdnotify: notify::Mode::default(),
         health: None,
         create_command: order.create_command,
         maps: resolved.maps,
         network: resolved.network,
+        links: options.network.links.clone(),
         entrypoint: resolved.entrypoint,
     })
 }
@@ -270,6 +280,7 @@ fn network_name(mode: &Network) -> String {
         Network::Host => "host".to_owned(),
         Network::Slirp4netns(_) => "slirp4netns".to_owned(),
         Network::Pasta(_) => "pasta".to_owned(),
+        Network::Bridge(_) => "bridge".to_owned(),
         Network::Container(id) => format!("container:{id}"),
         Network::Path(path) => format!("ns:{}", path.display()),
     }

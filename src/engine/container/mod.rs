@@ -17,6 +17,8 @@
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
 
+pub(crate) mod attached;
+mod bridges;
 pub(crate) mod cdi;
 pub(crate) mod create;
 pub(crate) mod exec;
@@ -29,9 +31,9 @@ mod joining;
 pub(crate) mod lifecycle;
 pub(crate) mod logout;
 pub(crate) mod make;
-mod namefiles;
+pub(crate) mod namefiles;
 pub(crate) mod options;
-mod pattern;
+pub(crate) mod pattern;
 pub(crate) mod pause;
 pub(crate) mod ports;
 mod processes;
@@ -41,6 +43,7 @@ mod relay;
 pub(crate) mod remove;
 pub(crate) mod rename;
 mod repair;
+pub(crate) mod requires;
 pub(crate) mod resolve;
 pub(crate) mod select;
 pub(crate) mod session;

@@ -15,8 +15,8 @@ use super::resolve::MountKind;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::health::Healthcheck;
-use crate::monitor::log;
 use crate::monitor::restart::Policy;
+use crate::monitor::{log, notify};
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
@@ -53,6 +53,9 @@ pub(crate) struct Record {
     pub mounts: Vec<String>,
     /// The network as it was asked for, normalised.
     pub network: String,
+    /// The bridge networks it is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
     /// Removed as soon as it ends.
     #[serde(default)]
     pub rm: bool,
@@ -66,6 +69,9 @@ pub(crate) struct Record {
     /// It has a health check.
     #[serde(default, skip_serializing_if = "is_false")]
     pub health: bool,
+    /// Ids of containers that must run before this one is started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
     /// Its health may start it again, whatever `restart` says.
     #[serde(default, skip_serializing_if = "is_false")]
     pub revives: bool,
@@ -103,6 +109,9 @@ pub(crate) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<PathBuf>,
     pub network: Mode,
+    /// `--link`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     pub names: NameFiles,
     pub log: log::Options,
     #[serde(default)]
@@ -121,6 +130,8 @@ pub(crate) struct Config {
     /// `--timeout`: seconds that the program may run; 0: without a limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub timeout: u32,
+    #[serde(default, skip_serializing_if = "notify::Mode::is_default")]
+    pub sdnotify: notify::Mode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Healthcheck>,
     #[serde(default)]
@@ -145,6 +156,14 @@ pub(crate) struct NameFiles {
     pub added: Vec<String>,
     #[serde(default)]
     pub no_hosts: bool,
+}
+
+/// `--link NAME[:ALIAS]`: a container that this one knows by another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    /// Its name or id.
+    pub container: String,
+    pub alias: String,
 }
 
 /// A mount that was asked for.

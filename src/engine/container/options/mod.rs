@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::cdi;
+use super::record::Link;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
@@ -116,6 +117,8 @@ pub(crate) struct NetworkOptions {
     pub dns: Dns,
     pub add_hosts: Vec<HostEntry>,
     pub no_hosts: bool,
+    /// `--link`.
+    pub links: Vec<Link>,
 }
 
 /// `--dns`, `--dns-search`, `--dns-option`.
