@@ -319,7 +319,7 @@ mod tests {
         body.text("a.scope");
         body.properties(&[("PIDs", Value::Numbers(vec![7])), ("Delegate", Value::Flag(true))]);
         // 12 bytes of text, the array's length, elements from a multiple of 8 on.
-        assert_eq!(body.bytes[12..16], 0x34u32.to_le_bytes());
+        assert_eq!(body.bytes[12..16], 0x2cu32.to_le_bytes());
         assert_eq!(body.bytes[16..20], 4u32.to_le_bytes());
         assert_eq!(&body.bytes[20..29], b"PIDs\0\x02au\0");
         let call = Call {
