@@ -11,6 +11,7 @@ mod harness;
 mod health;
 mod hostile_layers;
 mod hostile_registry;
+mod image_space;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -29,6 +30,7 @@ mod pull;
 mod push;
 mod readme;
 mod restart;
+mod resume;
 mod run;
 mod scenario;
 mod security;
@@ -69,9 +71,11 @@ pub fn trials() -> Vec<Trial> {
         change::trials(),
         inspect::trials(),
         images::trials(),
+        image_space::trials(),
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        resume::trials(),
         push::trials(),
         login::trials(),
         transports::trials(),
