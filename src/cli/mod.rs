@@ -21,5 +21,8 @@ pub(crate) mod login;
 pub(crate) mod observe;
 pub(crate) mod registry;
 pub(crate) mod run;
+pub(crate) mod secret;
+pub(crate) mod space;
 pub(crate) mod system;
 pub(crate) mod usage;
+pub(crate) mod volume;

@@ -4,3 +4,6 @@ pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod images;
 pub(crate) mod info;
+pub(crate) mod secrets;
+pub(crate) mod system;
+pub(crate) mod volumes;

@@ -2,6 +2,7 @@
 
 mod change;
 mod cli;
+mod cp;
 mod cve;
 mod events;
 mod exec;
@@ -32,9 +33,11 @@ mod scenario;
 mod security;
 mod storage;
 mod storm;
+mod system;
 mod terminal;
 mod transports;
 mod userns;
+mod volumes;
 
 use libtest_mimic::Trial;
 
@@ -48,6 +51,7 @@ pub fn trials() -> Vec<Trial> {
         mounts::trials(),
         security::trials(),
         cve::trials(),
+        cp::trials(),
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
@@ -64,6 +68,8 @@ pub fn trials() -> Vec<Trial> {
         inspect::trials(),
         images::trials(),
         storage::trials(),
+        system::trials(),
+        volumes::trials(),
         hostile_layers::trials(),
         pull::trials(),
         push::trials(),
