@@ -4,6 +4,7 @@ pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod images;
 pub(crate) mod info;
+pub(crate) mod manifests;
 pub(crate) mod secrets;
 pub(crate) mod system;
 pub(crate) mod volumes;

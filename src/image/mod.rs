@@ -10,4 +10,5 @@ mod healthcheck;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;
+pub(crate) mod signature;
 pub(crate) mod transport;

@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod logs;
+mod manifest;
 mod mounts;
 mod namespaces;
 mod network;
@@ -36,6 +37,7 @@ mod storm;
 mod system;
 mod terminal;
 mod transports;
+mod trust;
 mod userns;
 mod volumes;
 
@@ -75,6 +77,8 @@ pub fn trials() -> Vec<Trial> {
         push::trials(),
         login::trials(),
         transports::trials(),
+        trust::trials(),
+        manifest::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),
