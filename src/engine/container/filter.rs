@@ -145,7 +145,9 @@ impl Filter {
             Self::Before(time) => record.created < *time,
             Self::Since(time) => record.created > *time,
             Self::Volume(mounts) => mounts.iter().any(|mount| record.mounts.contains(mount)),
-            Self::Network(networks) => networks.contains(&record.network),
+            Self::Network(networks) => {
+                networks.contains(&record.network) || record.networks.iter().any(|name| networks.contains(name))
+            }
             Self::RestartPolicy(names) => names.iter().any(|name| name == record.restart.name()),
             Self::Health(words) => {
                 let health = container.health_word(state);

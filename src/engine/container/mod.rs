@@ -17,6 +17,8 @@
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
 
+pub(crate) mod attached;
+mod bridges;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod files;
@@ -28,9 +30,9 @@ pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
 pub(crate) mod make;
-mod namefiles;
+pub(crate) mod namefiles;
 pub(crate) mod options;
-mod pattern;
+pub(crate) mod pattern;
 pub(crate) mod pause;
 pub(crate) mod ports;
 mod processes;

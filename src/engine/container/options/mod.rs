@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::record::Link;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::spec::capabilities;
@@ -111,6 +112,8 @@ pub(crate) struct NetworkOptions {
     pub dns: Dns,
     pub add_hosts: Vec<HostEntry>,
     pub no_hosts: bool,
+    /// `--link`.
+    pub links: Vec<Link>,
 }
 
 /// `--dns`, `--dns-search`, `--dns-option`.
