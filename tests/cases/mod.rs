@@ -33,6 +33,7 @@ mod restart;
 mod run;
 mod scenario;
 mod security;
+mod service;
 mod storage;
 mod storm;
 mod system;
@@ -58,6 +59,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        service::trials(),
         pause::trials(),
         health::trials(),
         terminal::trials(),
