@@ -11,7 +11,7 @@ use crate::storage::Store;
 /// Removes images that no container uses and, unless `all`, that have no name; answers their ids. For a single-threaded
 /// process.
 pub(crate) fn images(dirs: &Dirs, store: &Store, all: bool, filters: &[String]) -> Result<Vec<String>> {
-    let filter = images::Filter::parse(store, filters, None)?;
+    let filter = images::Filter::parse(store, filters, None, || images::used(dirs))?;
     let used: Vec<String> = containers::list(dirs)?.into_iter().map(|container| container.record.image_id).collect();
     // Asked again at the last moment.
     let users = |image: &Digest| -> Result<Vec<String>> {
