@@ -3,17 +3,21 @@
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
 mod attach;
+mod commit;
 mod completion;
 mod confirm;
 mod container_exists;
 mod container_prune;
 mod context;
+mod cp;
 mod create;
 mod create_options;
+mod diff;
 mod dispatch;
 mod each;
 mod events;
 mod exec;
+mod export;
 mod foreground;
 mod healthcheck_run;
 mod help;
@@ -34,6 +38,7 @@ mod logs;
 #[cfg(test)]
 mod man;
 mod manifest;
+mod mount;
 mod network_connect;
 mod network_create;
 mod network_exists;
@@ -56,6 +61,8 @@ mod run;
 mod save;
 mod scp;
 mod search;
+mod secret;
+mod space;
 mod start;
 mod stats;
 mod stop;
@@ -67,6 +74,7 @@ mod trust;
 mod unpause;
 mod unshare;
 mod version;
+mod volume;
 mod wait;
 
 pub(crate) use context::Context;

@@ -3,10 +3,12 @@
 mod bridges;
 mod change;
 mod cli;
+mod cp;
 mod cve;
 mod devices;
 mod events;
 mod exec;
+mod files;
 mod harness;
 mod health;
 mod hostile_layers;
@@ -37,11 +39,13 @@ mod security;
 mod service;
 mod storage;
 mod storm;
+mod system;
 mod terminal;
 mod transports;
 mod trust;
 mod userns;
 mod vm;
+mod volumes;
 
 use libtest_mimic::Trial;
 
@@ -55,6 +59,7 @@ pub fn trials() -> Vec<Trial> {
         mounts::trials(),
         security::trials(),
         cve::trials(),
+        cp::trials(),
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
@@ -64,6 +69,7 @@ pub fn trials() -> Vec<Trial> {
         terminal::trials(),
         devices::trials(),
         exec::trials(),
+        files::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),
@@ -73,6 +79,8 @@ pub fn trials() -> Vec<Trial> {
         images::trials(),
         image_space::trials(),
         storage::trials(),
+        system::trials(),
+        volumes::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
