@@ -6,13 +6,14 @@ use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::start;
+use crate::engine::container::{requires, start};
 use crate::engine::events;
 use crate::error::Result;
 
 pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let store = context.store()?;
+    requires::start_all(dirs, &args.container.life.requires, &mut |warning| context.ui.warn(warning))?;
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;

@@ -31,6 +31,7 @@ mod restart;
 mod run;
 mod scenario;
 mod security;
+mod service;
 mod storage;
 mod storm;
 mod terminal;
@@ -53,6 +54,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        service::trials(),
         pause::trials(),
         health::trials(),
         terminal::trials(),
