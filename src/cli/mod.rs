@@ -12,10 +12,12 @@
 
 pub(crate) mod change;
 pub(crate) mod container;
+pub(crate) mod files;
 pub(crate) mod globals;
 pub(crate) mod goflags;
 pub(crate) mod health;
 pub(crate) mod image;
+pub(crate) mod image_space;
 pub(crate) mod life;
 pub(crate) mod login;
 pub(crate) mod manifest;
@@ -23,6 +25,9 @@ pub(crate) mod network;
 pub(crate) mod observe;
 pub(crate) mod registry;
 pub(crate) mod run;
+pub(crate) mod secret;
+pub(crate) mod space;
 pub(crate) mod system;
 pub(crate) mod trust;
 pub(crate) mod usage;
+pub(crate) mod volume;

@@ -3,23 +3,30 @@
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
 mod attach;
+mod commit;
 mod completion;
 mod confirm;
 mod container_exists;
 mod container_prune;
 mod context;
+mod cp;
 mod create;
 mod create_options;
+mod diff;
 mod dispatch;
 mod each;
 mod events;
 mod exec;
+mod export;
 mod foreground;
 mod healthcheck_run;
 mod help;
 mod history;
 mod image_exists;
 mod image_inspect;
+mod image_mount;
+mod image_prune;
+mod image_tree;
 mod images;
 mod import;
 mod info;
@@ -31,6 +38,7 @@ mod logs;
 #[cfg(test)]
 mod man;
 mod manifest;
+mod mount;
 mod network_connect;
 mod network_create;
 mod network_exists;
@@ -51,7 +59,10 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod scp;
 mod search;
+mod secret;
+mod space;
 mod start;
 mod stats;
 mod stop;
@@ -63,6 +74,7 @@ mod trust;
 mod unpause;
 mod unshare;
 mod version;
+mod volume;
 mod wait;
 
 pub(crate) use context::Context;

@@ -3,13 +3,16 @@
 mod bridges;
 mod change;
 mod cli;
+mod cp;
 mod cve;
 mod events;
 mod exec;
+mod files;
 mod harness;
 mod health;
 mod hostile_layers;
 mod hostile_registry;
+mod image_space;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -28,16 +31,19 @@ mod pull;
 mod push;
 mod readme;
 mod restart;
+mod resume;
 mod run;
 mod scenario;
 mod security;
 mod service;
 mod storage;
 mod storm;
+mod system;
 mod terminal;
 mod transports;
 mod trust;
 mod userns;
+mod volumes;
 
 use libtest_mimic::Trial;
 
@@ -51,6 +57,7 @@ pub fn trials() -> Vec<Trial> {
         mounts::trials(),
         security::trials(),
         cve::trials(),
+        cp::trials(),
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
@@ -59,6 +66,7 @@ pub fn trials() -> Vec<Trial> {
         health::trials(),
         terminal::trials(),
         exec::trials(),
+        files::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),
@@ -66,9 +74,13 @@ pub fn trials() -> Vec<Trial> {
         change::trials(),
         inspect::trials(),
         images::trials(),
+        image_space::trials(),
         storage::trials(),
+        system::trials(),
+        volumes::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        resume::trials(),
         push::trials(),
         login::trials(),
         transports::trials(),
