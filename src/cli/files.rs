@@ -137,3 +137,27 @@ pub(crate) struct Unmount {
     #[arg(value_name = "CONTAINER", hide = true)]
     pub containers: Vec<String>,
 }
+
+/// Copy files and directories into a container, out of one, or from one to another
+///
+/// One or both of the paths are in a container, which may run or not: CONTAINER:PATH. A path of `-` is a tar on standard
+/// input or output. A directory goes into a destination that is there; with `/.` at the end of the source, what is in it
+/// does.
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod cp [options] [CONTAINER:]SRC_PATH [CONTAINER:]DEST_PATH")]
+pub(crate) struct Cp {
+    /// What is copied into a container belongs to its user; with false, to whom it belonged
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new())]
+    pub archive: Option<bool>,
+    /// Accepted for compatibility: a link given as the source is always followed
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
+    /// Let directories and other files replace each other
+    #[arg(long)]
+    pub overwrite: bool,
+    #[arg(value_name = "SRC_PATH")]
+    pub source: String,
+    #[arg(value_name = "DEST_PATH")]
+    pub destination: String,
+}

@@ -4,7 +4,9 @@ mod bridges;
 mod build;
 mod change;
 mod cli;
+mod cp;
 mod cve;
+mod devices;
 mod events;
 mod exec;
 mod files;
@@ -38,10 +40,13 @@ mod security;
 mod service;
 mod storage;
 mod storm;
+mod system;
 mod terminal;
 mod transports;
 mod trust;
 mod userns;
+mod vm;
+mod volumes;
 
 use libtest_mimic::Trial;
 
@@ -55,6 +60,7 @@ pub fn trials() -> Vec<Trial> {
         mounts::trials(),
         security::trials(),
         cve::trials(),
+        cp::trials(),
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
@@ -62,6 +68,7 @@ pub fn trials() -> Vec<Trial> {
         pause::trials(),
         health::trials(),
         terminal::trials(),
+        devices::trials(),
         exec::trials(),
         files::trials(),
         events::trials(),
@@ -73,6 +80,8 @@ pub fn trials() -> Vec<Trial> {
         images::trials(),
         image_space::trials(),
         storage::trials(),
+        system::trials(),
+        volumes::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
@@ -89,6 +98,7 @@ pub fn trials() -> Vec<Trial> {
         readme::trials(),
         build::trials(),
         storm::trials(),
+        vm::trials(),
     ]
     .into_iter()
     .flatten()

@@ -19,6 +19,7 @@
 
 pub(crate) mod attached;
 mod bridges;
+pub(crate) mod cdi;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod files;
@@ -29,6 +30,7 @@ mod ids;
 pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
+pub(crate) mod logout;
 pub(crate) mod make;
 pub(crate) mod namefiles;
 pub(crate) mod options;

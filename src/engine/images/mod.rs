@@ -135,6 +135,11 @@ fn layer_size(store: &Store, diff_id: &DiffId) -> Result<u64> {
     store.layer(diff_id).map_or(Ok(0), |layer| layer.meta().map(|meta| meta.size))
 }
 
+/// Whether a document that names lead to is an index.
+pub(crate) fn is_index(store: &Store, digest: &Digest) -> Result<bool> {
+    Ok(matches!(Document::parse(&store.read_blob(digest)?, None)?, Document::Index(_)))
+}
+
 fn not_known(name: &str) -> Error {
     Error::new(format!("{name}: image not known")).with_kind(Kind::NoSuchObject)
 }

@@ -108,6 +108,12 @@ impl<S: Sink> Archive<S> {
             Err(Errno::NOENT | Errno::LOOP) => return Ok(()),
             file => file.context(failed)?,
         };
+        self.opened(path, file.into())
+    }
+
+    /// A file that is open for reading; anything else is left out.
+    pub(super) fn opened(&mut self, path: &[u8], file: File) -> Result<()> {
+        let failed = || format!("cannot read /{}", path.escape_ascii());
         let stat = self.ids.translate(fstat(&file).context(failed)?);
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
@@ -116,7 +122,7 @@ impl<S: Sink> Archive<S> {
         let xattrs = xattrs(file.as_fd()).context(failed)?;
         self.put(&Header { size, xattrs: &xattrs, ..self.header(path, Flag::File, &stat) })?;
         if size > 0 {
-            self.sink.content(path, file.into(), size)?;
+            self.sink.content(path, file, size)?;
             self.unpacked += size;
         }
         Ok(())
@@ -189,7 +195,7 @@ fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>, Errno> {
 }
 
 /// Marks of overlayfs, fuse-overlayfs and of tools like this one.
-pub(super) fn of_this_host(name: &[u8]) -> bool {
+pub(in crate::storage) fn of_this_host(name: &[u8]) -> bool {
     const PREFIXES: [&[u8]; 4] = [b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.", b"user.rpod."];
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

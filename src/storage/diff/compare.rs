@@ -27,7 +27,8 @@ pub(super) fn walk(new: &Merged, old: &Merged, report: &mut Report<'_>) -> Resul
     report.leave()
 }
 
-fn directory(new: &Merged, old: &Merged, report: &mut Report<'_>) -> Result<()> {
+/// What is in a directory.
+pub(super) fn directory(new: &Merged, old: &Merged, report: &mut Report<'_>) -> Result<()> {
     let list =
         |merged: &Merged, report: &Report<'_>| merged.names().context(|| format!("cannot list {}", report.shown(b"")));
     let mut names = list(new, report)?;

@@ -15,6 +15,8 @@ use crate::storage::whiteout;
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     dirs: Vec<OwnedFd>,
+    /// No layer, but what somebody sees: nothing in it means something else.
+    plain: bool,
     ids: Ids,
 }
 
@@ -37,9 +39,14 @@ impl Merged {
         Ok(merged)
     }
 
+    /// One directory as it is.
+    pub(super) fn plain(directory: OwnedFd) -> Self {
+        Self { dirs: vec![directory], plain: true, ..Self::default() }
+    }
+
     /// Whether nothing below the directory shows.
     fn add(&mut self, directory: OwnedFd) -> bool {
-        let opaque = whiteout::opaque(&directory) || whiteout::opaque_by_file(&directory);
+        let opaque = !self.plain && (whiteout::opaque(&directory) || whiteout::opaque_by_file(&directory));
         self.dirs.push(directory);
         opaque
     }
@@ -57,7 +64,7 @@ impl Merged {
     pub(super) fn find(&self, name: &[u8]) -> Result<Option<Seen<'_>>, Errno> {
         for directory in &self.dirs {
             match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) if whiteout::is(directory.as_fd(), name, &stat) => return Ok(None),
+                Ok(stat) if !self.plain && whiteout::is(directory.as_fd(), name, &stat) => return Ok(None),
                 Ok(stat) => return Ok(Some(Seen { parent: directory.as_fd(), stat: self.ids.translate(stat) })),
                 Err(Errno::NOENT | Errno::NAMETOOLONG) => {}
                 Err(e) => return Err(e),
@@ -68,7 +75,7 @@ impl Merged {
 
     /// The directory `name`; nothing when it is not one.
     pub(super) fn enter(&self, name: &[u8]) -> Result<Self, Errno> {
-        let mut merged = Self { ids: self.ids.clone(), ..Self::default() };
+        let mut merged = Self { ids: self.ids.clone(), plain: self.plain, ..Self::default() };
         for directory in &self.dirs {
             match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
@@ -91,7 +98,7 @@ impl Merged {
         for directory in &self.dirs {
             all.append(&mut names(directory)?);
         }
-        all.retain(|name| name != whiteout::OPAQUE);
+        all.retain(|name| self.plain || name != whiteout::OPAQUE);
         all.sort_unstable();
         all.dedup();
         Ok(all)

@@ -21,6 +21,7 @@ mod list;
 mod merged;
 mod report;
 mod stream;
+mod subtree;
 mod take;
 mod upper;
 
@@ -32,10 +33,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use self::archive::Archive;
+pub(super) use self::archive::of_this_host;
 pub(crate) use self::ids::Ids;
 pub(crate) use self::list::{Change, ChangeKind};
 use self::merged::Merged;
 use self::report::{Emit, Report};
+pub(crate) use self::subtree::send;
 pub(super) use self::take::take;
 use super::RootfsPlan;
 use crate::error::Result;
@@ -127,7 +130,7 @@ fn run(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], ids: &Ids, emit:
 }
 
 /// One per level of a tree, and of every layer below it.
-fn many_descriptors() {
+pub(super) fn many_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -47,6 +47,8 @@ pub(super) struct Report<'e> {
     skip: HashSet<&'e [u8]>,
     levels: Vec<Level>,
     path: Vec<u8>,
+    /// Names have a meaning of their own in layers.
+    layer: bool,
 }
 
 struct Level {
@@ -64,7 +66,18 @@ struct Level {
 
 impl<'e> Report<'e> {
     pub(super) fn new(emit: &'e mut dyn Emit, skip: &'e [String]) -> Self {
-        Self { emit, skip: skip.iter().map(String::as_bytes).collect(), levels: Vec::new(), path: Vec::new() }
+        Self {
+            emit,
+            skip: skip.iter().map(String::as_bytes).collect(),
+            levels: Vec::new(),
+            path: Vec::new(),
+            layer: true,
+        }
+    }
+
+    /// For a tar that is no layer.
+    pub(super) fn for_copies(emit: &'e mut dyn Emit) -> Self {
+        Self { layer: false, ..Self::new(emit, &[]) }
     }
 
     /// The path of `name` in the directory entered last, for messages.
@@ -124,7 +137,7 @@ impl<'e> Report<'e> {
             // Of use to its maker only; no tar has them.
             return self.emit.left_out(parent, name, false);
         }
-        if name.starts_with(whiteout::PREFIX) {
+        if self.layer && name.starts_with(whiteout::PREFIX) {
             return Err(Error::new(format!("{} cannot be part of a layer", self.shown(name)))
                 .hint("names that begin with .wh. mean removed files in a layer; rename it in the container"));
         }

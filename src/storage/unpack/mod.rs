@@ -11,12 +11,12 @@ mod apply;
 mod attributes;
 mod chunk;
 mod decompress;
-mod entry;
+pub(super) mod entry;
 pub(super) mod pack;
-mod pax;
+pub(super) mod pax;
 pub(super) mod record;
 mod sparse;
-mod tree;
+pub(super) mod tree;
 
 use std::fs::File;
 use std::io::Read;

@@ -1,9 +1,9 @@
 //! `commit`: a container's changes become a layer on top of its image, its settings those of the new image.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use crate::engine::container::files::changes;
+use crate::engine::container::pause;
 use crate::engine::container::record::{Config, Root};
 use crate::engine::container::resolve::MountKind;
 use crate::engine::container::store::Container;
@@ -13,7 +13,7 @@ use crate::image::change;
 use crate::image::config::{Empty, History, ImageConfig, RootFs, Settings};
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
-use crate::monitor::state::{State, Status};
+use crate::monitor::state::Status;
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::Store;
@@ -66,9 +66,9 @@ pub(crate) fn commit(dirs: &Dirs, store: &Store, container: &Container, options:
         ids: Ids::new(&maps, config.maps.as_ref()),
         timestamp: None,
     };
-    let frozen = if options.pause { Frozen::new(&container.state(dirs)?)? } else { None };
+    let paused = if options.pause { Paused::new(dirs, container)? } else { None };
     let layer = worker.diff(job)?.finish(true)?;
-    drop(frozen);
+    drop(paused);
     let mut layers = if options.squash { Vec::new() } else { base.rootfs.diff_ids.clone() };
     layers.push(layer.diff_id);
     let now = jiff::Timestamp::now().to_string();
@@ -98,37 +98,24 @@ pub(crate) fn commit(dirs: &Dirs, store: &Store, container: &Container, options:
     images::put(store, &image, options.docker, name.as_ref())
 }
 
-/// A container whose processes stand still (cgroup-v2, "cgroup.freeze") until this is dropped.
-struct Frozen(PathBuf);
+/// A container whose processes stand still until this is dropped.
+struct Paused<'c>(&'c Dirs, &'c Container);
 
-impl Frozen {
-    /// `None` when the container does not run.
-    fn new(state: &State) -> Result<Option<Self>> {
-        if state.status != Status::Running {
+impl<'c> Paused<'c> {
+    /// `None` when the container does not run, or stands still already.
+    fn new(dirs: &'c Dirs, container: &'c Container) -> Result<Option<Self>> {
+        if container.state(dirs)?.status != Status::Running {
             return Ok(None);
         }
-        let file = state.cgroup.as_ref().map(|cgroup| cgroup.join("cgroup.freeze")).filter(|file| file.exists());
-        let file = file.ok_or_else(|| {
-            Error::new("cannot pause the container: it has no cgroup of version 2")
-                .hint("commit it without --pause, or stop it first")
-        })?;
-        let frozen = Self(file);
-        std::fs::write(&frozen.0, "1").context(|| "cannot pause the container")?;
-        let events = frozen.0.with_file_name("cgroup.events");
-        for _ in 0..500 {
-            if std::fs::read_to_string(&events).is_ok_and(|text| text.contains("frozen 1")) {
-                return Ok(Some(frozen));
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        Err(Error::new("the container's processes do not stand still"))
+        pause::pause(dirs, container)?;
+        Ok(Some(Self(dirs, container)))
     }
 }
 
-impl Drop for Frozen {
+impl Drop for Paused<'_> {
     fn drop(&mut self) {
-        // It may have ended meanwhile, and its cgroup with it.
-        let _ = std::fs::write(&self.0, "0");
+        // It may have ended meanwhile.
+        let _ = pause::unpause(self.0, self.1);
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod changes;
 pub(crate) mod commit;
+pub(crate) mod cp;
 pub(crate) mod export;
 pub(crate) mod mount;

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Request;
 use super::accounts::Accounts;
-use crate::engine::container::options::mounts::{ImageVolumes, MountRequest, clean, default_tmpfs_options};
+use crate::engine::container::cdi;
+use crate::engine::container::options::mounts::{
+    ImageVolumes, MountRequest, clean, default_tmpfs_options, tmpfs_options,
+};
 use crate::engine::container::options::values::Device;
-use crate::engine::container::volumes::{VolumeUse, data_dir};
+use crate::engine::container::volumes::{Backing, VolumeUse, data_dir, load};
 use crate::error::{Context, Error, Result};
 use crate::spec::settings::Mount;
 use crate::state::id;
@@ -57,6 +60,7 @@ pub(super) fn plan(request: &Request<'_>, accounts: &Accounts) -> Result<Plan> {
     }
     let devices = options.devices.iter().map(expand).collect::<Result<Vec<_>>>()?.concat();
     plan.add_devices(devices);
+    plan.add_named(request.cdi)?;
     if options.privileged {
         plan.add_devices(every_device()?);
     }
@@ -106,10 +110,50 @@ impl Plan {
             MountRequest::Volume { name, destination, options, copy } => {
                 let anonymous = name.is_none();
                 let name = name.map_or_else(id::random, Ok)?;
+                let backing = if anonymous { None } else { load(volumes, &name)?.and_then(|volume| volume.backing()) };
+                if let Some(backing) = backing {
+                    return self.add_backed(name, backing, &destination, options);
+                }
                 let source = data_dir(volumes, &name);
                 self.record(MountKind::Volume, Some(name.clone()), &source, &destination, &options);
                 self.volumes.push(VolumeUse { name, anonymous, destination: destination.clone(), copy });
                 self.push("bind", &source, &destination, options);
+            }
+        }
+        Ok(())
+    }
+
+    /// A volume that is something else than a directory of its own.
+    fn add_backed(
+        &mut self,
+        name: String,
+        backing: Backing,
+        destination: &str,
+        mut options: Vec<String>,
+    ) -> Result<()> {
+        match backing {
+            Backing::Tmpfs(words) => {
+                let options = tmpfs_options(words).context(|| format!("cannot mount the volume {name}"))?;
+                self.record(MountKind::Volume, Some(name), Path::new("tmpfs"), destination, &options);
+                self.push("tmpfs", Path::new("tmpfs"), destination, options);
+            }
+            Backing::Bind(source, words) => {
+                if !source.is_dir() {
+                    return Err(Error::new(format!(
+                        "cannot mount the volume {name}: its device {} is not a directory that is there",
+                        source.display()
+                    )));
+                }
+                for word in words {
+                    if word == "ro" {
+                        options.retain(|option| option != "rw");
+                    }
+                    if !options.contains(&word) {
+                        options.push(word);
+                    }
+                }
+                self.record(MountKind::Volume, Some(name), &source, destination, &options);
+                self.push("bind", &source, destination, options);
             }
         }
         Ok(())
@@ -139,6 +183,25 @@ impl Plan {
             let options = ["bind", "rprivate", "nosuid", "noexec", access].map(ToOwned::to_owned).to_vec();
             self.push_unless_there("bind", &device.source, &device.destination, options);
         }
+    }
+
+    /// What devices by name bring; their files were written by the host's administrator, but what they name must be there.
+    fn add_named(&mut self, edits: &cdi::Edits) -> Result<()> {
+        self.add_devices(edits.devices.iter().map(expand).collect::<Result<Vec<_>>>()?.concat());
+        for mount in &edits.mounts {
+            let bind = mount.kind == "bind";
+            if bind {
+                let shown = mount.source.display();
+                std::fs::metadata(&mount.source)
+                    .map_err(|e| Error::wrap(format!("cannot bind {shown} for a CDI device"), e))?;
+            }
+            let mut options = mount.options.clone();
+            if bind && !options.iter().any(|option| option == "bind" || option == "rbind") {
+                options.push("rbind".to_owned());
+            }
+            self.push_unless_there(&mount.kind, &mount.source, &clean(&mount.destination), options);
+        }
+        Ok(())
     }
 
     fn add_name_files(&mut self, request: &Request<'_>, accounts: &Accounts) {
