@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use super::cdi;
 use super::make::View;
 use super::options::RunOptions;
 use super::resolve::{self, HostFacts, Request};
@@ -72,6 +73,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         host: &HostFacts::read(step.maps.clone())?,
         maps: Some(step.maps),
         joined: None,
+        cdi: &cdi::Edits::default(),
         volumes: step.scratch,
         record: step.scratch,
         root: &root,
@@ -83,7 +85,8 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
     write_names(&step, &resolved.hostname, network.facts())?;
     let filter = seccomp(&spec)?;
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let mut cgroup = cgroup::prepare(resources, &format!("rpod-build-{}", step.id))?;
+    let wish = cgroup::Wish::default();
+    let mut cgroup = cgroup::prepare(resources, &wish, &format!("rpod-build-{}", step.id))?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).context(|| "cannot make a pipe for the program");
     let ((out, stdout), (err, stderr)) = (pipe()?, pipe()?);
     let setup = network.netdev().cloned();
