@@ -16,6 +16,7 @@ pub(crate) mod globals;
 pub(crate) mod goflags;
 pub(crate) mod image;
 pub(crate) mod observe;
+pub(crate) mod refused;
 pub(crate) mod run;
 pub(crate) mod system;
 pub(crate) mod usage;

@@ -14,6 +14,8 @@ mod dispatch;
 mod each;
 mod events;
 mod exec;
+#[cfg(test)]
+mod flags;
 mod foreground;
 mod help;
 mod history;
