@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::cli::run::{Container, Image, Network, Process, Storage};
+use crate::engine::container::asked::Asked;
 use crate::engine::container::options::environment::{Environment, host_variables};
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
 use crate::engine::container::options::{limits, mounts, security, values};
@@ -77,6 +78,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         sysctls: limits.sysctl.iter().map(|sysctl| limits::sysctl(sysctl)).collect::<Result<_>>()?,
         oom_score_adj: limits.oom_score_adj.map(limits::oom_score_adj).transpose()?,
         log: values::log(general.log_driver.as_deref(), &general.log_opt)?,
+        asked: asked(args),
     })
 }
 
@@ -145,7 +147,20 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
         dns: values::dns(&network.dns, &network.dns_search, &network.dns_option)?,
         add_hosts,
         no_hosts: network.no_hosts,
+        no_hostname: false,
     })
+}
+
+/// For `inspect`.
+fn asked(args: &Container) -> Asked {
+    Asked {
+        userns: args.security.userns.clone().unwrap_or_default(),
+        groups: args.process.group_add.clone(),
+        security: args.security.security_opt.clone(),
+        devices: args.storage.device.clone(),
+        publish_all: args.network.publish_all,
+        ..Asked::default()
+    }
 }
 
 /// `--pull`, `--platform`, `--arch`, `--os`, `--variant`.

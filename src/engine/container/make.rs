@@ -8,7 +8,7 @@ use super::create::Reserved;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
-use super::resolve::{self, HostFacts, MountKind, Request, Resolved, RootFiles};
+use super::resolve::{self, HostFacts, Request, Resolved, RootFiles};
 use super::store::Container;
 use super::volumes;
 use crate::engine::images::Image;
@@ -118,7 +118,6 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
             true => port.to_owned(),
             false => format!("{port}/tcp"),
         });
-    let shown = resolved.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
     Ok(Record {
         id: reserved.id.clone(),
         name: reserved.name.clone(),
@@ -132,7 +131,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
         labels: resolved.labels.clone(),
         ports: resolved.ports.clone(),
         exposed: exposed.collect(),
-        mounts: shown.map(|mount| mount.destination.clone()).collect(),
+        mounts: resolved.mounts.iter().map(|mount| mount.destination.clone()).collect(),
         network: network_name(&resolved.network),
         rm: options.rm,
         tty: options.tty,
@@ -188,6 +187,8 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         privileged: options.privileged,
         shm_size: options.shm_size,
         create_command: order.create_command,
+        image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),
+        asked: options.asked.clone(),
         maps: resolved.maps,
         network: resolved.network,
         entrypoint: resolved.entrypoint,
@@ -212,6 +213,7 @@ fn names(options: &RunOptions, resolved: &Resolved) -> NameFiles {
         options: network.dns.options.clone(),
         added: network.add_hosts.iter().map(added).collect(),
         no_hosts: network.no_hosts,
+        no_hostname: network.no_hostname,
     }
 }
 

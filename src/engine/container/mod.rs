@@ -16,6 +16,7 @@
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
 
+pub(crate) mod asked;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
+use super::asked::Asked;
 use super::resolve::MountKind;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
@@ -101,6 +102,11 @@ pub(crate) struct Config {
     pub shm_size: u64,
     #[serde(default)]
     pub create_command: Vec<String>,
+    /// Of the image's manifest; empty with `--rootfs`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_digest: String,
+    #[serde(default, skip_serializing_if = "Asked::is_empty")]
+    pub asked: Asked,
 }
 
 /// What goes into hostname, hosts and resolv.conf, which are written at every start: the host's may have changed.
@@ -121,6 +127,9 @@ pub(crate) struct NameFiles {
     pub added: Vec<String>,
     #[serde(default)]
     pub no_hosts: bool,
+    /// The image's /etc/hostname stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_hostname: bool,
 }
 
 /// A mount that was asked for.

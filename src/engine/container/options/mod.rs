@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::asked::Asked;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::spec::capabilities;
@@ -67,6 +68,8 @@ pub(crate) struct RunOptions {
     pub sysctls: Vec<Sysctl>,
     pub oom_score_adj: Option<i32>,
     pub log: Log,
+    /// The words of all this that nobody needs but `inspect`.
+    pub asked: Asked,
 }
 
 /// Where the root file system comes from.
@@ -100,6 +103,8 @@ pub(crate) struct NetworkOptions {
     pub dns: Dns,
     pub add_hosts: Vec<HostEntry>,
     pub no_hosts: bool,
+    /// The image's /etc/hostname stays.
+    pub no_hostname: bool,
 }
 
 /// `--dns`, `--dns-search`, `--dns-option`.

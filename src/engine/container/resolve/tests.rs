@@ -103,6 +103,7 @@ fn options() -> RunOptions {
         sysctls: vec![],
         oom_score_adj: None,
         log: Log::default(),
+        asked: crate::engine::container::asked::Asked::default(),
     }
 }
 
