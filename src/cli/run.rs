@@ -106,9 +106,13 @@ pub(crate) struct General {
     #[arg(long, value_name = "NAME=VALUE")]
     pub log_opt: Vec<String>,
 
-    /// What to do when the container ends: no (others come later)
+    /// Whether to start the program again when it ends: no, on-failure[:TIMES], always or unless-stopped (default "no")
     #[arg(long, value_name = "POLICY")]
     pub restart: Option<String>,
+
+    /// Kill the program when it has run for this time; 0 for no limit
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Args)]

@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use crate::cli::run::{Container, Image, Network, Process, Storage};
 use crate::engine::container::asked::Asked;
 use crate::engine::container::options::environment::{Environment, host_variables};
+use crate::engine::container::options::life::Life;
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
-use crate::engine::container::options::{limits, mounts, security, values};
+use crate::engine::container::options::{life, limits, mounts, security, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::network::mode::{self, Mode};
@@ -31,9 +32,6 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     let first = first.ok_or_else(|| Error::new("an image name must be specified"))?;
     if let Some(name) = &args.general.name {
         names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
-    }
-    if let Some(policy) = args.general.restart.as_deref().filter(|policy| !matches!(*policy, "" | "no" | "never")) {
-        return Err(restart(policy, args.general.rm));
     }
     let Container { general, process, storage, network, security, limits, .. } = args;
     values::user_namespace(security.userns.as_deref(), &security.uidmap, &security.gidmap)?;
@@ -79,24 +77,16 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         oom_score_adj: limits.oom_score_adj.map(limits::oom_score_adj).transpose()?,
         log: values::log(general.log_driver.as_deref(), &general.log_opt)?,
         asked: asked(args),
+        life: Life {
+            restart: life::restart(general.restart.as_deref(), general.rm)?,
+            timeout: general.timeout.unwrap_or(0),
+        },
     })
 }
 
 /// The words of an OCI Spec are UTF-8.
 fn text(word: &OsString) -> Result<String> {
     word.to_str().map(ToOwned::to_owned).ok_or_else(|| Error::new(format!("the argument {word:?} is not valid UTF-8")))
-}
-
-fn restart(policy: &str, rm: bool) -> Error {
-    match policy.split(':').next().unwrap_or_default() {
-        "always" | "on-failure" | "unless-stopped" if rm => {
-            Error::new("the --rm option conflicts with --restart, when the restartPolicy is not \"\" and \"no\"")
-        }
-        "always" | "on-failure" | "unless-stopped" => {
-            Error::new(format!("--restart {policy} is not supported yet: it comes later"))
-        }
-        _ => Error::new(format!("{policy:?} is not a valid restart policy: invalid argument")),
-    }
 }
 
 fn environment(process: &Process, host: &BTreeMap<String, String>) -> Result<Environment> {
@@ -261,7 +251,8 @@ mod tests {
             ("--cap-add chown --cap-drop CAP_CHOWN i", "capability \"CAP_CHOWN\" cannot be dropped and added"),
             ("--cap-add all --cap-drop all i", "adding all caps and removing all caps not allowed"),
             ("--rm --restart always i", "the --rm option conflicts with --restart, when the restartPolicy is not"),
-            ("--restart always i", "--restart always is not supported yet: it comes later"),
+            ("--restart sometimes i", "\"sometimes\" is not a valid restart policy: invalid argument"),
+            ("--restart on-failure:x i", "\"on-failure:x\" is not a valid restart policy: invalid argument"),
             ("--name a/b i", "running container create option: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*"),
             ("--add-host foo i", "bad format for add-host: \"foo\""),
             ("--add-host foo:bar i", "invalid IP address in add-host: \"bar\""),

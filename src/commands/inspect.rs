@@ -31,7 +31,9 @@ pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
         "all" => InspectedKind::All,
         "container" => InspectedKind::Container,
         "image" => InspectedKind::Image,
-        other => return Err(Error::new(format!("invalid type {other:?}: must be \"image\", \"container\", or \"all\""))),
+        other => {
+            return Err(Error::new(format!("invalid type {other:?}: must be \"image\", \"container\", or \"all\"")));
+        }
     };
     inspect(&args.options, kind, context)
 }

@@ -6,7 +6,6 @@ use crate::cli::container::Kill;
 use crate::engine::container::lifecycle;
 use crate::engine::container::select::Selection;
 use crate::error::{Error, Result};
-use crate::monitor::state::Status;
 use crate::sys::signal;
 
 pub(crate) fn run(args: Kill, context: &Context<'_>) -> Result<u8> {
@@ -22,7 +21,7 @@ pub(crate) fn run(args: Kill, context: &Context<'_>) -> Result<u8> {
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
     each(context, &containers, |(name, container)| {
-        if args.all && container.state(dirs)?.status != Status::Running {
+        if args.all && !container.state(dirs)?.status.is_alive() {
             return Ok(());
         }
         lifecycle::kill(dirs, container, number)?;

@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::monitor::log::reader::{self, Entry, Filter, Sink};
 use crate::monitor::log::{Driver, Options};
 use crate::monitor::protocol::Stream;
-use crate::monitor::state::Status;
 use crate::output::ui::Ui;
 use crate::state::id;
 use crate::sys::process::{self, Fork};
@@ -68,7 +67,7 @@ pub(crate) fn run(args: Logs, context: &Context<'_>) -> Result<u8> {
 /// The process whose end ends the log; `None` when the container does not run.
 fn running_monitor(container: &Container, context: &Context<'_>) -> Result<Option<OwnedFd>> {
     let state = container.state(context.dirs()?)?;
-    if state.status != Status::Running {
+    if !state.status.is_alive() {
         return Ok(None);
     }
     Ok(Pid::from_raw(state.monitor).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()))

@@ -100,7 +100,7 @@ fn select(args: &Ps, context: &Context<'_>) -> Result<Vec<(Container, State)>> {
         let state = container.state(dirs)?;
         // Settling it may have removed it.
         let gone = container.record.rm && state.status == Status::Exited;
-        if !gone && (all || state.status == Status::Running) && filters.match_all(&container, &state) {
+        if !gone && (all || state.status.is_alive()) && filters.match_all(&container, &state) {
             shown.push((container, state));
         }
     }
@@ -136,6 +136,12 @@ fn status(state: &State, now: Timestamp) -> String {
     match state.status {
         Status::Created => "Created".to_owned(),
         Status::Running => format!("Up {}", human::ago(since(state.started_at), now).trim_end_matches(" ago")),
+        Status::Paused => {
+            format!("Up {} (Paused)", human::ago(since(state.started_at), now).trim_end_matches(" ago"))
+        }
+        Status::Restarting => {
+            format!("Restarting ({}) {}", state.exit_code, human::ago(since(state.finished_at), now))
+        }
         Status::Exited => format!("Exited ({}) {}", state.exit_code, human::ago(since(state.finished_at), now)),
     }
 }
@@ -188,7 +194,7 @@ fn row(container: &Container, state: &State, args: &Ps, now: Timestamp, every: b
         row["ExitCode"] = state.exit_code.into();
         row["ExitedAt"] = seconds(state.finished_at).into();
         row["StartedAt"] = seconds(state.started_at).into();
-        row["Restarts"] = 0.into();
+        row["Restarts"] = state.restarts.into();
         row["IsInfra"] = false.into();
         row["AutoRemove"] = record.rm.into();
         row["CIDFile"] = json!(record.cidfile.as_deref().unwrap_or("".as_ref()));
@@ -255,7 +261,7 @@ fn object(container: &Container, state: &State, args: &Ps, now: Timestamp) -> Va
         "Pod": "",
         "PodName": "",
         "Ports": null_if(ports.is_empty(), json!(ports)),
-        "Restarts": 0,
+        "Restarts": state.restarts,
         "Size": if args.size {
             let written = container.written();
             json!({ "rootFsSize": written + container.image_size(), "rwSize": written })

@@ -64,7 +64,7 @@ fn poll(dirs: &Dirs, container: &Container, wanted: &[Condition], interval: Dura
         };
         for wanted in wanted {
             match (wanted, &state) {
-                (Condition::Stopped, Some(state)) if state.status != Status::Running => {
+                (Condition::Stopped, Some(state)) if !state.status.is_alive() => {
                     return Ok(state.exit_code.into());
                 }
                 (Condition::Is(status), Some(state)) if state.status == *status => return Ok(-1),

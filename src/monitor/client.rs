@@ -1,8 +1,9 @@
 //! The other side: a command that hears its container, feeds it, and passes signals and window sizes on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -82,6 +83,30 @@ impl Client {
                 Ok(Event::Warning(text)) => warn(&String::from_utf8_lossy(text)),
                 _ if read == 0 => return Err(Error::new("the container's monitor ended before the container started")),
                 _ => {}
+            }
+        }
+    }
+
+    /// Has the monitor send `number` to the container and not start it again.
+    pub(crate) fn stop(&self, number: i32) {
+        // Seen as its end by whoever waits.
+        let _ = request(&self.socket, &Request::Stop(number));
+    }
+
+    /// Waits for the container's last end, hearing nothing else; whether it came before `deadline`.
+    pub(crate) fn wait_end(&self, deadline: Option<Instant>) -> Result<bool> {
+        let mut buffer = vec![0; PACKET];
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], left.as_ref()) {
+                Ok(0) => return Ok(false),
+                Err(Errno::INTR) => continue,
+                result => result.context(|| "cannot wait for the container")?,
+            };
+            let read = receive(&self.socket, &mut buffer)?;
+            if read == 0 || matches!(Event::decode(&buffer[..read]), Ok(Event::Exit(_))) {
+                return Ok(true);
             }
         }
     }

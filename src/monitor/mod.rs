@@ -3,23 +3,28 @@
 //! ```text
 //! rpod run ── fork ──▶ monitor (setsid, holds monitor.lock)
 //!    │                    ├─ init of the container (dies with the monitor)
-//!    │  SOCK_SEQPACKET    ├─ network helper, port forwarder (die with the monitor)
+//!    │  SOCK_SEQPACKET    ├─ network helper, port forwarder (die with the monitor, are started again when they end)
 //!    └── client ◀────────▶│  poll: output → log, clients; clients → input, signals, window size
 //!  rpod attach ◀─────────▶│
-//!                         └─ at the end: state.json, the lock's exit code, --rm
+//!                         ├─ at the program's end: state.json, perhaps a wait and the next start (--restart)
+//!                         └─ at its own end: the lock's exit code, --rm
 //! ```
 //!
 //! The monitor is what a detached container costs, so it has one thread and gives back the memory of its start.
 
 pub(crate) mod client;
 mod clients;
+mod connection;
 pub(crate) mod detach;
 mod input;
 mod launch;
+mod life;
 pub(crate) mod log;
 pub(crate) mod place;
 pub(crate) mod protocol;
+pub(crate) mod restart;
 mod serve;
+mod start;
 pub(crate) mod state;
 
-pub(crate) use launch::{Launch, launch};
+pub(crate) use launch::{Fresh, Launch, launch};

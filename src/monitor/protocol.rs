@@ -24,6 +24,7 @@ const STDIN_CLOSE: u8 = b'c';
 const RESIZE: u8 = b'r';
 const SIGNAL: u8 = b's';
 const DETACH: u8 = b'd';
+const STOP: u8 = b'k';
 const OUTPUT_CLOSED: u8 = b'p';
 const WARNING: u8 = b'W';
 const STARTED: u8 = b'S';
@@ -58,6 +59,9 @@ pub(crate) enum Request<'a> {
     Resize(Size),
     /// A signal for the container's first process.
     Signal(i32),
+    /// Sends this signal, and the container is not started again whatever `--restart` says. The client hears nothing but
+    /// the end.
+    Stop(i32),
     /// The client goes on purpose; the container's input stays open.
     Detach,
     /// Nobody reads the client's output any more (`rpod run … | head`).
@@ -98,6 +102,7 @@ impl<'a> Request<'a> {
                 buffer.extend_from_slice(&columns.to_le_bytes());
             }
             Self::Signal(number) => packet(buffer, SIGNAL, &number.to_le_bytes()),
+            Self::Stop(number) => packet(buffer, STOP, &number.to_le_bytes()),
             Self::Detach => packet(buffer, DETACH, &[]),
             Self::OutputClosed(stream) => packet(buffer, OUTPUT_CLOSED, &[output_kind(*stream)]),
         }
@@ -112,6 +117,7 @@ impl<'a> Request<'a> {
                 Ok(Self::Resize(Size { rows: u16::from_le_bytes([r0, r1]), columns: u16::from_le_bytes([c0, c1]) }))
             }
             (SIGNAL, &[a, b, c, d]) => Ok(Self::Signal(i32::from_le_bytes([a, b, c, d]))),
+            (STOP, &[a, b, c, d]) => Ok(Self::Stop(i32::from_le_bytes([a, b, c, d]))),
             (DETACH, []) => Ok(Self::Detach),
             (OUTPUT_CLOSED, [STDOUT]) => Ok(Self::OutputClosed(Stream::Stdout)),
             (OUTPUT_CLOSED, [STDERR]) => Ok(Self::OutputClosed(Stream::Stderr)),
@@ -226,6 +232,7 @@ mod tests {
             Request::StdinClose,
             Request::Resize(Size { rows: 24, columns: 300 }),
             Request::Signal(15),
+            Request::Stop(9),
             Request::Detach,
             Request::OutputClosed(Stream::Stderr),
         ] {

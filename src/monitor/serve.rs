@@ -4,15 +4,17 @@
 //! slows the container down as a pipe would, and nothing is lost or piled up. Input is acknowledged packet by packet.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::clients::{self, Client};
-use super::input::Input;
-use super::log::writer::Writer;
+use super::place::Place;
 use super::protocol::{Event, PACKET, Request, Stream, output_kind};
+use super::start::Program;
+use super::state::State;
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty;
@@ -33,23 +35,26 @@ pub(super) enum Outputs {
 
 /// Everything the loop works on.
 #[derive(Debug)]
-pub(super) struct Serving {
-    /// The container's first process.
-    pub pidfd: OwnedFd,
-    pub outputs: Outputs,
-    pub input: Input,
-    pub log: Writer,
+pub(super) struct Serving<'a> {
+    pub program: Program,
     pub clients: Vec<Client>,
     pub listener: Option<OwnedFd>,
     /// What the monitor itself is sent, passed on to the container.
     pub signals: SignalFd,
     pub stop_signal: i32,
+    pub place: &'a Place,
+    pub state: State,
+    /// Somebody wants the container to end: it is not started again.
+    pub halted: bool,
+    /// When the program is killed.
+    pub deadline: Option<Instant>,
 }
 
 /// What a poll slot stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Container,
+    Connection,
     Signals,
     Listener,
     Output(Stream),
@@ -57,18 +62,19 @@ enum Source {
     Client(usize),
 }
 
-impl Serving {
+impl Serving<'_> {
     /// Runs until the container's first process has ended and its output is read; answers its exit code.
     pub(super) fn run(&mut self) -> u8 {
         let mut buffer = vec![0; PACKET];
         loop {
-            for (source, ready) in self.wait() {
+            for (source, ready) in self.wait(true, self.deadline) {
                 match source {
                     Source::Container => {
                         let code = self.reap();
                         self.drain(&mut buffer);
                         return code;
                     }
+                    Source::Connection => self.reconnect(),
                     Source::Signals => self.forward_signals(),
                     Source::Listener => {
                         if let Some(listener) = &self.listener {
@@ -83,24 +89,85 @@ impl Serving {
                 }
             }
             self.clients.retain(|client| !client.gone);
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.deadline = None;
+                let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+            }
         }
     }
 
-    /// Waits until there is something to do. The container's own end is first in the list.
-    fn wait(&self) -> Vec<(Source, PollFlags)> {
+    /// Waits for `time` while no program runs; `false` when somebody wants it to stay so.
+    pub(super) fn rest(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while !self.halted && Instant::now() < end {
+            self.hear(Some(end));
+        }
+        !self.halted
+    }
+
+    /// What clients have said up to now. No program runs.
+    pub(super) fn listen(&mut self) {
+        while self.hear(Some(Instant::now())) {}
+    }
+
+    /// One round without a program; whether there was anything.
+    fn hear(&mut self, until: Option<Instant>) -> bool {
+        let mut buffer = vec![0; PACKET];
+        let ready = self.wait(false, until);
+        for (source, ready) in &ready {
+            match source {
+                Source::Signals => self.halted |= self.signals.next().is_some(),
+                Source::Listener => {
+                    if let Some(listener) = &self.listener {
+                        clients::accept(listener, &mut self.clients);
+                    }
+                }
+                Source::Client(index) => self.client(*index, *ready, &mut buffer),
+                _ => {}
+            }
+        }
+        self.clients.retain(|client| !client.gone);
+        !ready.is_empty()
+    }
+
+    /// Tells everybody who is attached.
+    pub(super) fn warn(&mut self, text: &str) {
+        for client in &mut self.clients {
+            client.gone |= client.send_event(&Event::Warning(text.as_bytes())).is_err();
+        }
+    }
+
+    /// A process of the network has ended.
+    fn reconnect(&mut self) {
+        // Published under the numbers that were chosen.
+        self.program.connection.ports.clone_from(&self.state.ports);
+        let said = self.program.connection.repair().unwrap_or_else(|error| error.to_string());
+        self.warn(&said);
+        self.program.log.write(Stream::Stderr, format!("rpod: {said}\n").as_bytes());
+        self.state.error = said;
+        // The state's reader learns it later or not at all; the container goes on.
+        let _ = self.state.store(&self.place.record);
+    }
+
+    /// Waits until there is something to do, at most until `until`. The container's own end is first in the list.
+    /// `program`: one runs.
+    fn wait(&self, program: bool, until: Option<Instant>) -> Vec<(Source, PollFlags)> {
         let behind = self.clients.iter().any(Client::behind);
         let mut slots: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
-        slots.push((Source::Container, self.pidfd.as_fd(), PollFlags::IN));
+        if program {
+            slots.push((Source::Container, self.program.pidfd.as_fd(), PollFlags::IN));
+            slots.extend(self.program.connection.pidfds().map(|fd| (Source::Connection, fd, PollFlags::IN)));
+        }
         slots.push((Source::Signals, self.signals.as_fd(), PollFlags::IN));
         if let Some(listener) = &self.listener {
             slots.push((Source::Listener, listener.as_fd(), PollFlags::IN));
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
-            if let Some(fd) = self.outputs.get(stream).filter(|_| !behind) {
+            if let Some(fd) = self.program.outputs.get(stream).filter(|_| program && !behind) {
                 slots.push((Source::Output(stream), fd, PollFlags::IN));
             }
         }
-        if let Some(fd) = self.input_target().filter(|_| self.input.waiting()) {
+        if let Some(fd) = self.input_target().filter(|_| program && self.program.input.waiting()) {
             slots.push((Source::Input, fd, PollFlags::OUT));
         }
         for (index, client) in self.clients.iter().enumerate() {
@@ -109,7 +176,9 @@ impl Serving {
         }
         let mut fds: Vec<PollFd<'_>> =
             slots.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        match poll(&mut fds, None) {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut fds, left.as_ref()) {
             Ok(_) => {
                 let ready = slots.iter().zip(&fds).map(|((source, ..), fd)| (*source, fd.revents()));
                 ready.filter(|(_, ready)| !ready.is_empty()).collect()
@@ -121,16 +190,16 @@ impl Serving {
 
     /// Where input goes: the console, or the pipe until it is closed.
     fn input_target(&self) -> Option<BorrowedFd<'_>> {
-        match &self.outputs {
+        match &self.program.outputs {
             Outputs::Console { master, .. } => Some(master.as_fd()),
-            Outputs::Pipes { .. } => self.input.pipe(),
+            Outputs::Pipes { .. } => self.program.input.pipe(),
         }
     }
 
     /// Collects the ended process.
     fn reap(&self) -> u8 {
         loop {
-            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+            match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(Some(status)) => return exit_code(&status),
                 Ok(None) | Err(Errno::INTR) => {}
                 Err(_) => return 255,
@@ -141,7 +210,7 @@ impl Serving {
     /// What the pipes and the console still hold. Processes that outlived the first one (a shared PID namespace) may
     /// keep them open; they are not waited for.
     fn drain(&mut self, buffer: &mut [u8]) {
-        if let Outputs::Console { slave, .. } = &mut self.outputs {
+        if let Outputs::Console { slave, .. } = &mut self.program.outputs {
             *slave = None;
         }
         while self.output(Stream::Stdout, buffer) {}
@@ -150,15 +219,15 @@ impl Serving {
 
     /// Reads one chunk of output, logs it and sends it on; `false` when there is nothing to read now.
     fn output(&mut self, stream: Stream, buffer: &mut [u8]) -> bool {
-        let Some(fd) = self.outputs.get(stream) else { return false };
+        let Some(fd) = self.program.outputs.get(stream) else { return false };
         match rustix::io::read(fd, &mut buffer[1..]) {
             Ok(0) => {
-                self.outputs.close(stream);
+                self.program.outputs.close(stream);
                 false
             }
             Ok(read) => {
                 buffer[0] = output_kind(stream);
-                self.log.write(stream, &buffer[1..=read]);
+                self.program.log.write(stream, &buffer[1..=read]);
                 for client in self.clients.iter_mut().filter(|client| !client.deaf[stream as usize]) {
                     client.gone |= client.send(&buffer[..=read]).is_err();
                 }
@@ -199,7 +268,7 @@ impl Serving {
         match request {
             Request::Stdin(data) => {
                 self.clients[index].feeds = true;
-                self.input.push(data, self.clients[index].as_fd().as_raw_fd());
+                self.program.input.push(data, self.clients[index].as_fd().as_raw_fd());
                 self.feed();
             }
             Request::StdinClose => {
@@ -207,21 +276,27 @@ impl Serving {
                 self.close_input();
             }
             Request::Resize(size) => {
-                if let Outputs::Console { master, .. } = &self.outputs {
+                if let Outputs::Console { master, .. } = &self.program.outputs {
                     // The console may be gone already.
                     let _ = tty::resize(master, *size);
                 }
             }
             Request::Signal(number) => {
                 // It may have ended by itself a moment ago.
-                let _ = signal::send(self.pidfd.as_fd(), *number);
+                let _ = signal::send(self.program.pidfd.as_fd(), *number);
+            }
+            Request::Stop(number) => {
+                self.clients[index].deaf = [true; 2];
+                self.halted = true;
+                // Between two programs there is none to end.
+                let _ = signal::send(self.program.pidfd.as_fd(), *number);
             }
             Request::Detach => self.clients[index].gone = true,
             Request::OutputClosed(stream) => {
                 self.clients[index].deaf[*stream as usize] = true;
                 // The last listener went away on purpose: the program learns it as it would in a shell's pipeline.
                 if self.clients.iter().all(|client| client.deaf[*stream as usize]) {
-                    self.outputs.close(*stream);
+                    self.program.outputs.close(*stream);
                 }
             }
         }
@@ -229,15 +304,15 @@ impl Serving {
 
     /// A console has no end of input to pass on: its programs read ^D, which the client sends when it wants to.
     fn close_input(&mut self) {
-        self.input.close();
+        self.program.input.close();
         self.feed();
     }
 
     /// Moves pending input into the container as far as it takes it.
     fn feed(&mut self) {
-        let taken = match &self.outputs {
-            Outputs::Console { master, .. } => self.input.write_to(master.as_fd()),
-            Outputs::Pipes { .. } => self.input.write(),
+        let taken = match &self.program.outputs {
+            Outputs::Console { master, .. } => self.program.input.write_to(master.as_fd()),
+            Outputs::Pipes { .. } => self.program.input.write(),
         };
         for client in self.clients.iter_mut().filter(|client| taken.contains(&client.as_fd().as_raw_fd())) {
             client.gone |= client.send_event(&Event::Taken).is_err();
@@ -245,10 +320,11 @@ impl Serving {
     }
 
     /// What was meant to end the monitor ends the container; the monitor follows it.
-    fn forward_signals(&self) {
+    fn forward_signals(&mut self) {
         while let Some(number) = self.signals.next() {
             let number = if number == libc::SIGTERM { self.stop_signal } else { number };
-            let _ = signal::send(self.pidfd.as_fd(), number);
+            self.halted = true;
+            let _ = signal::send(self.program.pidfd.as_fd(), number);
         }
     }
 }

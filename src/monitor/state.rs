@@ -23,6 +23,9 @@ pub(crate) enum Status {
     #[default]
     Created,
     Running,
+    Paused,
+    /// Ended, and about to be started again by its monitor.
+    Restarting,
     Exited,
 }
 
@@ -32,8 +35,20 @@ impl Status {
         match self {
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
         }
+    }
+
+    /// It has a monitor.
+    pub(crate) fn is_alive(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+
+    /// It has processes.
+    pub(crate) fn has_processes(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
     }
 }
 
@@ -64,9 +79,19 @@ pub(crate) struct State {
     /// The cgroup that carries out its limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
-    /// Why the last start failed, or why the end is not the program's own.
+    /// How often its monitor has started it again since somebody started it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub restarts: u32,
+    /// Somebody ended it on purpose: `unless-stopped` does not bring it back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stopped: bool,
+    /// Why the last start failed, why the end is not the program's own, or what is wrong with it while it runs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl State {

@@ -108,6 +108,27 @@ impl<'e> Event<'e> {
     }
 }
 
+/// A container as its events name it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'e> {
+    pub id: &'e str,
+    pub image: &'e str,
+    pub name: &'e str,
+    pub labels: &'e BTreeMap<String, String>,
+}
+
+impl<'e> Named<'e> {
+    pub(crate) fn event(&self, status: &'e str) -> Event<'e> {
+        Event {
+            id: self.id.into(),
+            image: self.image.into(),
+            name: self.name.into(),
+            attributes: Some(Cow::Borrowed(self.labels)),
+            ..Event::new(Subject::Container, status)
+        }
+    }
+}
+
 /// The directory of the logs.
 pub(crate) fn directory(dirs: &Dirs) -> PathBuf {
     dirs.host.join("events")
@@ -123,22 +144,27 @@ pub(crate) fn previous(directory: &Path) -> PathBuf {
     directory.join("log.1")
 }
 
-/// Adds an event to the logs of `directory`; best effort (see the module).
-pub(crate) fn append(directory: &Path, event: &Event<'_>) {
-    let Ok(mut line) = serde_json::to_vec(event) else { return };
-    line.push(b'\n');
+/// Adds events to the logs of `directory`; best effort (see the module).
+pub(crate) fn append(directory: &Path, events: &[Event<'_>]) {
+    let mut lines = Vec::with_capacity(512);
+    for event in events {
+        if serde_json::to_writer(&mut lines, event).is_err() {
+            return;
+        }
+        lines.push(b'\n');
+    }
     // There is nobody to tell.
-    let _ = write(directory, &line, LIMIT);
+    let _ = write(directory, &lines, LIMIT);
 }
 
-fn write(directory: &Path, line: &[u8], limit: u64) -> std::io::Result<()> {
+fn write(directory: &Path, lines: &[u8], limit: u64) -> std::io::Result<()> {
     let path = newest(directory);
     let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
     let mut file = match open() {
         Err(e) if e.kind() == ErrorKind::NotFound && create_private(directory).is_ok() => open()?,
         result => result?,
     };
-    file.write_all(line)?;
+    file.write_all(lines)?;
     if file.stream_position()? > limit {
         rotate(directory, &file)?;
     }

@@ -20,6 +20,7 @@ mod ports;
 mod ps;
 mod pull;
 mod readme;
+mod restart;
 mod run;
 mod scenario;
 mod security;
@@ -41,6 +42,7 @@ pub fn trials() -> Vec<Trial> {
         cve::trials(),
         limits::trials(),
         lifecycle::trials(),
+        restart::trials(),
         terminal::trials(),
         exec::trials(),
         events::trials(),

@@ -27,6 +27,10 @@ pub fn trials() -> Vec<Trial> {
             assert!(!seen.starts_with("127."), "seen as {seen}");
             Ok(())
         }));
+        trials.push(trial(format!("ports::processes_are_started_again::{mode}"), User::Sub, move |t| {
+            need([helper])?;
+            processes_are_started_again(t, mode)
+        }));
         trials.push(trial(format!("ports::bulk::{mode}"), User::Sub, move |t| {
             need([helper])?;
             bulk(t, mode)
@@ -122,6 +126,23 @@ fn ask_tcp(host: &str, port: u16) -> Result<String, Stop> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.trim().to_owned())
+}
+
+/// Whoever kills the helper or the forwarder cuts connections, not the container off.
+fn processes_are_started_again(t: &Sandbox, mode: &str) -> Outcome {
+    let port = serve(t, "tcp", &["--network", mode], "127.0.0.1:")?;
+    for (process, said) in [(mode, mode), ("rpod-forward", "the port forwarder"), (mode, mode)] {
+        let victims = t.processes_named(process);
+        let victim = victims.first().ok_or_else(|| Stop::Fail(format!("no {process} runs")))?.pid;
+        t.program("kill", ["-9", &victim.to_string()]).run().ok();
+        let error = || rpod!(t, "inspect", "--format", "{{.State.Error}}", "probe").run().ok().to_owned();
+        wait_until("the monitor noticed", || error().starts_with(&format!("{said} ended and was started again")));
+        wait_until("the port answers", || ask_tcp("127.0.0.1", port).is_ok_and(|seen| !seen.is_empty()));
+        assert!(t.processes_named(process).iter().all(|process| process.pid != victim));
+    }
+    rpod!(t, "logs", "probe").run().says("rpod: the port forwarder ended and was started again");
+    assert_eq!(rpod!(t, "inspect", "--format", "{{.State.Status}}", "probe").run().ok(), "running");
+    Ok(())
 }
 
 /// From another host, over both protocols and both IP versions, the container sees that host's address.

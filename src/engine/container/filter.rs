@@ -7,6 +7,7 @@ use super::pattern::Pattern;
 use super::store::{self, Container};
 use super::when;
 use crate::error::{Error, Result};
+use crate::monitor::restart::Policy;
 use crate::monitor::state::{State, Status};
 use crate::state::paths::Dirs;
 
@@ -30,7 +31,10 @@ enum Filter {
     Since(Timestamp),
     Volume(Vec<String>),
     Network(Vec<String>),
-    /// Nothing here has what the filter asks for (pods, health checks, restart policies).
+    RestartPolicy(Vec<String>),
+    /// Started again after a reboot by somebody who asks for these: always, and unless-stopped if nobody stopped it.
+    StartsOnBoot(bool),
+    /// Nothing here has what the filter asks for (pods, health checks).
     Nothing,
 }
 
@@ -78,7 +82,20 @@ impl Filters {
             "network" => {
                 self.either(|f| if let Filter::Network(v) = f { Some(v) } else { None }, Filter::Network, text);
             }
-            "pod" | "health" | "restart-policy" => self.0.push(Filter::Nothing),
+            "restart-policy" => {
+                let policy = Policy::parse(value).map(|policy| policy.name().to_owned());
+                let policy = policy.ok_or_else(|| Error::new(format!("{value} is not a valid restart policy")))?;
+                self.either(
+                    |f| if let Filter::RestartPolicy(v) = f { Some(v) } else { None },
+                    Filter::RestartPolicy,
+                    policy,
+                );
+            }
+            "should-start-on-boot" => {
+                let wanted = value.parse().map_err(|_| Error::new(format!("{value:?} is neither true nor false")))?;
+                self.0.push(Filter::StartsOnBoot(wanted));
+            }
+            "pod" | "health" => self.0.push(Filter::Nothing),
             _ => return Err(Error::new(format!("{key} is an invalid filter"))),
         }
         Ok(())
@@ -124,6 +141,15 @@ impl Filter {
             Self::Since(time) => record.created > *time,
             Self::Volume(mounts) => mounts.iter().any(|mount| record.mounts.contains(mount)),
             Self::Network(networks) => networks.contains(&record.network),
+            Self::RestartPolicy(names) => names.iter().any(|name| name == record.restart.name()),
+            Self::StartsOnBoot(wanted) => {
+                let starts = match record.restart {
+                    Policy::Always => true,
+                    Policy::UnlessStopped => !state.stopped,
+                    Policy::No | Policy::OnFailure(_) => false,
+                };
+                starts == *wanted
+            }
             Self::Nothing => false,
         }
     }
@@ -135,7 +161,9 @@ fn status(name: &str) -> Result<Option<Status>> {
         "created" | "configured" | "initialized" => Ok(Some(Status::Created)),
         "running" => Ok(Some(Status::Running)),
         "exited" | "stopped" => Ok(Some(Status::Exited)),
-        "paused" | "removing" | "stopping" | "restarting" | "dead" | "unknown" => Ok(None),
+        "paused" => Ok(Some(Status::Paused)),
+        "restarting" => Ok(Some(Status::Restarting)),
+        "removing" | "stopping" | "dead" | "unknown" => Ok(None),
         _ => Err(Error::new(format!("unknown container state: {name}: invalid argument"))),
     }
 }

@@ -7,8 +7,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::halt::{Asked, revives};
 use super::remove;
 use super::store::Container;
+use crate::engine::events;
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::state::{State, Status, start_time};
 use crate::state::paths::Dirs;
@@ -27,7 +29,7 @@ pub(crate) fn patience(container: &Container, seconds: Option<i64>) -> Patience 
 
 /// The container's first process, pinned: it cannot become another one.
 pub(super) fn init(state: &State) -> Option<OwnedFd> {
-    if state.status != Status::Running {
+    if !state.status.has_processes() {
         return None;
     }
     let pidfd = pidfd_open(Pid::from_raw(state.pid)?, PidfdFlags::empty()).ok()?;
@@ -38,6 +40,17 @@ pub(super) fn init(state: &State) -> Option<OwnedFd> {
 /// ports are settled when this returns.
 pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()> {
     let state = container.state(dirs)?;
+    // Or the monitor would start it again.
+    if revives(container) && state.status.is_alive() && [libc::SIGKILL, container.record.stop_signal].contains(&number)
+    {
+        let asked = Asked::stop(container, number)?;
+        events::container(dirs, "kill", &container.record);
+        if number == libc::SIGKILL || state.status == Status::Restarting {
+            asked.wait(None)?;
+            container.place.wait_unlocked()?;
+        }
+        return Ok(());
+    }
     let Some(pidfd) = init(&state) else {
         return Err(Error::new(format!(
             "can only kill running containers. {} is in state {}: container state improper",
@@ -48,6 +61,7 @@ pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()
     };
     signal::send(pidfd.as_fd(), number)
         .context(|| format!("cannot send {} to container {}", signal::name(number), container.id()))?;
+    events::container(dirs, "kill", &container.record);
     if number == libc::SIGKILL {
         container.place.wait_unlocked()?;
     }
@@ -58,14 +72,30 @@ pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()
 #[derive(Debug)]
 pub(crate) struct Stopping<'c> {
     container: &'c Container,
-    /// `None`: it does not run.
-    pidfd: Option<OwnedFd>,
+    target: Target,
     deadline: Option<Instant>,
+}
+
+/// Who ends a container.
+#[derive(Debug)]
+enum Target {
+    /// It does not run.
+    Nobody,
+    Process(OwnedFd),
+    /// Its monitor, which would start it again.
+    Monitor(Asked),
 }
 
 /// Sends the stop signal. Several containers are stopped at once by asking all of them before waiting for any.
 pub(crate) fn ask_to_stop<'c>(dirs: &Dirs, container: &'c Container, patience: Patience) -> Result<Stopping<'c>> {
-    let pidfd = init(&container.state(dirs)?);
+    let state = container.state(dirs)?;
+    let deadline = patience.map(|time| Instant::now() + time);
+    if revives(container) && state.status.is_alive() {
+        let first = if patience == Some(Duration::ZERO) { libc::SIGKILL } else { container.record.stop_signal };
+        let target = Target::Monitor(Asked::stop(container, first)?);
+        return Ok(Stopping { container, target, deadline });
+    }
+    let pidfd = init(&state);
     if let Some(pidfd) = &pidfd
         && patience != Some(Duration::ZERO)
     {
@@ -74,21 +104,31 @@ pub(crate) fn ask_to_stop<'c>(dirs: &Dirs, container: &'c Container, patience: P
             Err(e) => return Err(Error::wrap(format!("cannot stop container {}", container.id()), e)),
         }
     }
-    Ok(Stopping { container, pidfd, deadline: patience.map(|time| Instant::now() + time) })
+    Ok(Stopping { container, target: pidfd.map_or(Target::Nobody, Target::Process), deadline })
 }
 
 impl Stopping<'_> {
     /// Waits until the container has ended; kills it at the end of its time. Answers whether it had to be killed.
     pub(crate) fn finish(self) -> Result<bool> {
-        let Some(pidfd) = self.pidfd else { return Ok(false) };
         let what = || format!("cannot stop container {}", self.container.id());
-        let ended = wait_ended(&pidfd, self.deadline).context(what)?;
-        if !ended {
-            match signal::send(pidfd.as_fd(), libc::SIGKILL) {
-                Ok(()) | Err(Errno::SRCH) => {}
-                Err(e) => return Err(Error::wrap(what(), e)),
+        let ended = match self.target {
+            Target::Nobody => return Ok(false),
+            Target::Monitor(asked) => {
+                asked.wait(self.deadline)? || {
+                    Asked::stop(self.container, libc::SIGKILL)?.wait(None)?;
+                    false
+                }
             }
-        }
+            Target::Process(pidfd) => {
+                wait_ended(&pidfd, self.deadline).context(what)? || {
+                    match signal::send(pidfd.as_fd(), libc::SIGKILL) {
+                        Ok(()) | Err(Errno::SRCH) => {}
+                        Err(e) => return Err(Error::wrap(what(), e)),
+                    }
+                    false
+                }
+            }
+        };
         // The monitor writes the state, then lets go.
         self.container.place.wait_unlocked()?;
         Ok(!ended)
@@ -111,7 +151,7 @@ fn wait_ended(pidfd: &OwnedFd, deadline: Option<Instant>) -> rustix::io::Result<
 
 /// Waits until the container does not run; answers its exit code.
 pub(crate) fn wait(dirs: &Dirs, container: &Container) -> Result<u8> {
-    let left = if container.state(dirs)?.status == Status::Running { container.place.wait_unlocked()? } else { None };
+    let left = if container.state(dirs)?.status.is_alive() { container.place.wait_unlocked()? } else { None };
     match Container::load(dirs, container.id())? {
         Some(container) => Ok(container.state(dirs)?.exit_code),
         // Removed meanwhile; its monitor left the code for us.
@@ -134,7 +174,7 @@ pub(crate) struct Removal {
 pub(crate) fn remove(dirs: &Dirs, container: &Container, removal: Removal) -> Result<()> {
     loop {
         let status = container.state(dirs)?.status;
-        if status == Status::Running {
+        if status.is_alive() {
             if !removal.force {
                 return Err(Error::new(format!(
                     "cannot remove container {} as it is running - running or paused containers cannot be removed \

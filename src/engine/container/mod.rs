@@ -20,6 +20,7 @@ pub(crate) mod asked;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
+mod halt;
 pub(crate) mod inspect;
 pub(crate) mod lifecycle;
 pub(crate) mod make;

@@ -16,8 +16,10 @@ use super::resolve::MountKind;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::log;
+use crate::monitor::restart::Policy;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
+use crate::state::events::Named;
 use crate::state::file::{self, Durability};
 use crate::storage::RootfsPlan;
 use crate::userns::IdMaps;
@@ -57,6 +59,9 @@ pub(crate) struct Record {
     pub tty: bool,
     #[serde(default)]
     pub interactive: bool,
+    /// Whether its monitor starts it again.
+    #[serde(default, skip_serializing_if = "Policy::is_no")]
+    pub restart: Policy,
     pub stop_signal: i32,
     /// Seconds that `stop` waits before it kills.
     pub stop_timeout: u32,
@@ -100,6 +105,9 @@ pub(crate) struct Config {
     #[serde(default)]
     pub privileged: bool,
     pub shm_size: u64,
+    /// `--timeout`: seconds that the program may run; 0: without a limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub timeout: u32,
     #[serde(default)]
     pub create_command: Vec<String>,
     /// Of the image's manifest; empty with `--rootfs`.
@@ -168,7 +176,17 @@ pub(crate) enum Root {
     Overlay(PathBuf),
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Record {
+    /// For its events.
+    pub(crate) fn named(&self) -> Named<'_> {
+        Named { id: &self.id, image: &self.image, name: &self.name, labels: &self.labels }
+    }
+
     /// The record in `dir`; `None` when there is none.
     pub(crate) fn load(dir: &Path) -> Result<Option<Self>> {
         file::read_json(&dir.join(RECORD))

@@ -25,7 +25,7 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
         return Ok(State::load(&container.place.record));
     };
     let state = State::load(&container.place.record);
-    if state.status != Status::Running {
+    if !state.status.is_alive() {
         return Ok(state);
     }
     kill_leftover(&state);

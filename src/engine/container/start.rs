@@ -12,12 +12,13 @@ use super::{lifecycle, store};
 use super::{namefiles, remove};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
-use crate::monitor::state::{State, Status};
-use crate::monitor::{self, Launch};
+use crate::monitor::state::State;
+use crate::monitor::{self, Fresh, Launch};
 use crate::network::helper;
 use crate::network::mode::Mode;
 use crate::runtime::{Join, Rootfs};
 use crate::spec::seccomp;
+use crate::state::events;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
 use crate::storage::RootfsPlan;
@@ -37,7 +38,7 @@ const BUSY: Duration = Duration::from_secs(10);
 pub(crate) fn claim(dirs: &Dirs, container: &Container) -> Result<Option<Lock>> {
     let deadline = Instant::now() + BUSY;
     loop {
-        if container.state(dirs)?.status == Status::Running {
+        if container.state(dirs)?.status.is_alive() {
             return Ok(None);
         }
         if let Some(lock) = container.place.try_lock()? {
@@ -60,9 +61,14 @@ pub(crate) fn start(
     size: Option<Size>,
 ) -> Result<Client> {
     let record = &container.record;
-    let network = helper::prepare(&config.network)?;
-    namefiles::write(&container.place.record, record, &config.names, network.facts())?;
     let (spec, join) = join(dirs, config)?;
+    let fresh = |join| -> Result<Fresh> {
+        let network = helper::prepare(&config.network)?;
+        namefiles::write(&container.place.record, record, &config.names, network.facts())?;
+        Ok(Fresh { rootfs: rootfs(container, &config.rootfs), join, network })
+    };
+    let first = fresh(join)?;
+    let renew = || fresh(self::join(dirs, config)?.1);
     let seccomp = seccomp(&config.spec)?;
     let remove = |lock: &Lock| remove::remove_locked(dirs, container, true, lock);
     monitor::launch(Launch {
@@ -70,19 +76,24 @@ pub(crate) fn start(
         lock,
         spec: &spec,
         maps: config.maps.as_ref(),
-        rootfs: rootfs(container, &config.rootfs),
+        rootfs: first.rootfs,
         init: config.init,
         crun: config.runtime.as_deref(),
-        join,
+        join: first.join,
         seccomp: seccomp.as_ref(),
-        network: Some(network),
-        ports: &record.ports,
+        network: Some(first.network),
+        ports: Cow::Borrowed(&record.ports),
         terminal: record.tty.then(|| size.unwrap_or(UNSEEN)),
         interactive: record.interactive,
         log: &config.log,
         stop_signal: record.stop_signal,
         state: State::load(&container.place.record),
         remove: if record.rm { Some(&remove) } else { None },
+        restart: record.restart,
+        renew: &renew,
+        timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout.into())),
+        events: events::directory(dirs),
+        named: record.named(),
     })
 }
 

@@ -9,7 +9,7 @@ use super::repair;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::monitor::place::Place;
-use crate::monitor::state::{State, Status};
+use crate::monitor::state::State;
 use crate::state::paths::Dirs;
 use crate::storage::Keep;
 
@@ -36,7 +36,7 @@ impl Container {
     /// The state as it is now: what the monitor wrote, corrected when the monitor is no more.
     pub(crate) fn state(&self, dirs: &Dirs) -> Result<State> {
         let state = State::load(&self.place.record);
-        if state.status == Status::Running && !self.place.locked()? {
+        if state.status.is_alive() && !self.place.locked()? {
             return repair::settle(dirs, self);
         }
         Ok(state)

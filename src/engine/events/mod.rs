@@ -26,12 +26,12 @@ use crate::state::paths::Dirs;
 /// `status` has happened to an image: pull, push, tag, untag, remove, loadfromarchive, save, import, build.
 pub(crate) fn image(dirs: &Dirs, status: &str, id: &str, name: &str) {
     let id = Cow::from(id.strip_prefix("sha256:").unwrap_or(id));
-    append(&directory(dirs), &Event { id, name: name.into(), ..Event::new(Subject::Image, status) });
+    append(&directory(dirs), &[Event { id, name: name.into(), ..Event::new(Subject::Image, status) }]);
 }
 
 /// `status` has happened to a volume: create, remove, prune.
 pub(crate) fn volume(dirs: &Dirs, status: &str, name: &str) {
-    append(&directory(dirs), &Event { name: name.into(), ..Event::new(Subject::Volume, status) });
+    append(&directory(dirs), &[Event { name: name.into(), ..Event::new(Subject::Volume, status) }]);
 }
 
 /// `status` has happened to a network: create, remove. `driver` is what makes it.
@@ -44,21 +44,10 @@ pub(crate) fn network(dirs: &Dirs, status: &str, id: &str, name: &str, driver: &
         attributes: Some(Cow::Owned(attributes)),
         ..Event::new(Subject::Network, status)
     };
-    append(&directory(dirs), &event);
+    append(&directory(dirs), &[event]);
 }
 
 /// `status` has happened to a container. Its monitor notes the start and the end itself.
 pub(crate) fn container(dirs: &Dirs, status: &str, record: &Record) {
-    append(&directory(dirs), &of_container(status, record));
-}
-
-/// An event of a container, to be completed.
-pub(crate) fn of_container<'e>(status: &'e str, record: &'e Record) -> Event<'e> {
-    Event {
-        id: record.id.as_str().into(),
-        image: record.image.as_str().into(),
-        name: record.name.as_str().into(),
-        attributes: Some(Cow::Borrowed(&record.labels)),
-        ..Event::new(Subject::Container, status)
-    }
+    append(&directory(dirs), &[record.named().event(status)]);
 }

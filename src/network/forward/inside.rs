@@ -50,6 +50,8 @@ impl Inside {
         for any in versions {
             let mut batch = netlink::Batch::default();
             batch.local_default("route marked packets to the forwarder", TABLE_MARKED, *any);
+            apply(&netlink, &batch)?;
+            let mut batch = netlink::Batch::default();
             batch.rule("add a routing rule", any.is_ipv6(), netlink::Match::Mark(MARK), TABLE_MARKED, PRIORITY);
             apply(&netlink, &batch)?;
             for &(first, last) in &clients {
@@ -195,8 +197,12 @@ fn with_any_port(way: Way, begin: impl Fn(Way) -> Result<OwnedFd, Errno>) -> Res
     }
 }
 
+/// What is there already was made by a forwarder that is gone.
 fn apply(socket: &OwnedFd, batch: &netlink::Batch) -> Result<()> {
-    batch.apply(socket, 0).map_err(|(step, e)| Error::wrap(format!("cannot publish ports: cannot {step}"), e))
+    match batch.apply(socket, 0) {
+        Ok(()) | Err((_, Errno::EXIST)) => Ok(()),
+        Err((step, e)) => Err(Error::wrap(format!("cannot publish ports: cannot {step}"), e)),
+    }
 }
 
 /// Connections accepted from marked packets, and refusals of marked packets (TCP resets, ICMP errors), carry the mark too

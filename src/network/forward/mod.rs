@@ -21,7 +21,7 @@ mod udp;
 
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -94,6 +94,11 @@ impl Forwarder {
         let mut text = String::new();
         let _ = said.as_slice().read_to_string(&mut text);
         Err(Error::new(if text.is_empty() { "the port forwarder ended without saying why".to_owned() } else { text }))
+    }
+
+    /// Readable once it has ended.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.child.pidfd.as_fd()
     }
 
     #[cfg(test)]

@@ -20,7 +20,7 @@ mod program;
 mod slirp;
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -78,7 +78,7 @@ pub(crate) struct Target {
 /// A network that works. Dropping it ends the helper.
 #[derive(Debug)]
 pub(crate) struct Running {
-    _started: Option<Started>,
+    helper: Option<(Helper, Started)>,
     pub target: Option<Target>,
 }
 
@@ -153,22 +153,34 @@ impl Prepared {
     /// The ids are mapped: starts the helper. For a process with one thread.
     pub(crate) fn mapped(&mut self) -> Result<()> {
         let (Some(helper), Some(target)) = (&self.helper, &self.target) else { return Ok(()) };
-        self.started = Some(match helper {
-            Helper::Slirp(slirp) => slirp.start(target)?,
-            Helper::Pasta(pasta) => pasta.start(target)?,
-        });
+        self.started = Some(helper.start(target)?);
         Ok(())
     }
 
     /// Waits until the container can use the network.
-    pub(crate) fn ready(mut self) -> Result<Running> {
-        let (Some(helper), Some(started)) = (&self.helper, &self.started) else {
-            return Ok(Running { _started: None, target: self.target.take() });
-        };
+    pub(crate) fn ready(self) -> Result<Running> {
+        let helper = self.helper.zip(self.started);
+        if let Some((helper, started)) = &helper {
+            helper.wait_ready(started)?;
+        }
+        Ok(Running { helper, target: self.target })
+    }
+}
+
+impl Helper {
+    /// For a process with one thread.
+    fn start(&self, target: &Target) -> Result<Started> {
+        match self {
+            Self::Slirp(slirp) => slirp.start(target),
+            Self::Pasta(pasta) => pasta.start(target),
+        }
+    }
+
+    fn wait_ready(&self, started: &Started) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let sign = match helper {
-            Helper::Slirp(slirp) => slirp.sign()?,
-            Helper::Pasta(pasta) => pasta.sign(started)?,
+        let sign = match self {
+            Self::Slirp(slirp) => slirp.sign()?,
+            Self::Pasta(pasta) => pasta.sign(started)?,
         };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -183,25 +195,45 @@ impl Prepared {
             };
             let [signed, ended] = fds.map(|fd| !fd.revents().is_empty());
             let ready = signed
-                && match helper {
-                    Helper::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
-                    Helper::Pasta(pasta) => pasta.is_ready(started)?,
+                && match self {
+                    Self::Slirp(_) => crate::sys::netlink::carrier_came(&sign).unwrap_or(true),
+                    Self::Pasta(pasta) => pasta.is_ready(started)?,
                 };
             if ready {
-                break;
+                return Ok(());
             }
             if ended {
                 return Err(started.failure("failed"));
             }
         }
-        Ok(Running { _started: self.started.take(), target: self.target.take() })
     }
 }
 
-#[cfg(test)]
 impl Running {
+    /// Readable once the helper has ended; `None` for a network without one.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.helper.as_ref().map(|(_, started)| started.pidfd.as_fd())
+    }
+
+    /// The helper's program.
+    pub(crate) fn name(&self) -> &'static str {
+        self.helper.as_ref().map_or("", |(_, started)| started.name)
+    }
+
+    /// Starts the helper again, in the namespaces as the last one left them. For a process with one thread.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        let (Some((helper, started)), Some(target)) = (&mut self.helper, &self.target) else { return Ok(()) };
+        if let Helper::Slirp(slirp) = helper {
+            // What the last one's coming and going left to hear.
+            while crate::sys::netlink::carrier_came(&slirp.sign()?).unwrap_or(false) {}
+        }
+        *started = helper.start(target)?;
+        helper.wait_ready(started)
+    }
+
+    #[cfg(test)]
     pub(crate) fn pid(&self) -> Option<Pid> {
-        self._started.as_ref().map(|started| started.pid)
+        self.helper.as_ref().map(|(_, started)| started.pid)
     }
 }
 

@@ -9,10 +9,11 @@ use super::bindings;
 use crate::engine::container::record::{Config, Mount};
 use crate::engine::container::resolve::MountKind;
 use crate::engine::container::store::Container;
+use crate::network::ports::PortMapping;
 use crate::spec::capabilities::{CapSet, DEFAULT};
 
 /// The whole object.
-pub(super) fn host(container: &Container, config: &Config) -> Value {
+pub(super) fn host(container: &Container, config: &Config, ports: &[PortMapping]) -> Value {
     let record = &container.record;
     let spec = &config.spec;
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
@@ -31,8 +32,8 @@ pub(super) fn host(container: &Container, config: &Config) -> Value {
             "Size": format!("{}B", config.log.max_size.unwrap_or(0)),
         },
         "NetworkMode": record.network,
-        "PortBindings": bindings(&record.ports, &[]),
-        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "PortBindings": bindings(ports, &[]),
+        "RestartPolicy": { "Name": record.restart.name(), "MaximumRetryCount": record.restart.times() },
         "AutoRemove": record.rm,
         "Annotations": spec.annotations(),
         "VolumesFrom": null_if_empty(&config.asked.volumes_from),

@@ -4,6 +4,7 @@
 //! make of text; [`super::resolve`] turns it into settings. Refusals have Podman's words.
 
 pub(crate) mod environment;
+pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod security;
@@ -18,6 +19,7 @@ use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::spec::capabilities;
 use environment::Environment;
+use life::Life;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest};
 use security::Security;
@@ -70,6 +72,7 @@ pub(crate) struct RunOptions {
     pub log: Log,
     /// The words of all this that nobody needs but `inspect`.
     pub asked: Asked,
+    pub life: Life,
 }
 
 /// Where the root file system comes from.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{HostFacts, Request, Resolved, RootFiles, resolve};
 use crate::engine::container::options::environment::Environment;
+use crate::engine::container::options::life::Life;
 use crate::engine::container::options::mounts::{ImageVolumes, requests};
 use crate::engine::container::options::security::{Security, security};
 use crate::engine::container::options::values::{Log, device};
@@ -102,6 +103,7 @@ fn options() -> RunOptions {
         ulimits: limits::Ulimits::default(),
         sysctls: vec![],
         oom_score_adj: None,
+        life: Life::default(),
         log: Log::default(),
         asked: crate::engine::container::asked::Asked::default(),
     }

@@ -1,0 +1,158 @@
+//! The monitor's whole life: start, serve, and again as often as `--restart` says.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::clients::{self, Client};
+use super::launch::{Fresh, Launch};
+use super::place::leave_exit_code;
+use super::protocol::{Event, Failure};
+use super::restart::Backoff;
+use super::serve::Serving;
+use super::start::{Program, Started, oom_killed, start};
+use super::state::{State, Status};
+use crate::error::{Context, Error, Result};
+use crate::runtime::cgroup;
+use crate::state::events;
+use crate::sys::memory;
+use crate::sys::signal::SignalFd;
+
+/// Starts the container, stays until its end, and tells `client` and everybody who attached about it.
+pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
+    let begun = start(&mut launch, 0).and_then(|started| Ok((started, signals()?)));
+    let (started, signals) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return stillborn(launch, &mut client, error),
+    };
+    for warning in &started.warnings {
+        let _ = client.send_event(&Event::Warning(warning.as_bytes()));
+    }
+    let mut clients = Vec::new();
+    if client.send_event(&Event::Started).is_ok() && rustix::io::ioctl_fionbio(&client, true).is_ok() {
+        clients.push(client);
+    }
+    let mut serving = Serving {
+        program: started.program,
+        clients,
+        listener: started.listener,
+        signals,
+        stop_signal: launch.stop_signal,
+        place: launch.place,
+        state: started.state,
+        halted: false,
+        deadline: launch.timeout.map(|time| Instant::now() + time),
+    };
+    note(&launch, &[("init", None), ("start", None)]);
+    memory::trim();
+    let code = laps(&mut launch, &mut serving);
+    let Serving { clients, listener, state, .. } = serving;
+    drop(listener);
+    // A start that follows makes a socket of its own.
+    let _ = std::fs::remove_file(launch.place.attach_socket());
+    let _ = finish(&launch, &state);
+    leave_exit_code(&launch.lock, Some(code));
+    drop(launch);
+    clients::farewell(clients, code);
+}
+
+/// A launch that fails has nobody else to tell.
+fn stillborn(mut launch: Launch<'_>, client: &mut Client, error: Error) {
+    let state = State { error: error.to_string(), ..std::mem::take(&mut launch.state) };
+    let _ = std::fs::remove_file(launch.place.attach_socket());
+    let gone = finish(&launch, &state);
+    leave_exit_code(&launch.lock, Some(error.kind().exit_code()));
+    drop(launch);
+    let error = match gone {
+        Ok(()) => error,
+        Err(second) => error.hint(second.to_string()),
+    };
+    let failure = Failure::encode(&error);
+    let _ = client.send_event(&Event::Error(&failure));
+}
+
+fn signals() -> Result<SignalFd> {
+    SignalFd::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]).context(|| "cannot receive signals")
+}
+
+/// From the program's first instruction to its last end; answers its exit code.
+fn laps(launch: &mut Launch<'_>, serving: &mut Serving<'_>) -> u8 {
+    let mut backoff = Backoff::default();
+    loop {
+        let begin = Instant::now();
+        let code = serving.run();
+        ended(serving, code);
+        note(launch, &[("died", Some(code))]);
+        // What was asked for before the program ended counts, also when it has not been heard yet.
+        serving.listen();
+        loop {
+            if serving.halted || !launch.restart.wants(serving.state.exit_code, serving.state.restarts) {
+                serving.state.stopped = serving.halted;
+                note(launch, &[("cleanup", None)]);
+                return serving.state.exit_code;
+            }
+            serving.state.status = Status::Restarting;
+            // Whoever looks meanwhile sees an ended container whose monitor still lives.
+            let _ = serving.state.store(&launch.place.record);
+            if !serving.rest(backoff.next(begin.elapsed())) {
+                serving.state.status = Status::Exited;
+                continue;
+            }
+            note(launch, &[("restart", None)]);
+            match again(launch, serving) {
+                Ok(()) => break,
+                Err(error) => {
+                    serving.state.restarts += 1;
+                    serving.state.exit_code = error.kind().exit_code();
+                    serving.state.error = error.to_string();
+                    serving.state.finished_at = Some(Timestamp::now());
+                }
+            }
+        }
+        note(launch, &[("init", None), ("start", None)]);
+        memory::trim();
+    }
+}
+
+/// Starts the program once more, for the same clients.
+fn again(launch: &mut Launch<'_>, serving: &mut Serving<'_>) -> Result<()> {
+    let Fresh { rootfs, join, network } = (launch.renew)()?;
+    (launch.rootfs, launch.join, launch.network) = (rootfs, join, Some(network));
+    // Under the same numbers.
+    launch.ports = Cow::Owned(serving.state.ports.clone());
+    let Started { program, state, warnings, .. } = start(launch, serving.state.restarts + 1)?;
+    (serving.program, serving.state) = (program, state);
+    serving.deadline = launch.timeout.map(|time| Instant::now() + time);
+    warnings.iter().for_each(|warning| serving.warn(warning));
+    Ok(())
+}
+
+/// The program has ended: its connections go, the state says so.
+fn ended(serving: &mut Serving<'_>, code: u8) {
+    let Serving { program: Program { connection, .. }, state, .. } = serving;
+    // The helper and the forwarder end with it.
+    drop(std::mem::take(connection));
+    if let Some(path) = state.cgroup.take() {
+        state.oom_killed = oom_killed(&path);
+        // Its processes have ended; what is left of it is empty.
+        let _ = cgroup::remove(&path);
+    }
+    state.status = Status::Exited;
+    (state.pid, state.pid_start) = (0, 0);
+    state.exit_code = code;
+    state.finished_at = Some(Timestamp::now());
+}
+
+/// Removes the container or writes its last state.
+fn finish(launch: &Launch<'_>, state: &State) -> Result<()> {
+    match launch.remove {
+        Some(remove) => remove(&launch.lock),
+        None => State { monitor: 0, ..state.clone() }.store(&launch.place.record),
+    }
+}
+
+fn note(launch: &Launch<'_>, happened: &[(&str, Option<u8>)]) {
+    let event = |&(status, exit_code)| events::Event { exit_code, ..launch.named.event(status) };
+    events::append(&launch.events, &happened.iter().map(event).collect::<Vec<_>>());
+}
