@@ -16,6 +16,7 @@ mod logs;
 mod mounts;
 mod network;
 mod observe;
+mod parity;
 mod ports;
 mod ps;
 mod pull;
@@ -48,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
         events::trials(),
         logs::trials(),
         ps::trials(),
+        parity::trials(),
         observe::trials(),
         change::trials(),
         inspect::trials(),
