@@ -18,5 +18,6 @@ pub(crate) mod image;
 pub(crate) mod observe;
 pub(crate) mod refused;
 pub(crate) mod run;
+pub(crate) mod surroundings;
 pub(crate) mod system;
 pub(crate) mod usage;

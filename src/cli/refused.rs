@@ -33,6 +33,7 @@ pub(crate) const REFUSED: &[Refused] = &[
         "--cpu-rt-runtime",
         "real-time limits exist in version 1 of cgroups only, which no ordinary user may use",
     ),
+    refused(RUN, "--personality", "the built-in runtime changes no execution domain: run the program under setarch"),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
     refused(BUILD, "--hooks-dir", "OCI hooks of the host are not run"),
     refused(BUILD, "--runtime-flag", "rpod's own runtime takes no flags"),

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::surroundings::Surroundings;
+
 /// Run a command in a new container
 ///
 /// Creates a container from IMAGE and starts COMMAND in it, or what the image says when no command is given.
@@ -24,6 +26,10 @@ pub(crate) struct Run {
     /// Run the container in the background and print its ID
     #[arg(short, long)]
     pub detach: bool,
+
+    /// Remove the image after the container has ended, unless others use it; implies --rm
+    #[arg(long)]
+    pub rmi: bool,
 
     /// Keys that detach from the container ("" for none) (default "ctrl-p,ctrl-q")
     #[arg(long, value_name = "KEYS")]
@@ -62,6 +68,8 @@ pub(crate) struct Container {
     pub security: Security,
     #[command(flatten)]
     pub limits: Limits,
+    #[command(flatten)]
+    pub surroundings: Surroundings,
 
     /// The image, then the command
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND [ARG...]]")]
@@ -153,6 +161,10 @@ pub(crate) struct Image {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Process {
+    /// Connect only these: stdin, stdout, stderr
+    #[arg(short, long, value_name = "STREAM", value_delimiter = ',')]
+    pub attach: Vec<String>,
+
     /// Keep the program's standard input open
     #[arg(short, long)]
     pub interactive: bool,
@@ -320,31 +332,39 @@ pub(crate) struct Security {
     #[arg(long)]
     pub privileged: bool,
 
-    /// User namespace: the default or host (others come later)
+    /// User namespace: host, keep-id[:uid=,gid=,size=], nomap, auto[:…], container:NAME, ns:PATH
     #[arg(long, value_name = "MODE")]
     pub userns: Option<String>,
 
-    /// UID map of the user namespace (comes later)
+    /// UID map of the user namespace ([+ug]CONTAINER:[@]PARENT[:SIZE])
     #[arg(long, value_name = "MAP", value_delimiter = ',')]
     pub uidmap: Vec<String>,
 
-    /// GID map of the user namespace (comes later)
+    /// GID map of the user namespace ([+ug]CONTAINER:[@]PARENT[:SIZE])
     #[arg(long, value_name = "MAP", value_delimiter = ',')]
     pub gidmap: Vec<String>,
 
-    /// PID namespace: private or host
+    /// Use the ranges that this name has in /etc/subuid
+    #[arg(long, value_name = "NAME")]
+    pub subuidname: Option<String>,
+
+    /// Use the ranges that this name has in /etc/subgid
+    #[arg(long, value_name = "NAME")]
+    pub subgidname: Option<String>,
+
+    /// PID namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub pid: Option<String>,
 
-    /// IPC namespace: private or host
+    /// IPC namespace: private, shareable, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
 
-    /// UTS namespace: private or host
+    /// UTS namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub uts: Option<String>,
 
-    /// cgroup namespace: private or host
+    /// cgroup namespace: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub cgroupns: Option<String>,
 }

@@ -37,6 +37,10 @@ pub(crate) fn explain(error: &clap::Error, command: &Command) -> Error {
             let other = text(ContextKind::PriorArg).unwrap_or_default();
             format!("{:?} and {:?} cannot be used together", flag(&arg), flag(&other))
         }
+        // Podman's words for verbs whose first word is followed by others.
+        ErrorKind::MissingRequiredArgument if arg.contains(" [") => {
+            "requires at least 1 arg(s), only received 0".to_owned()
+        }
         ErrorKind::MissingRequiredArgument => {
             format!("`{name}` needs {}", arg.replace(['<', '>'], "").trim_end_matches("..."))
         }

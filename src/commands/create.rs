@@ -45,7 +45,7 @@ pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) 
         dirs,
         store,
         make::Order {
-            options: &options,
+            options,
             image: image.as_ref(),
             name: args.general.name.as_deref().filter(|name| !name.is_empty()),
             runtime: context.runtime.clone(),

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::cli::run::{Container, Image, Network, Process, Storage};
+use crate::cli::surroundings::Surroundings as Flags;
 use crate::engine::container::asked::Asked;
 use crate::engine::container::options::environment::{Environment, host_variables};
 use crate::engine::container::options::life::Life;
+use crate::engine::container::options::surroundings::{self, AccountOptions, Surroundings};
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
-use crate::engine::container::options::{life, limits, mounts, security, values};
+use crate::engine::container::options::{life, limits, mounts, security, userns, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::network::mode::{self, Mode};
@@ -33,8 +36,12 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     if let Some(name) = &args.general.name {
         names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
     }
+    if let Some(stream) = args.process.attach.iter().find(|s| !["stdin", "stdout", "stderr"].contains(&s.as_str())) {
+        return Err(Error::new(format!(
+            "invalid stream {stream:?} for --attach - must be one of stdin, stdout, or stderr: invalid argument"
+        )));
+    }
     let Container { general, process, storage, network, security, limits, .. } = args;
-    values::user_namespace(security.userns.as_deref(), &security.uidmap, &security.gidmap)?;
     let namespace =
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
     Ok(RunOptions {
@@ -42,7 +49,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         command: words.collect(),
         entrypoint: process.entrypoint.as_deref().map(values::entrypoint),
         tty: process.tty,
-        interactive: process.interactive,
+        interactive: process.interactive || process.attach.iter().any(|stream| stream == "stdin"),
         rm: general.rm,
         init: process.init,
         environment: environment(process, &host_variables())?,
@@ -61,10 +68,17 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         shm_size: shm_size(storage)?,
         read_only: storage.read_only,
         read_only_tmpfs: storage.read_only_tmpfs.unwrap_or(true),
-        network: network_options(network)?,
+        network: NetworkOptions { no_hostname: args.surroundings.no_hostname, ..network_options(network)? },
         capabilities: capabilities::Changes::parse(&security.cap_add, &security.cap_drop)?,
         security: security::security(&security.security_opt)?,
         privileged: security.privileged,
+        userns: userns::user_namespace(userns::Flags {
+            mode: security.userns.as_deref(),
+            uidmap: &security.uidmap,
+            gidmap: &security.gidmap,
+            subuidname: security.subuidname.as_deref(),
+            subgidname: security.subgidname.as_deref(),
+        })?,
         pid: namespace("pid", &security.pid)?,
         ipc: namespace("ipc", &security.ipc)?,
         uts: namespace("uts", &security.uts)?,
@@ -76,6 +90,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         sysctls: limits.sysctl.iter().map(|sysctl| limits::sysctl(sysctl)).collect::<Result<_>>()?,
         oom_score_adj: limits.oom_score_adj.map(limits::oom_score_adj).transpose()?,
         log: values::log(general.log_driver.as_deref(), &general.log_opt)?,
+        surroundings: surroundings(&args.surroundings)?,
         asked: asked(args),
         life: Life {
             restart: life::restart(general.restart.as_deref(), general.rm)?,
@@ -141,14 +156,40 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
     })
 }
 
+fn surroundings(flags: &Flags) -> Result<Surroundings> {
+    Ok(Surroundings {
+        accounts: AccountOptions {
+            none: flags.passwd == Some(false),
+            passwd_entry: flags.passwd_entry.clone(),
+            group_entry: flags.group_entry.clone(),
+            host_users: flags.hostuser.clone(),
+        },
+        hosts: surroundings::hosts(flags.hosts_file.as_deref().unwrap_or_default())?,
+        chroot_dirs: flags.chrootdirs.iter().map(|dir| surroundings::chroot_dir(dir)).collect::<Result<_>>()?,
+        localtime: surroundings::timezone(flags.tz.as_deref().unwrap_or_default())?,
+        merge: flags.env_merge.iter().map(|text| surroundings::merge(text)).collect::<Result<_>>()?,
+        init: flags.init_path.as_deref().map(surroundings::init).transpose()?,
+        image_seccomp: surroundings::seccomp_policy(flags.seccomp_policy.as_deref().unwrap_or_default())?,
+    })
+}
+
 /// For `inspect`.
 fn asked(args: &Container) -> Asked {
+    let path = |path: &Option<PathBuf>| {
+        path.iter().filter_map(|path| std::path::absolute(path).ok()).map(|path| path.display().to_string()).collect()
+    };
     Asked {
+        attach: args.process.attach.clone(),
         userns: args.security.userns.clone().unwrap_or_default(),
         groups: args.process.group_add.clone(),
         security: args.security.security_opt.clone(),
         devices: args.storage.device.clone(),
         publish_all: args.network.publish_all,
+        hosts_file: args.surroundings.hosts_file.clone().unwrap_or_default(),
+        timezone: args.surroundings.tz.clone().unwrap_or_default(),
+        no_passwd: args.surroundings.passwd == Some(false),
+        pidfile: path(&args.surroundings.pidfile),
+        conmon_pidfile: path(&args.surroundings.conmon_pidfile),
         ..Asked::default()
     }
 }
@@ -260,9 +301,8 @@ mod tests {
             ("--rootfs /nonexistent", "cannot use the root file system /nonexistent: No such file or directory"),
             ("--uidmap 0:0:1 --userns host i", "--userns and --uidmap/--gidmap/--subuidname/--subgidname are mutually"),
             ("--userns foo i", "unrecognized namespace mode foo passed"),
-            ("--userns keep-id i", "--userns keep-id is not supported yet: it comes later"),
-            ("--uidmap 0:1:1 i", "--uidmap is not supported yet: it comes later"),
-            ("--pid container:x i", "--pid container:x is not supported yet"),
+            ("--pid foo:x i", "unrecognized namespace mode foo:x passed"),
+            ("--uidmap x i", "initializing ID mappings: UID setting is malformed"),
             ("--network mine i", "network \"mine\" is not supported yet"),
             ("--hostname a~b i", "invalid hostname \"a b\""),
             ("--umask 999 i", "invalid umask 999: invalid argument"),

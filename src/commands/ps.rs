@@ -86,10 +86,10 @@ fn show(args: &Ps, context: &Context<'_>) -> Result<u8> {
 /// The containers to show, with their states, in order.
 fn select(args: &Ps, context: &Context<'_>) -> Result<Vec<(Container, State)>> {
     if args.latest && args.last >= 0 {
-        return Err(Error::new("--last and --latest cannot be used together"));
+        return Err(Error::new("last and latest are mutually exclusive"));
     }
     if args.quiet && (args.size || args.ns) {
-        return Err(Error::new("quiet cannot be used with size or namespace"));
+        return Err(Error::new("quiet conflicts with size and namespace"));
     }
     let dirs = context.dirs()?;
     let filters = Filters::parse(dirs, &args.filter)?;

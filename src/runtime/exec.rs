@@ -20,6 +20,8 @@ pub(crate) struct Target<'a> {
     /// What it was made from: says which namespaces are its own.
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
+    /// It is in another user namespace than the caller: the kernel refuses to enter the one that a process is in.
+    pub enters_user: bool,
     /// Its cgroup (v2) directory.
     pub cgroup: Option<BorrowedFd<'a>>,
     /// What the Spec's seccomp rules compile to.
@@ -48,8 +50,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
     for namespace in linux.namespaces().iter().flatten() {
         kinds |= plan::kind(namespace.typ())?;
     }
-    if target.maps.is_none() {
-        // The kernel refuses to enter the user namespace that a process is in.
+    if !target.enters_user {
         kinds &= !libc::CLONE_NEWUSER;
     }
     let starter = Process {

@@ -39,6 +39,7 @@ mod trampoline;
 
 pub(crate) use create::create;
 pub(crate) use exec::{Target, exec};
+pub(crate) use plan::kind as namespace_kind;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -41,6 +41,10 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
             set(&copy, attributes, false)?;
             put(state, *slot, copy)
         }
+        Op::Open { slot, path } => {
+            let opened = directory(path)?;
+            put(state, *slot, opened)
+        }
         Op::Root(root) => {
             state.root = Some(make_root(root, state)?);
             Ok(())
@@ -134,6 +138,11 @@ fn make_root(root: &Root, state: &mut State<'_>) -> Result<OwnedFd, Errno> {
             overlay(lower, upper, work, *volatile)?;
             directory(upper)
         }
+        Root::Opened { lower, upper, work, volatile } => {
+            let mount = opened_overlay(state, lower, *upper, *work, *volatile)?;
+            attach(&mount, slot_fd(state, *upper)?)?;
+            Ok(mount)
+        }
         Root::Directory { path } => {
             let copy = copy_tree(CWD, path, true)?;
             change(&copy, &Attributes::new(0, 0, libc::MS_PRIVATE), true)?;
@@ -172,6 +181,37 @@ fn overlay(lower: &[std::ffi::CString], upper: &CStr, work: &CStr, volatile: boo
     let end = if volatile { ",userxattr,volatile\0" } else { ",userxattr\0" };
     data.write_str(end).map_err(|_| Errno::TOOBIG)?;
     mount(c"overlay", upper, c"overlay", MountFlags::empty(), Some(data.as_c_str()?))
+}
+
+/// [`overlay`] of directories that this process could not find any more, attached nowhere yet. fsconfig(2) takes 256 bytes
+/// at once: enough for the one layer that such a container has.
+fn opened_overlay(
+    state: &State<'_>,
+    lower: &[Slot],
+    upper: Slot,
+    work: Slot,
+    volatile: bool,
+) -> Result<OwnedFd, Errno> {
+    let name = |slots: &[Slot]| -> Result<Text, Errno> {
+        let mut text = Text::new();
+        let mut before = "";
+        for slot in slots {
+            let fd = slot_fd(state, *slot)?.as_raw_fd();
+            write!(text, "{before}/proc/self/fd/{fd}").map_err(|_| Errno::TOOBIG)?;
+            before = ":";
+        }
+        text.write_str("\0").map_err(|_| Errno::TOOBIG)?;
+        Ok(text)
+    };
+    let (lower, upper, work) = (name(lower)?, name(&[upper])?, name(&[work])?);
+    let options: [(&CStr, Option<&CStr>); 5] = [
+        (c"lowerdir", Some(lower.as_c_str()?)),
+        (c"upperdir", Some(upper.as_c_str()?)),
+        (c"workdir", Some(work.as_c_str()?)),
+        (c"userxattr", None),
+        (c"volatile", None),
+    ];
+    new_filesystem(c"overlay", &options[..if volatile { 5 } else { 4 }], 0)
 }
 
 /// Text on the stack, as long as mount(2) takes it.
@@ -330,7 +370,11 @@ fn become_user(user: &Credentials) -> Result<(), Errno> {
     prctl::keep_capabilities()?;
     let (uid, gid) = (rustix::process::Uid::from_raw(user.uid), rustix::process::Gid::from_raw(user.gid));
     if let Some(groups) = &user.groups {
-        set_thread_groups(groups)?;
+        match set_thread_groups(groups) {
+            // In somebody's single-id namespace there are no groups to take or to leave.
+            Err(Errno::PERM) if groups.is_empty() => {}
+            result => result?,
+        }
     }
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;

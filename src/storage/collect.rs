@@ -72,6 +72,7 @@ impl Store {
         }
         let (blobs, layers) = (reached.blobs, reached.layers);
         let mut freed = Freed::default();
+        self.remove_mapped(&layers)?;
         self.remove_layers(&layers, &mut freed)?;
         self.remove_blobs(&blobs, &mut freed)?;
         Ok(freed)

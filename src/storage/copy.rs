@@ -15,9 +15,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{remove, whiteout};
 use crate::error::{Context, Result};
+use crate::userns::shift::Shift;
 
-/// Copies `layers` (diff directories, bottom first) into the empty directory `dest`.
-pub(super) fn rootfs(layers: &[PathBuf], dest: &Path) -> Result<()> {
+/// Copies `layers` (diff directories, bottom first) into the empty directory `dest`, with the owners that `shift` gives.
+pub(super) fn rootfs(layers: &[PathBuf], dest: &Path, shift: Option<&Shift>) -> Result<()> {
     rustix::process::umask(Mode::empty());
     // Two descriptors per level of the deepest tree.
     let limit = getrlimit(Resource::Nofile);
@@ -27,23 +28,33 @@ pub(super) fn rootfs(layers: &[PathBuf], dest: &Path) -> Result<()> {
         let failed = || format!("cannot copy {} to {}", layer.display(), dest.display());
         let from = open(layer).context(failed)?;
         let to = open(dest).context(failed)?;
-        let mut copy = Copy { root: open(dest).context(failed)?, links: HashMap::new(), path: Vec::new() };
+        let root = open(dest).context(failed)?;
+        let mut copy = Copy { root, links: HashMap::new(), path: Vec::new(), shift, unmapped: None };
         copy.directory(from.as_fd(), to.as_fd())
-            .map_err(|e| std::io::Error::other(format!("{}: {e}", copy.path.escape_ascii())))
+            .map_err(|e| match copy.unmapped {
+                Some((uid, gid)) => std::io::Error::other(format!(
+                    "{} belongs to {uid}:{gid}, which is not in the user namespace",
+                    copy.path.escape_ascii()
+                )),
+                None => std::io::Error::other(format!("{}: {e}", copy.path.escape_ascii())),
+            })
             .context(failed)?;
     }
     Ok(())
 }
 
-struct Copy {
+struct Copy<'a> {
     root: OwnedFd,
+    shift: Option<&'a Shift>,
+    /// Why a copy failed: an owner that the container does not have.
+    unmapped: Option<(u32, u32)>,
     /// Where the first name of an inode with several went, below the root.
     links: HashMap<u64, Vec<u8>>,
     /// Of the entry at hand.
     path: Vec<u8>,
 }
 
-impl Copy {
+impl Copy<'_> {
     /// Everything in `from`, then its own attributes.
     fn directory(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
         if whiteout::opaque(from) {
@@ -62,11 +73,12 @@ impl Copy {
             self.path.truncate(length);
         }
         let stat = fstat(from)?;
+        let (uid, gid) = self.owner(&stat)?;
         // A layer that says nothing about the root leaves it as it is.
         if self.path.is_empty() && stat.st_mode & 0o7777 == 0o755 {
-            return Ok(());
+            return if self.shift.is_some() { fchown(to, uid, gid) } else { Ok(()) };
         }
-        fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+        fchown(to, uid, gid)?;
         fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
         xattrs(from, to)?;
         futimens(to, &times(&stat))
@@ -96,7 +108,7 @@ impl Copy {
             self.links.insert(stat.st_ino, self.path.clone());
         }
         match kind {
-            FileType::RegularFile => return file(from, to, name, &stat),
+            FileType::RegularFile => return file(from, to, name, &stat, self.owner(&stat)?),
             FileType::Symlink => {
                 let target = readlinkat(from, name, Vec::new())?;
                 symlinkat(&target, to, name)?;
@@ -107,20 +119,36 @@ impl Copy {
                 made => made?,
             },
         }
-        let owner = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
-        chownat(to, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        let (uid, gid) = self.owner(&stat)?;
+        chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
         utimensat(to, name, &times(&stat), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Who the copy of a file belongs to.
+    fn owner(&mut self, stat: &Stat) -> Result<Owner, Errno> {
+        let (uid, gid) = (stat.st_uid, stat.st_gid);
+        let shifted = match self.shift {
+            None => Some((uid, gid)),
+            Some(shift) => shift.uid(uid).zip(shift.gid(gid)),
+        };
+        let (uid, gid) = shifted.ok_or_else(|| {
+            self.unmapped = Some((uid, gid));
+            Errno::INVAL
+        })?;
+        Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
     }
 }
 
-fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Result<(), Errno> {
+type Owner = (Option<Uid>, Option<Gid>);
+
+fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8], stat: &Stat, owner: Owner) -> Result<(), Errno> {
     let source = openat(from, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = openat(to, name, flags, Mode::RUSR | Mode::WUSR)?;
     if stat.st_size > 0 && ioctl_ficlone(&target, &source).is_err() {
         content(source.as_fd(), target.as_fd(), stat.st_size.unsigned_abs())?;
     }
-    fchown(&target, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    fchown(&target, owner.0, owner.1)?;
     fchmod(&target, Mode::from_raw_mode(stat.st_mode))?;
     xattrs(source.as_fd(), target.as_fd())?;
     futimens(&target, &times(stat))

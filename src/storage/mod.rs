@@ -4,6 +4,7 @@
 //! data/blobs/sha256/<digest>   manifests, indexes, configs, byte for byte (blobs)
 //! data/refs/<host>/<path>:<tag> → a manifest's digest; what nothing here leads to is garbage (refs, collect)
 //! data/layers/<diffid>/        diff/ aside/ entries.zst layer.json: immutable once the directory has its name (layer)
+//! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
 //! data/staging/<host>-<id>/    being made or removed by the process that holds <host>-<id>.lock (staging)
 //! data/gc.lock                 shared while something is fetched that no ref leads to yet; exclusive to collect
 //! ```
@@ -18,6 +19,7 @@ mod driver;
 mod layer;
 mod limits;
 mod lock;
+mod mapped;
 mod refs;
 mod remove;
 mod rootfs;
@@ -33,11 +35,11 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use self::collect::Keep;
 pub(crate) use self::driver::DriverName;
-pub(crate) use self::layer::{Skipped, Source};
+pub(crate) use self::layer::{Layer, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
 pub(crate) use self::remove::path as remove_path;
-pub(crate) use self::rootfs::RootfsPlan;
+pub(crate) use self::rootfs::{IdShift, RootfsPlan};
 pub(crate) use self::view::LayerView;
 use crate::error::Result;
 use crate::state;

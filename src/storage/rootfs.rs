@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::driver::{DriverName, fuse_overlayfs};
-use super::{Store, copy, remove, whiteout};
+use super::{Store, copy, mapped, remove, whiteout};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
 use crate::state::paths::create_private;
+use crate::userns::shift::Shift;
 use crate::userns::{IdMaps, enter};
 
 /// What is to be mounted, or is there already.
@@ -31,6 +32,26 @@ pub(crate) enum RootfsPlan {
     Directory {
         path: PathBuf,
     },
+}
+
+/// What has to be done about the owners of a container's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum IdShift {
+    /// The container has the store's own map.
+    None,
+    /// Layers are copied once for all containers with the same map.
+    Shared(Shift),
+    /// No other container will have this map: the copy goes with the container.
+    Own(Shift),
+}
+
+impl IdShift {
+    pub(crate) fn shift(&self) -> Option<&Shift> {
+        match self {
+            Self::None => None,
+            Self::Shared(shift) | Self::Own(shift) => Some(shift),
+        }
+    }
 }
 
 impl RootfsPlan {
@@ -63,8 +84,9 @@ impl RootfsPlan {
 
 impl Store {
     /// Prepares the root file system of a container in its directory `dir`, from an image's layers, bottom first. Doing
-    /// it again changes nothing. With the copy driver this needs a single-threaded process and takes its time.
-    pub(crate) fn prepare_rootfs(&self, layers: &[DiffId], dir: &Path) -> Result<RootfsPlan> {
+    /// it again changes nothing. With the copy driver this needs a single-threaded process and takes its time; the same
+    /// holds for a container whose ids are not where the store has them ([`IdShift`]).
+    pub(crate) fn prepare_rootfs(&self, layers: &[DiffId], dir: &Path, ids: &IdShift) -> Result<RootfsPlan> {
         let driver = self.driver()?;
         let mut lower = Vec::with_capacity(layers.len());
         let mut mode = None;
@@ -83,7 +105,18 @@ impl Store {
         create_private(dir)?;
         if driver == DriverName::Copy {
             lower.reverse();
-            return copied(&lower, dir);
+            return copied(&lower, dir, ids.shift());
+        }
+        match ids {
+            IdShift::None => {}
+            IdShift::Shared(shift) => lower = vec![self.mapped(layers, &lower, shift)?],
+            IdShift::Own(shift) => {
+                lower.reverse();
+                let RootfsPlan::Directory { path } = copied(&lower, dir, Some(shift))? else {
+                    return Err(Error::new("a copy of the layers is no directory"));
+                };
+                lower = vec![path];
+            }
         }
         if lower.is_empty() {
             // An image from scratch; a mount needs at least one.
@@ -94,6 +127,9 @@ impl Store {
         let (upper, work) = (dir.join("upper"), dir.join("work"));
         make(&upper, mode.unwrap_or(0o755))?;
         make(&work, 0o700)?;
+        if let Some(shift) = ids.shift() {
+            mapped::give(&[&upper, &work], shift)?;
+        }
         Ok(match driver {
             DriverName::Overlay => RootfsPlan::Overlay { lower, upper, work },
             _ => RootfsPlan::FuseOverlayfs { lower, upper, work, program: fuse_overlayfs()? },
@@ -102,14 +138,14 @@ impl Store {
 }
 
 /// One process makes a container's directory, so the name of an unfinished copy needs no lock.
-fn copied(layers: &[PathBuf], dir: &Path) -> Result<RootfsPlan> {
+fn copied(layers: &[PathBuf], dir: &Path, shift: Option<&Shift>) -> Result<RootfsPlan> {
     let path = dir.join("rootfs");
     if !path.exists() {
         let partial = dir.join("rootfs.partial");
         enter::run(&IdMaps::for_user()?, || {
             remove::path(&partial)?;
             make(&partial, 0o755)?;
-            copy::rootfs(layers, &partial)
+            copy::rootfs(layers, &partial, shift)
         })?;
         std::fs::rename(&partial, &path).context(|| format!("cannot create {}", path.display()))?;
     }

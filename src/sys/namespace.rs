@@ -36,3 +36,19 @@ pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: std::
     // SAFETY: the closure makes system calls only and allocates nothing.
     unsafe { command.pre_exec(enter) };
 }
+
+/// The user namespace that owns a namespace (ioctl_ns(2), NS_GET_USERNS).
+///
+/// # Errors
+/// PERM when that is one above the caller's own.
+pub(crate) fn owner(namespace: BorrowedFd<'_>) -> Result<std::os::fd::OwnedFd, Errno> {
+    use std::os::fd::FromRawFd;
+    const NS_GET_USERNS: u64 = 0xb701;
+    // SAFETY: the ioctl takes no argument and touches no memory; what it answers is a new descriptor of ours.
+    unsafe {
+        match libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) {
+            -1 => Err(super::last_errno()),
+            fd => Ok(std::os::fd::OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}

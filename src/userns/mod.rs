@@ -1,13 +1,17 @@
 //! Subordinate id ranges, id maps, and entering user namespaces.
 //!
 //! ```text
+//! choice   what --userns and --uidmap mean: the ids of one container out of those
 //! subid    which ids the user may map besides their own: /etc/subuid, /etc/subgid, getsubids
 //! mapping  gives a process in a new user namespace its map: newuidmap and newgidmap side by side, or the files directly
+//! shift    how ids on disk, written through the whole map, become those of a container with another one
 //! enter    runs a closure of ours in a forked child inside a mapped user namespace (unpacking, removing mapped files)
 //! ```
 
+pub(crate) mod choice;
 pub(crate) mod enter;
 pub(crate) mod mapping;
+pub(crate) mod shift;
 mod subid;
 
 use std::fmt;
@@ -15,6 +19,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+pub(crate) use subid::user_name;
 
 /// `size` ids from `container` on inside the namespace are those from `host` on outside (user_namespaces(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +89,14 @@ impl IdMaps {
     pub(crate) fn single_id(uid: u32, gid: u32) -> Self {
         let one = |host| vec![IdRange { container: 0, host, size: 1 }];
         Self { uids: one(uid), gids: one(gid), single: None }
+    }
+
+    /// Whether the kernel denies setgroups(2): an ordinary user wrote a map of the own id alone (user_namespaces(7)).
+    pub(crate) fn denies_setgroups(&self) -> bool {
+        let own = |ranges: &[IdRange], id: u32| matches!(ranges, [IdRange { host, size: 1, .. }] if *host == id);
+        own(&self.uids, rustix::process::geteuid().as_raw())
+            && own(&self.gids, rustix::process::getegid().as_raw())
+            && !mapping::may_map_all()
     }
 
     /// Whether one user id or one group id is all there is: no chown, no setgroups.

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(super) const SUBUID: &str = "/etc/subuid";
 pub(super) const SUBGID: &str = "/etc/subgid";
@@ -32,6 +32,18 @@ pub(super) fn ranges(uid: u32) -> Result<Ranges> {
     Ok(found)
 }
 
+/// The ranges that /etc/subuid or /etc/subgid has for a name, as `--subuidname` wants them.
+pub(super) fn of_name(name: &str, groups: bool) -> Result<Vec<(u32, u32)>> {
+    let file = if groups { SUBGID } else { SUBUID };
+    let text = std::fs::read(file).unwrap_or_default();
+    let found = parse(&String::from_utf8_lossy(&text), &[name]);
+    if found.is_empty() {
+        let kind = if groups { "subgid" } else { "subuid" };
+        return Err(Error::new(format!("no {kind} ranges found for user {name:?} in {file}")));
+    }
+    Ok(found)
+}
+
 /// `owner:start:count` lines; lines of others and malformed ones are passed over, as shadow does.
 fn parse(text: &str, owners: &[&str]) -> Vec<(u32, u32)> {
     text.lines()
@@ -54,7 +66,7 @@ fn range(start: &str, count: &str) -> Option<(u32, u32)> {
 
 /// The account's name: /etc/passwd, else what the login session says. A static executable has no NSS, and a wrong name
 /// from the environment costs only an error message of newuidmap, which compares it with the real user.
-fn user_name(uid: u32) -> Option<String> {
+pub(crate) fn user_name(uid: u32) -> Option<String> {
     let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
     let passwd = String::from_utf8_lossy(&passwd);
     let known = passwd.lines().find_map(|line| {

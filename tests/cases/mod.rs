@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod namespaces;
 mod network;
 mod observe;
 mod parity;
@@ -27,6 +28,7 @@ mod scenario;
 mod security;
 mod storage;
 mod storm;
+mod surroundings;
 mod terminal;
 mod userns;
 
@@ -38,6 +40,7 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         run::trials(),
         userns::trials(),
+        namespaces::trials(),
         mounts::trials(),
         security::trials(),
         cve::trials(),
@@ -50,6 +53,7 @@ pub fn trials() -> Vec<Trial> {
         logs::trials(),
         ps::trials(),
         parity::trials(),
+        surroundings::trials(),
         observe::trials(),
         change::trials(),
         inspect::trials(),

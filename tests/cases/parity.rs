@@ -145,7 +145,7 @@ fn difference(how: char, own: &(String, String), peer: &(String, String)) -> Opt
 }
 
 /// Objects whose keys are data.
-const MAPS: [&str; 9] = [
+const MAPS: [&str; 10] = [
     "/Labels",
     "/Annotations",
     "/Ports",

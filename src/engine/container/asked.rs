@@ -18,6 +18,9 @@ pub(crate) struct Asked {
     pub volumes_from: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub publish_all: bool,
+    /// `--attach`: stdin, stdout, stderr
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attach: Vec<String>,
     /// `--hosts-file`
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hosts_file: String,
@@ -36,6 +39,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Whether a stream is to be connected; without `--attach` all are.
+    pub(crate) fn attaches(&self, stream: &str) -> bool {
+        self.attach.is_empty() || self.attach.iter().any(|attached| attached == stream)
+    }
+
     /// Nothing that would have to be kept.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()

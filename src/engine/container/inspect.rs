@@ -218,6 +218,7 @@ fn network(ports: &[PortMapping], exposed: &[String]) -> Value {
         "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
         "Ports": bindings(ports, exposed),
         "SandboxKey": "",
+        "Networks": {},
     })
 }
 
@@ -238,13 +239,14 @@ fn bindings(ports: &[PortMapping], exposed: &[String]) -> Value {
 /// `Config`: what image and command line said.
 fn settings(container: &Container, config: &Config, process: &oci_spec::runtime::Process) -> Value {
     let record = &container.record;
+    let attached = |stream| !config.asked.attach.is_empty() && config.asked.attaches(stream);
     json!({
         "Hostname": config.names.hostname,
         "Domainname": "",
         "User": config.user,
-        "AttachStdin": false,
-        "AttachStdout": false,
-        "AttachStderr": false,
+        "AttachStdin": attached("stdin"),
+        "AttachStdout": attached("stdout"),
+        "AttachStderr": attached("stderr"),
         "Tty": record.tty,
         "OpenStdin": record.interactive,
         "StdinOnce": false,
@@ -262,6 +264,10 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "Umask": format!("{:04o}", process.user().umask().unwrap_or(0o022)),
         "Timeout": config.timeout,
         "StopTimeout": record.stop_timeout,
+        "HealthcheckOnFailureAction": "none",
+        "HealthLogDestination": "local",
+        "HealthcheckMaxLogCount": 5,
+        "HealthcheckMaxLogSize": 500,
         "Passwd": !config.asked.no_passwd,
         "sdNotifyMode": "container",
         "ExposedPorts": exposed(&record.exposed, &record.ports),

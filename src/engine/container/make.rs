@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::create::Reserved;
+use super::ids::{self, Ids};
+use super::joining;
+use super::options::surroundings::HostsBase;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
-use super::resolve::{self, HostFacts, Request, Resolved, RootFiles};
+use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
 use super::volumes;
 use crate::engine::images::Image;
@@ -16,14 +19,15 @@ use crate::error::{Context, Error, Result};
 use crate::monitor::log;
 use crate::network::mode::Mode as Network;
 use crate::spec;
+use crate::state::file::{self, Durability};
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::{Dirs, create_private};
-use crate::storage::{LayerView, RootfsPlan, Store};
+use crate::storage::{IdShift, LayerView, RootfsPlan, Store};
 use crate::userns::IdMaps;
 
 /// What to make, beside the options.
 pub(crate) struct Order<'a> {
-    pub options: &'a RunOptions,
+    pub options: RunOptions,
     /// `None` with `--rootfs`.
     pub image: Option<&'a Image>,
     pub name: Option<&'a str>,
@@ -43,16 +47,20 @@ pub(crate) struct Made {
 
 /// Makes the container.
 pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made> {
-    let Order { options, image, .. } = order;
-    if order.runtime.is_some() && (options.init || matches!(options.network.mode, Network::Container(_))) {
+    let mut order = order;
+    let joined = joining::resolve(dirs, &mut order.options)?;
+    let Order { options, image, .. } = &order;
+    let image = *image;
+    if order.runtime.is_some() && (options.init || joined.is_some()) {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
     // From here until the record names them, nobody may take the layers away.
     let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
-    let rootfs = rootfs(store, options, image, &reserved.place.disk)?;
+    let whole = IdMaps::for_user()?;
+    let ids = ids::choose(dirs, store, options, image, &whole, joined.as_ref())?;
+    let rootfs = rootfs(store, options, image, &reserved.place.disk, &ids.shift)?;
     let directories = rootfs.directories();
-    let maps = IdMaps::for_user()?;
     let volumes = dirs.data.join("volumes");
     let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
     let resolved = resolve::resolve(&Request {
@@ -60,17 +68,21 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         options,
         image: image.map(|image| &image.config),
         files: &View(LayerView::new(&directories)?),
-        host: &HostFacts::read(maps.clone())?,
+        host: &HostFacts::read(whole.clone())?,
+        maps: ids.maps.as_ref(),
+        joined: joined.as_ref().map(|joined| joined.path.as_path()),
         volumes: &volumes,
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
     let mut warnings = resolved.warnings.clone();
-    if let Some(reason) = &maps.single {
+    if let Some(reason) = &whole.single {
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
     }
-    volumes::prepare(&volumes, &resolved.volumes, &directories, &resolved.settings.process.user, &maps)?;
-    let record = record(&reserved, &order, &resolved)?;
+    let owner = ids.outside(&resolved.settings.process.user);
+    volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
+    write_accounts(&reserved.place.record, &resolved.accounts)?;
+    let record = record(&reserved, &order, &resolved, &ids)?;
     let config = config(order, resolved, rootfs)?;
     let (container, lock) = reserved.commit(record, &config)?;
     if let Some(cidfile) = cidfile {
@@ -92,7 +104,24 @@ impl RootFiles for View {
     }
 }
 
-fn rootfs(store: &Store, options: &RunOptions, image: Option<&Image>, disk: &Path) -> Result<RootfsPlan> {
+/// The files that are bound over the image's own.
+fn write_accounts(dir: &Path, accounts: &Accounts) -> Result<()> {
+    for (name, text) in [("passwd", &accounts.passwd), ("group", &accounts.group)] {
+        if let Some(text) = text {
+            create_private(dir)?;
+            file::write(&dir.join(name), text.as_bytes(), Durability::Volatile)?;
+        }
+    }
+    Ok(())
+}
+
+fn rootfs(
+    store: &Store,
+    options: &RunOptions,
+    image: Option<&Image>,
+    disk: &Path,
+    shift: &IdShift,
+) -> Result<RootfsPlan> {
     match (&options.root, image) {
         (RootSource::Directory { path, overlay: false }, _) => Ok(RootfsPlan::Directory { path: path.clone() }),
         (RootSource::Directory { path, overlay: true }, _) => {
@@ -105,13 +134,13 @@ fn rootfs(store: &Store, options: &RunOptions, image: Option<&Image>, disk: &Pat
                 .context(|| format!("cannot use {} as a root file system", path.display()))?;
             Ok(RootfsPlan::Overlay { lower: vec![path.clone()], upper, work })
         }
-        (RootSource::Image(_), Some(image)) => store.prepare_rootfs(&image.layers, disk),
+        (RootSource::Image(_), Some(image)) => store.prepare_rootfs(&image.layers, disk, shift),
         (RootSource::Image(name), None) => Err(Error::new(format!("{name}: image not known"))),
     }
 }
 
-fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Result<Record> {
-    let Order { options, image, .. } = *order;
+fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: &Ids) -> Result<Record> {
+    let Order { options, image, .. } = order;
     let exposed = image.iter().flat_map(|image| image.config.config.exposed_ports.keys());
     let exposed =
         exposed.chain(options.network.expose.iter().map(String::as_str)).map(|port| match port.contains('/') {
@@ -131,7 +160,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
         labels: resolved.labels.clone(),
         ports: resolved.ports.clone(),
         exposed: exposed.collect(),
-        mounts: resolved.mounts.iter().map(|mount| mount.destination.clone()).collect(),
+        mounts: shown(resolved),
         network: network_name(&resolved.network),
         rm: options.rm,
         tty: options.tty,
@@ -140,6 +169,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
+        auto_ids: ids.auto.clone(),
         volumes: resolved.volumes.iter().filter(|v| v.anonymous).map(|v| v.name.clone()).collect(),
         cidfile: order
             .cidfile
@@ -149,8 +179,15 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved) -> Re
     })
 }
 
+/// Destinations in Podman's order: volumes come last.
+fn shown(resolved: &Resolved) -> Vec<String> {
+    let mut mounts: Vec<_> = resolved.mounts.iter().collect();
+    mounts.sort_by_key(|mount| (mount.kind == MountKind::Volume, &mount.destination));
+    mounts.into_iter().map(|mount| mount.destination.clone()).collect()
+}
+
 fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Config> {
-    let options = order.options;
+    let options = &order.options;
     let mounts = resolved.mounts.iter().map(|mount| Mount {
         kind: mount.kind,
         name: mount.name.clone(),
@@ -166,7 +203,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
             RootSource::Directory { path, overlay: true } => Root::Overlay(path.clone()),
         },
         rootfs,
-        init: options.init,
+        init: options.init && options.surroundings.init.is_none(),
         runtime: order.runtime,
         names: names(options, &resolved),
         log: log::Options {
@@ -216,6 +253,15 @@ fn names(options: &RunOptions, resolved: &Resolved) -> NameFiles {
         added: network.add_hosts.iter().map(added).collect(),
         no_hosts: network.no_hosts,
         no_hostname: network.no_hostname,
+        hosts_file: match &options.surroundings.hosts {
+            HostsBase::File(path) => Some(path.clone()),
+            _ => None,
+        },
+        hosts_text: match &options.surroundings.hosts {
+            HostsBase::Image => Some(resolved.image_hosts.clone()),
+            HostsBase::Empty => Some(String::new()),
+            _ => None,
+        },
     }
 }
 

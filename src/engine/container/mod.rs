@@ -12,6 +12,7 @@
 //! ```text
 //! options   typed values of what was asked for        resolve   … with the image and this host → spec::Settings
 //! create    id, name, record                          start     record → monitor::Launch
+//! joining   namespaces of others
 //! store     finding and listing                       repair    what killed processes left
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
@@ -21,7 +22,9 @@ pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
 mod halt;
+mod ids;
 pub(crate) mod inspect;
+mod joining;
 pub(crate) mod lifecycle;
 pub(crate) mod make;
 mod namefiles;

@@ -71,6 +71,9 @@ pub(crate) struct Record {
     /// Volumes without a name, which `--rm` and `rm -v` remove with the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
+    /// Ids that no other container may have (`--userns auto`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_ids: Option<IdMaps>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidfile: Option<PathBuf>,
 }
@@ -135,6 +138,11 @@ pub(crate) struct NameFiles {
     pub added: Vec<String>,
     #[serde(default)]
     pub no_hosts: bool,
+    /// What hosts begins with instead of the host's file: a file, or (from the image, or nothing) a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts_text: Option<String>,
     /// The image's /etc/hostname stays.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_hostname: bool,

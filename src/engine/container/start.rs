@@ -1,22 +1,20 @@
 //! Starting a container that exists: its files become a plan for the monitor.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
 use super::record::Config;
 use super::store::Container;
-use super::{lifecycle, store};
-use super::{namefiles, remove};
+use super::{joining, namefiles, remove};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::state::State;
 use crate::monitor::{self, Fresh, Launch};
 use crate::network::helper;
-use crate::network::mode::Mode;
-use crate::runtime::{Join, Rootfs};
+use crate::runtime::Rootfs;
 use crate::spec::seccomp;
 use crate::state::events;
 use crate::state::lock::Lock;
@@ -24,9 +22,6 @@ use crate::state::paths::Dirs;
 use crate::storage::RootfsPlan;
 use crate::sys::seccomp::Filter;
 use crate::sys::tty::Size;
-
-/// How the Spec names a namespace of another container.
-const CONTAINER: &str = "container:";
 
 /// What a program sees that is started with a terminal while nobody looks.
 const UNSEEN: Size = Size { rows: 24, columns: 80 };
@@ -61,21 +56,21 @@ pub(crate) fn start(
     size: Option<Size>,
 ) -> Result<Client> {
     let record = &container.record;
-    let (spec, join) = join(dirs, config)?;
+    let (spec, join) = joining::at_start(dirs, &config.spec)?;
     let fresh = |join| -> Result<Fresh> {
         let network = helper::prepare(&config.network)?;
         namefiles::write(&container.place.record, record, &config.names, network.facts())?;
         Ok(Fresh { rootfs: rootfs(container, &config.rootfs), join, network })
     };
     let first = fresh(join)?;
-    let renew = || fresh(self::join(dirs, config)?.1);
+    let renew = || fresh(joining::at_start(dirs, &config.spec)?.1);
     let seccomp = seccomp(&config.spec)?;
     let remove = |lock: &Lock| remove::remove_locked(dirs, container, true, lock);
     monitor::launch(Launch {
         place: &container.place,
         lock,
         spec: &spec,
-        maps: config.maps.as_ref(),
+        maps: config.maps.as_ref().filter(|_| !joining::has_joined(&config.spec)),
         rootfs: first.rootfs,
         init: config.init,
         crun: config.runtime.as_deref(),
@@ -87,6 +82,8 @@ pub(crate) fn start(
         interactive: record.interactive,
         log: &config.log,
         stop_signal: record.stop_signal,
+        pidfiles: [&config.asked.pidfile, &config.asked.conmon_pidfile]
+            .map(|path| (!path.is_empty()).then_some(Path::new(path))),
         state: State::load(&container.place.record),
         remove: if record.rm { Some(&remove) } else { None },
         restart: record.restart,
@@ -101,25 +98,6 @@ pub(super) fn seccomp(spec: &Spec) -> Result<Option<Filter>> {
     let rules = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let filter = |rules| Ok(Filter { program: seccomp::compile(rules)?, flags: seccomp::flags(rules) });
     rules.map(filter).transpose()
-}
-
-/// `--network container:ID`: the other's namespaces as they are now, instead of the words for them in the Spec.
-fn join<'c>(dirs: &Dirs, config: &'c Config) -> Result<(Cow<'c, Spec>, Vec<Join>)> {
-    let Mode::Container(name) = &config.network else { return Ok((Cow::Borrowed(&config.spec), Vec::new())) };
-    let other = store::find(dirs, name)?;
-    let Some(pidfd) = lifecycle::init(&other.state(dirs)?) else {
-        return Err(Error::new(format!("cannot join the network of container {name}: it does not run"))
-            .with_kind(Kind::Conflict)
-            .hint(format!("start it first: rpod start {name}")));
-    };
-    let mut spec = config.spec.clone();
-    if let Some(linux) = spec.linux_mut() {
-        let other =
-            |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.to_string_lossy().starts_with(CONTAINER));
-        let own = linux.namespaces().iter().flatten().filter(|namespace| !other(namespace.path())).cloned().collect();
-        linux.set_namespaces(Some(own));
-    }
-    Ok((Cow::Owned(spec), vec![Join { fd: pidfd, kinds: libc::CLONE_NEWUSER | libc::CLONE_NEWNET }]))
 }
 
 /// What was planned at creation, for the runtime.

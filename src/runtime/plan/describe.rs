@@ -28,7 +28,8 @@ impl Plan {
                 Some(place) => format!("cannot bind {} to {place}", text(source)),
                 None => format!("cannot bind {}", text(source)),
             },
-            Op::Root(Root::Overlay { .. }) => "cannot mount the container's overlay".to_owned(),
+            Op::Open { path, .. } => format!("cannot open {}", text(path)),
+            Op::Root(Root::Overlay { .. } | Root::Opened { .. }) => "cannot mount the container's overlay".to_owned(),
             Op::Root(_) => "cannot mount the container's root".to_owned(),
             Op::Attach { place, only_directory: true, .. } => {
                 format!("cannot mount on {} (which must be a directory, not a link)", text(place))

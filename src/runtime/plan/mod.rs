@@ -6,6 +6,7 @@
 
 mod describe;
 mod mounts;
+mod outsider;
 mod process;
 mod unsupported;
 
@@ -17,6 +18,7 @@ use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
 use super::{Bundle, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
+use crate::spec::settings::KEEP_GROUPS_ANNOTATION;
 use crate::sys::exec::Strings;
 use crate::sys::mount::Attributes;
 use crate::sys::rlimit::Limit;
@@ -67,6 +69,11 @@ pub(super) enum Op {
         recursive: bool,
         attributes: Attributes,
         recursive_attributes: Attributes,
+    },
+    /// A directory of the host.
+    Open {
+        slot: Slot,
+        path: CString,
     },
     /// Root of the container, with everything below it still missing.
     Root(Root),
@@ -134,6 +141,13 @@ pub(super) enum Root {
         work: CString,
         volatile: bool,
     },
+    /// The same of directories that were opened before.
+    Opened {
+        lower: Vec<Slot>,
+        upper: Slot,
+        work: Slot,
+        volatile: bool,
+    },
     Directory {
         path: CString,
     },
@@ -173,7 +187,10 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
     unsupported::check(spec, process, linux)?;
     let filter = filter(linux, bundle.seccomp)?;
-    let program = Process::compile(process, bundle.maps, bundle.init, filter)?;
+    let mut program = Process::compile(process, bundle.maps, bundle.init, filter)?;
+    if spec.annotations().as_ref().is_some_and(|all| all.contains_key(KEEP_GROUPS_ANNOTATION)) {
+        program.credentials.groups = None;
+    }
     let mut builder = Builder::default();
     let namespaces = namespaces(bundle, linux)?;
 
@@ -217,14 +234,18 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     builder.push(Op::Streams { terminal, owner });
     finish(&mut builder, process, &program, true)?;
 
-    Ok(Plan {
+    let mut plan = Plan {
         slots: builder.slots,
         warnings: builder.warnings,
         ops: builder.ops,
         namespaces: if bundle.cgroup.is_some() { namespaces & !(libc::CLONE_NEWCGROUP as u64) } else { namespaces },
         oom_score: None,
         process: program,
-    })
+    };
+    if !outsider::is_inside(bundle.maps) {
+        outsider::rearrange(&mut plan)?;
+    }
+    Ok(plan)
 }
 
 /// The way of a process that joins a running container.
@@ -350,7 +371,7 @@ fn namespaces(bundle: &Bundle<'_>, linux: &Linux) -> Result<u64> {
 }
 
 /// The CLONE_NEW* bit of a namespace.
-pub(super) fn kind(kind: LinuxNamespaceType) -> Result<i32> {
+pub(crate) fn kind(kind: LinuxNamespaceType) -> Result<i32> {
     Ok(match kind {
         LinuxNamespaceType::Mount => libc::CLONE_NEWNS,
         LinuxNamespaceType::Cgroup => libc::CLONE_NEWCGROUP,

@@ -102,14 +102,14 @@ fn credentials(
     if let Some(maps) = maps {
         check_mapped(maps, user.uid(), user.gid())?;
     }
-    let single = maps.is_some_and(IdMaps::is_single);
+    let denied = maps.is_some_and(IdMaps::denies_setgroups);
     let groups = user.additional_gids().iter().flatten().copied();
     // Of the groups, an image's own list may name ids that this user does not have: nothing could be owned by them.
     let groups = groups.filter(|gid| maps.is_none_or(|m| m.host_gid(*gid).is_some()));
     let mut credentials = Credentials {
         uid: user.uid(),
         gid: user.gid(),
-        groups: (!single).then(|| groups.map(rustix::process::Gid::from_raw).collect()),
+        groups: (!denied).then(|| groups.map(rustix::process::Gid::from_raw).collect()),
         umask: user.umask().unwrap_or(0o022),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         die_with_parent: true,

@@ -65,7 +65,15 @@ fn watched_executable() {
     let process = json!({ "user": { "uid": 0, "gid": 0 }, "args": ["true"], "env": ["PATH=/bin"], "cwd": "/" });
     let process = serde_json::from_value(process).expect("a process");
     let pidfd = created.pidfd.as_fd();
-    let target = Target { pidfd, spec: &spec, maps: Some(&fixture.maps), cgroup: None, seccomp: None, detach: false };
+    let target = Target {
+        pidfd,
+        spec: &spec,
+        maps: Some(&fixture.maps),
+        enters_user: true,
+        cgroup: None,
+        seccomp: None,
+        detach: false,
+    };
     for _ in 0..100 {
         let stdio = Stdio::Pipes { stdin: null(), stdout: null(), stderr: null() };
         let child = exec(&target, &process, &stdio).expect("joins");

@@ -35,7 +35,15 @@ pub(super) fn join(
     let process = serde_json::from_value(process).expect("a process");
     let spec = fixture.typed();
     let pidfd = created.pidfd.as_fd();
-    let target = Target { pidfd, spec: &spec, maps: Some(&fixture.maps), cgroup: None, seccomp: None, detach: false };
+    let target = Target {
+        pidfd,
+        spec: &spec,
+        maps: Some(&fixture.maps),
+        enters_user: true,
+        cgroup: None,
+        seccomp: None,
+        detach: false,
+    };
     exec(&target, &process, stdio)
 }
 

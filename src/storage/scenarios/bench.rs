@@ -28,7 +28,8 @@ fn bench() {
     let packed = start.elapsed();
     f.store.driver().expect("finds a driver");
     let start = Instant::now();
-    let plan = f.store.prepare_rootfs(&[meta.diff_id], &f.base.join("c")).expect("prepares");
+    let plan =
+        f.store.prepare_rootfs(&[meta.diff_id], &f.base.join("c"), &crate::storage::IdShift::None).expect("prepares");
     let prepared = start.elapsed();
     let start = Instant::now();
     let view = LayerView::new(&plan.directories()).expect("opens");

@@ -187,8 +187,8 @@ fn driver(driver: DriverName) {
     let layers = load(&f);
     f.store = f.store.clone().with_driver(Some(driver));
     let dir = f.dirs.host.join("containers/c1");
-    let plan = f.store.prepare_rootfs(&layers, &dir).expect("prepares");
-    assert_eq!(plan, f.store.prepare_rootfs(&layers, &dir).expect("prepares again"));
+    let plan = f.store.prepare_rootfs(&layers, &dir, &crate::storage::IdShift::None).expect("prepares");
+    assert_eq!(plan, f.store.prepare_rootfs(&layers, &dir, &crate::storage::IdShift::None).expect("prepares again"));
     let expected = expected(f.maps.is_single());
     mounted(&f, &plan, |root| {
         let seen = list(root);
@@ -281,11 +281,12 @@ fn hidden_root() {
     let f = Fixture::new();
     let below = f.layer(&Tar::default().file("old", b"o").end()).0.diff_id;
     let above = f.layer(&Tar::default().file(".wh..wh..opq", b"").file("new", b"n").end()).0.diff_id;
-    let plan = f.store.prepare_rootfs(&[below, above], &f.base.join("c1")).expect("prepares");
+    let plan =
+        f.store.prepare_rootfs(&[below, above], &f.base.join("c1"), &crate::storage::IdShift::None).expect("prepares");
     mounted(&f, &plan, |root| assert_eq!(list(root).len(), 2));
-    let plan = f.store.prepare_rootfs(&[], &f.base.join("c2")).expect("prepares");
+    let plan = f.store.prepare_rootfs(&[], &f.base.join("c2"), &crate::storage::IdShift::None).expect("prepares");
     mounted(&f, &plan, |root| assert_eq!(list(root).len(), 1));
-    let missing = f.store.prepare_rootfs(&[DiffId::of(b"x")], &f.base.join("c3"));
+    let missing = f.store.prepare_rootfs(&[DiffId::of(b"x")], &f.base.join("c3"), &crate::storage::IdShift::None);
     assert!(missing.is_err());
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod security;
+pub(crate) mod surroundings;
+pub(crate) mod userns;
 pub(crate) mod values;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,8 @@ use life::Life;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest};
 use security::Security;
+use surroundings::Surroundings;
+use userns::UserNamespace;
 use values::{Device, Log};
 
 /// Everything `run` and `create` can be told about the container itself.
@@ -57,6 +61,7 @@ pub(crate) struct RunOptions {
     pub capabilities: capabilities::Changes,
     pub security: Security,
     pub privileged: bool,
+    pub userns: UserNamespace,
     pub pid: NamespaceMode,
     pub ipc: NamespaceMode,
     pub uts: NamespaceMode,
@@ -70,9 +75,17 @@ pub(crate) struct RunOptions {
     pub sysctls: Vec<Sysctl>,
     pub oom_score_adj: Option<i32>,
     pub log: Log,
+    pub surroundings: Surroundings,
     /// The words of all this that nobody needs but `inspect`.
     pub asked: Asked,
     pub life: Life,
+}
+
+impl RunOptions {
+    /// `--group-add keep-groups`: the program has the groups of the person who starts it.
+    pub(crate) fn keeps_groups(&self) -> bool {
+        self.groups.iter().any(|group| group == "keep-groups")
+    }
 }
 
 /// Where the root file system comes from.
@@ -87,11 +100,15 @@ pub(crate) enum RootSource {
 }
 
 /// `--pid`, `--ipc`, `--uts`, `--cgroupns`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum NamespaceMode {
     #[default]
     Private,
     Host,
+    /// That of another container, by name or id.
+    Container(String),
+    /// One that is kept at a path.
+    Path(PathBuf),
 }
 
 /// How the container is connected, and what its name files say.

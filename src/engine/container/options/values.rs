@@ -121,33 +121,15 @@ pub(crate) fn namespace(option: &str, text: &str) -> Result<NamespaceMode> {
         "" | "private" => Ok(NamespaceMode::Private),
         "shareable" if option == "ipc" => Ok(NamespaceMode::Private),
         "host" => Ok(NamespaceMode::Host),
-        _ if text.starts_with("container:") || text.starts_with("ns:") => {
-            Err(Error::new(format!("--{option} {text} is not supported yet"))
-                .hint("what works now: private and host; joining another container comes later"))
-        }
-        _ => Err(Error::new(format!("unrecognized namespace mode {text} passed"))),
-    }
-}
-
-/// `--userns`, `--uidmap` and `--gidmap`: only the default map for now.
-pub(crate) fn user_namespace(mode: Option<&str>, uidmap: &[String], gidmap: &[String]) -> Result<()> {
-    let maps = !uidmap.is_empty() || !gidmap.is_empty();
-    if maps && mode.is_some() {
-        return Err(Error::new("--userns and --uidmap/--gidmap/--subuidname/--subgidname are mutually exclusive"));
-    }
-    let later = |what: &str| {
-        Err(Error::new(format!("{what} is not supported yet: it comes later"))
-            .hint("without it, root in the container is you, and the other ids are your subordinate ones"))
-    };
-    if maps {
-        return later(if uidmap.is_empty() { "--gidmap" } else { "--uidmap" });
-    }
-    let mode = mode.unwrap_or_default();
-    match mode.split(':').next().unwrap_or_default() {
-        // Rootless, the host's user namespace is the one with the user's map, as with Podman.
-        "" | "host" if !mode.contains(':') => Ok(()),
-        "keep-id" | "nomap" | "auto" | "private" | "container" | "ns" => later(&format!("--userns {mode}")),
-        _ => Err(Error::new(format!("unrecognized namespace mode {mode} passed"))),
+        // As with Podman, no /dev/shm or mqueue of its own would be left out; a namespace of its own has both.
+        "none" if option == "ipc" => Ok(NamespaceMode::Private),
+        _ => match text.split_once(':') {
+            Some(("container", name)) if !name.is_empty() => Ok(NamespaceMode::Container(name.to_owned())),
+            Some(("ns", path)) if !path.is_empty() => {
+                std::path::absolute(path).map(NamespaceMode::Path).context(|| format!("cannot use --{option} {text}"))
+            }
+            _ => Err(Error::new(format!("unrecognized namespace mode {text} passed"))),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is made here: volumes are named and [`super::volumes`] makes them.
 
+mod accounts;
 mod host;
 mod mounts;
 mod process;
@@ -9,12 +10,15 @@ mod process;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub(crate) use accounts::Accounts;
 pub(crate) use host::HostFacts;
 pub(crate) use mounts::{MountKind, MountRecord};
 
+use super::joining;
 use super::options::security::Seccomp;
+use super::options::surroundings::HostsBase;
 use super::options::{NamespaceMode, RunOptions};
 use super::volumes::VolumeUse;
 use crate::error::{Error, Kind, Result};
@@ -22,7 +26,7 @@ use crate::image::config::ImageConfig;
 use crate::network::mode::Mode;
 use crate::network::ports::{self, PortMapping};
 use crate::spec::capabilities::{CapSet, Capabilities};
-use crate::spec::settings::{IdMapping, Identity, Namespace, Namespaces, Process, Resources};
+use crate::spec::settings::{IdMapping, Identity, KEEP_GROUPS_ANNOTATION, Namespace, Namespaces, Process, Resources};
 use crate::spec::{Settings, defaults, seccomp};
 use crate::userns::{IdMaps, IdRange};
 
@@ -44,6 +48,10 @@ pub(crate) struct Request<'a> {
     pub image: Option<&'a ImageConfig>,
     pub files: &'a dyn RootFiles,
     pub host: &'a HostFacts,
+    /// The ids of the container's user namespace: of the new one, or of the one it joins, where they are known.
+    pub maps: Option<&'a IdMaps>,
+    /// The user namespace that it joins, in the Spec's words.
+    pub joined: Option<&'a Path>,
     /// Directory of volumes (`Dirs.data/volumes`).
     pub volumes: &'a Path,
     /// The container's record directory, where `hostname`, `hosts`, `resolv.conf` and `.containerenv` are.
@@ -56,8 +64,9 @@ pub(crate) struct Request<'a> {
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub settings: Settings,
-    /// Ids of the container's user namespace; `None` when it joins another container's.
+    /// Ids of the container's user namespace; `None` where they are not known.
     pub maps: Option<IdMaps>,
+    pub accounts: Accounts,
     pub volumes: Vec<VolumeUse>,
     /// For `inspect` and `ps`: volumes and bind mounts that were asked for.
     pub mounts: Vec<MountRecord>,
@@ -67,6 +76,8 @@ pub(crate) struct Resolved {
     pub labels: BTreeMap<String, String>,
     /// The name inside, also for /etc/hosts.
     pub hostname: String,
+    /// The image's /etc/hosts, where that is what the container's begins with.
+    pub image_hosts: String,
     pub network: Mode,
     pub ports: Vec<PortMapping>,
     pub stop_signal: i32,
@@ -82,9 +93,11 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let config = request.image.map(|image| &image.config);
     options.security.check(host.selinux, host.apparmor)?;
 
-    let user = process::user(request)?;
+    let mut accounts = accounts::accounts(request)?;
+    let user = process::user(request, &accounts)?;
+    accounts.complete(request, &user)?;
     let (maps, identity) = ids(request, user.identity, &mut warnings)?;
-    let namespaces = namespaces(options);
+    let namespaces = namespaces(options, request.joined);
     let hostname = hostname(request, &namespaces)?;
     let all = CapSet::all(host.last_capability);
     if let Some(name) = options.capabilities.unknown_to_kernel(all) {
@@ -93,7 +106,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let capabilities = options.capabilities.resolve(identity.uid == 0, options.privileged, all);
     let command = process::command(request)?;
     let ports = published(options, config.map(|c| c.exposed_ports.keys().collect()), &mut warnings)?;
-    let plan = mounts::plan(request)?;
+    let plan = mounts::plan(request, &accounts)?;
     let cwd = process::workdir(request, &plan)?;
     if options.init && namespaces.pid != Namespace::New {
         return Err(Error::new("cannot add init binary as PID 1 (PID namespace isn't private)"));
@@ -107,11 +120,14 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let masks = masks(options, &namespaces);
     let settings = Settings {
         process: Process {
-            args: command.words(),
+            args: match options.surroundings.init.is_some() && options.init {
+                true => [mounts::INIT_PROGRAM, "--"].map(str::to_owned).into_iter().chain(command.words()).collect(),
+                false => command.words(),
+            },
             env: process::environment(request, &user.home, &hostname)?,
             cwd,
             terminal: options.tty,
-            init: options.init,
+            init: options.init && options.surroundings.init.is_none(),
             user: identity,
             umask: options.umask,
             capabilities,
@@ -131,7 +147,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         masked_paths: masks.0,
         readonly_paths: masks.1,
         writable_sys: options.privileged,
-        seccomp: filter(options, &capabilities, host)?,
+        seccomp: filter(request, &capabilities)?,
         resources: Resources { memory: options.memory, cpu_quota: options.cpu_quota, pids: options.pids },
         annotations: annotations(options, stop_signal),
         namespaces,
@@ -139,6 +155,11 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     Ok(Resolved {
         settings,
         maps,
+        accounts,
+        image_hosts: match &options.surroundings.hosts {
+            HostsBase::Image => process::account_file(request, "etc/hosts")?,
+            _ => String::new(),
+        },
         volumes: plan.volumes,
         mounts: plan.records,
         entrypoint: command.entrypoint,
@@ -158,18 +179,15 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
 /// Where only one id can be mapped, that is the one the program wants to run as: an image with a USER of its own then
 /// works without subordinate ids, and what it writes belongs to the person who started it.
 fn ids(request: &Request<'_>, wanted: Identity, warnings: &mut Vec<String>) -> Result<(Option<IdMaps>, Identity)> {
-    let all = &request.host.maps;
-    if matches!(request.options.network.mode, Mode::Container(_)) {
-        return Ok((None, wanted));
-    }
-    if all.is_single() {
+    let Some(all) = request.maps else { return Ok((None, wanted)) };
+    if request.host.maps.is_single() && request.joined.is_none() {
         let only = |ranges: &[IdRange], container| {
             ranges.first().map(|range| vec![IdRange { container, host: range.host, size: 1 }]).unwrap_or_default()
         };
         let maps =
             IdMaps { uids: only(&all.uids, wanted.uid), gids: only(&all.gids, wanted.gid), single: all.single.clone() };
         // setgroups(2) is refused there.
-        if !request.options.groups.is_empty() {
+        if !request.options.groups.is_empty() && !request.options.keeps_groups() {
             let groups = request.options.groups.join(",");
             warnings.push(format!(
                 "--group-add {groups} is left out: without subordinate ids a program has no supplementary groups"
@@ -201,25 +219,25 @@ fn id_map(ranges: &[IdRange]) -> Vec<IdMapping> {
     ranges.iter().map(|r| IdMapping { container: r.container, host: r.host, size: r.size }).collect()
 }
 
-fn namespaces(options: &RunOptions) -> Namespaces {
-    let own = |mode: NamespaceMode| if mode == NamespaceMode::Host { Namespace::Host } else { Namespace::New };
-    let (user, network) = match &options.network.mode {
-        Mode::Host => (Namespace::New, Namespace::Host),
-        Mode::Path(path) => (Namespace::New, Namespace::Join(path.clone())),
-        // A network namespace can be configured only from the user namespace that owns it.
-        Mode::Container(id) => {
-            let target = Namespace::Join(PathBuf::from(format!("container:{id}")));
-            (target.clone(), target)
-        }
-        Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) => (Namespace::New, Namespace::New),
+fn namespaces(options: &RunOptions, joined: Option<&Path>) -> Namespaces {
+    let from = |mode: &NamespaceMode| match mode {
+        NamespaceMode::Private => Namespace::New,
+        NamespaceMode::Host => Namespace::Host,
+        NamespaceMode::Container(id) => Namespace::Join(joining::of_container(id)),
+        NamespaceMode::Path(path) => Namespace::Join(path.clone()),
     };
     Namespaces {
-        user,
-        network,
-        pid: own(options.pid),
-        ipc: own(options.ipc),
-        uts: own(options.uts),
-        cgroup: own(options.cgroup),
+        user: joined.map_or(Namespace::New, |path| Namespace::Join(path.to_path_buf())),
+        network: match &options.network.mode {
+            Mode::Host => Namespace::Host,
+            Mode::Path(path) => Namespace::Join(path.clone()),
+            Mode::Container(id) => Namespace::Join(joining::of_container(id)),
+            Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) => Namespace::New,
+        },
+        pid: from(&options.pid),
+        ipc: from(&options.ipc),
+        uts: from(&options.uts),
+        cgroup: from(&options.cgroup),
     }
 }
 
@@ -305,15 +323,20 @@ fn sysctls(options: &RunOptions, namespaces: &Namespaces, maps: Option<&IdMaps>)
     Ok(sysctls)
 }
 
-fn filter(
-    options: &RunOptions,
-    capabilities: &Capabilities,
-    host: &HostFacts,
-) -> Result<Option<oci_spec::runtime::LinuxSeccomp>> {
+/// The label of an image that holds its own seccomp profile, as Podman knows it.
+const SECCOMP_LABEL: &str = "io.containers.seccomp.profile";
+
+fn filter(request: &Request<'_>, capabilities: &Capabilities) -> Result<Option<oci_spec::runtime::LinuxSeccomp>> {
+    let Request { options, host, .. } = *request;
     let facts = seccomp::Host { native: seccomp::Native::HERE, kernel: host.kernel };
     let filter = match &options.security.seccomp {
         Seccomp::Unconfined => return Ok(None),
         Seccomp::Default if options.privileged => return Ok(None),
+        Seccomp::Default if options.surroundings.image_seccomp => {
+            let profile = request.image.and_then(|image| image.config.labels.get(SECCOMP_LABEL));
+            let profile = profile.ok_or_else(|| Error::new("no seccomp policy defined by image"))?;
+            seccomp::resolve(profile, capabilities.bounding, facts)?
+        }
         Seccomp::Default => return seccomp::default_profile(capabilities.bounding, facts).map(Some),
         Seccomp::Profile(text) => seccomp::resolve(text, capabilities.bounding, facts)?,
     };
@@ -325,6 +348,9 @@ fn filter(
 fn annotations(options: &RunOptions, stop_signal: i32) -> BTreeMap<String, String> {
     // OCI image spec, "Conversion to OCI Runtime Configuration".
     let mut annotations = BTreeMap::from([("org.opencontainers.image.stopSignal".to_owned(), stop_signal.to_string())]);
+    if options.keeps_groups() {
+        annotations.insert(KEEP_GROUPS_ANNOTATION.to_owned(), "1".to_owned());
+    }
     annotations.extend(options.annotations.clone());
     annotations
 }

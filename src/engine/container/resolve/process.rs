@@ -2,13 +2,16 @@
 
 use oci_spec::runtime::PosixRlimitType;
 
+use super::accounts::Accounts;
 use super::mounts::Plan;
 use super::{HostFacts, Request};
 use crate::engine::container::options::RunOptions;
 use crate::engine::container::options::mounts::clean;
+use crate::engine::container::options::surroundings::expand;
 use crate::error::{Error, Kind, Result};
 use crate::spec::settings::Rlimit;
 use crate::spec::user::{self, User};
+use crate::userns::choice::own_id;
 
 /// Largest passwd or group file of an image that is read.
 const ACCOUNT_FILE_LIMIT: u64 = 4 << 20;
@@ -74,7 +77,11 @@ pub(super) fn environment(request: &Request<'_>, home: &str, hostname: &str) -> 
             }
         }
     }
-    variables.0.retain(|(name, _)| !options.unset.contains(name));
+    variables.0.retain(|(name, _)| !options.unset.contains(name) && !(options.unset_all && name == "PATH"));
+    for (name, text) in &request.options.surroundings.merge {
+        let merged = expand(text, |name| variables.get(name));
+        variables.set(name, &merged);
+    }
     options.set.iter().for_each(|(name, value)| variables.set(name, value));
     variables.set_default("HOME", home);
     variables.set_default("HOSTNAME", hostname);
@@ -100,6 +107,10 @@ impl Variables {
         }
     }
 
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
     fn set_default(&mut self, name: &str, value: &str) {
         if !self.0.iter().any(|(known, _)| known == name) {
             self.set(name, value);
@@ -108,16 +119,32 @@ impl Variables {
 }
 
 /// `--user`, else the image's USER, looked up in the root file system.
-pub(super) fn user(request: &Request<'_>) -> Result<User> {
-    let wanted = request.options.user.as_deref().or(request.image.map(|image| image.config.user.as_str()));
-    let read = |path| -> Result<String> {
-        let content = request.files.read(path, ACCOUNT_FILE_LIMIT)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&content).into_owned())
-    };
-    if request.options.groups.iter().any(|group| group == "keep-groups") {
-        return Err(Error::new("--group-add keep-groups is not supported yet: it comes later"));
+pub(super) fn user(request: &Request<'_>, accounts: &Accounts) -> Result<User> {
+    let own = request.options.userns.keep_id().map(own_id);
+    let kept = own.map(|(uid, gid)| format!("{uid}:{gid}"));
+    let image = request.image.map(|image| image.config.user.as_str());
+    let wanted = request.options.user.as_deref().or(kept.as_deref()).or(image);
+    let keeps = request.options.keeps_groups();
+    if keeps && request.options.groups.len() > 1 {
+        return Err(Error::new(
+            "the '--group-add keep-groups' option is not allowed with any other --group-add options",
+        ));
     }
-    user::resolve(wanted.unwrap_or_default(), &request.options.groups, &read("etc/passwd")?, &read("etc/group")?)
+    let groups = if keeps { &[] } else { request.options.groups.as_slice() };
+    let text = |added: &Option<String>, path| added.clone().map_or_else(|| account_file(request, path), Ok);
+    let (passwd, group) = (text(&accounts.passwd, "etc/passwd")?, text(&accounts.group, "etc/group")?);
+    let mut user = user::resolve(wanted.unwrap_or_default(), groups, &passwd, &group)?;
+    if let Some((_, gid)) = own.filter(|(_, gid)| !user.identity.groups.contains(gid)) {
+        // Whoever runs in it may use what belongs to the user's group.
+        user.identity.groups.push(gid);
+    }
+    Ok(user)
+}
+
+/// A file of accounts of the image; empty when it has none.
+pub(super) fn account_file(request: &Request<'_>, path: &str) -> Result<String> {
+    let content = request.files.read(path, ACCOUNT_FILE_LIMIT)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
 /// The directory of the image is made when it is missing, one that was asked for must exist.

@@ -11,6 +11,7 @@ use crate::engine::container::options::environment::Environment;
 use crate::engine::container::options::life::Life;
 use crate::engine::container::options::mounts::{ImageVolumes, requests};
 use crate::engine::container::options::security::{Security, security};
+use crate::engine::container::options::userns::UserNamespace;
 use crate::engine::container::options::values::{Log, device};
 use crate::engine::container::options::{NamespaceMode, NetworkOptions, RootSource, RunOptions, limits};
 use crate::error::Result;
@@ -93,6 +94,7 @@ fn options() -> RunOptions {
         capabilities: capabilities::Changes::default(),
         security: Security::default(),
         privileged: false,
+        userns: UserNamespace::default(),
         pid: NamespaceMode::Private,
         ipc: NamespaceMode::Private,
         uts: NamespaceMode::Private,
@@ -105,6 +107,7 @@ fn options() -> RunOptions {
         oom_score_adj: None,
         life: Life::default(),
         log: Log::default(),
+        surroundings: crate::engine::container::options::surroundings::Surroundings::default(),
         asked: crate::engine::container::asked::Asked::default(),
     }
 }
@@ -118,6 +121,8 @@ fn run_on(host: &HostFacts, image: &ImageConfig, change: impl FnOnce(&mut RunOpt
         image: Some(image),
         files: &files(),
         host,
+        maps: Some(&host.maps),
+        joined: None,
         volumes: Path::new("/data/volumes"),
         record: Path::new("/record"),
         root: Path::new("/root/fs"),

@@ -1,0 +1,96 @@
+//! From the ids in which a store's files are written to those of a container whose map is not the whole one.
+//!
+//! Layers are unpacked through the user's whole map, so a file of the image's root belongs to the user. In a container
+//! that maps the user to another id (`--userns keep-id`), or not at all (`nomap`, `auto`), those files would belong to the
+//! wrong one: the kernel compares host ids, and no nesting of namespaces changes them. An idmapped mount would, but the
+//! kernel allows it only where the file system itself was mounted by the same user namespace, which holds for no disk.
+//! What is left is what Podman does as well: a copy with other owners, kept for the next container with the same map.
+
+use serde::{Deserialize, Serialize};
+
+use super::{IdMaps, IdRange, to_host};
+
+/// Ids of the whole map → ids of the whole map: who owns a file on disk, and who must own its copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shift {
+    uids: Lookup,
+    gids: Lookup,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Lookup {
+    /// The container's map.
+    container: Vec<IdRange>,
+    /// The whole one.
+    whole: Vec<IdRange>,
+}
+
+impl Lookup {
+    /// The id of the whole map that shows as `id` in the container.
+    fn get(&self, id: u32) -> Option<u32> {
+        let host = to_host(&self.container, id)?;
+        let range = self.whole.iter().find(|r| host >= r.host && host - r.host < r.size)?;
+        Some(range.container + (host - range.host))
+    }
+
+    fn is_nothing(&self) -> bool {
+        // Ranges are straight: what holds at their ends holds between, if no other range of the whole map begins there.
+        self.container.iter().all(|range| {
+            let pieces = self.whole.iter().filter(|w| {
+                u64::from(w.host) < u64::from(range.host) + u64::from(range.size)
+                    && u64::from(range.host) < u64::from(w.host) + u64::from(w.size)
+            });
+            pieces.into_iter().all(|w| {
+                i64::from(w.container) - i64::from(w.host) == i64::from(range.container) - i64::from(range.host)
+            })
+        })
+    }
+}
+
+impl Shift {
+    /// `None` when every id that the container has is where the store has it.
+    pub(crate) fn between(whole: &IdMaps, container: &IdMaps) -> Option<Self> {
+        // With one id there is nothing to tell apart: everything is the user's.
+        if whole.is_single() {
+            return None;
+        }
+        let lookup =
+            |whole: &[IdRange], container: &[IdRange]| Lookup { container: container.to_vec(), whole: whole.to_vec() };
+        let shift = Self { uids: lookup(&whole.uids, &container.uids), gids: lookup(&whole.gids, &container.gids) };
+        (!shift.uids.is_nothing() || !shift.gids.is_nothing()).then_some(shift)
+    }
+
+    /// The owner that a copy must have; `None` when the container does not have that user.
+    pub(crate) fn uid(&self, id: u32) -> Option<u32> {
+        self.uids.get(id)
+    }
+
+    /// The group that a copy must have; `None` when the container does not have it.
+    pub(crate) fn gid(&self, id: u32) -> Option<u32> {
+        self.gids.get(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maps(parts: &[(u32, u32, u32)]) -> IdMaps {
+        let ranges: Vec<IdRange> =
+            parts.iter().map(|&(container, host, size)| IdRange { container, host, size }).collect();
+        IdMaps { uids: ranges.clone(), gids: ranges, single: None }
+    }
+
+    #[test]
+    fn only_other_places_need_a_copy() {
+        let whole = maps(&[(0, 1000, 1), (1, 100_000, 65_536)]);
+        assert_eq!(Shift::between(&whole, &whole), None);
+        assert_eq!(Shift::between(&whole, &maps(&[(0, 1000, 1), (1, 100_000, 5)])), None);
+        assert_eq!(Shift::between(&IdMaps::single_id(5, 5), &maps(&[(5, 5, 1)])), None);
+        let keep = maps(&[(0, 100_000, 1000), (1000, 1000, 1), (1001, 101_000, 64_536)]);
+        let shift = Shift::between(&whole, &keep).expect("a shift");
+        for (id, expected) in [(0, Some(1)), (999, Some(1000)), (1000, Some(0)), (1001, Some(1001)), (70_000, None)] {
+            assert_eq!(shift.uid(id), expected, "{id}");
+        }
+    }
+}
