@@ -143,7 +143,7 @@ pub(crate) struct Rm {
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod wait [options] CONTAINER [CONTAINER...]")]
 pub(crate) struct Wait {
-    /// Wait for one of these conditions: created, exited, running, stopped, removing
+    /// Wait for one of these conditions: created, exited, running, paused, stopped, removing, healthy, unhealthy
     #[arg(long, value_name = "CONDITION")]
     pub condition: Vec<String>,
     /// Do not complain about containers that do not exist; their code is -1

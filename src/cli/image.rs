@@ -37,6 +37,9 @@ pub(crate) struct RegistryFlags {
 pub(crate) struct Pull {
     #[command(flatten)]
     pub registry: RegistryFlags,
+    /// Pull every tag of the repository
+    #[arg(short, long)]
+    pub all_tags: bool,
     /// Architecture to pull instead of this machine's
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
@@ -195,8 +198,14 @@ pub(crate) struct Load {
 #[derive(Debug, Args)]
 pub(crate) struct Save {
     /// Format of the archive
-    #[arg(long, value_name = "FORMAT", default_value = "docker-archive", value_parser = ["docker-archive", "oci-archive"])]
+    #[arg(long, value_name = "FORMAT", default_value = "docker-archive", value_parser = ["docker-archive", "oci-archive", "oci-dir", "docker-dir"])]
     pub format: String,
+    /// Compress the layers, with --format docker-dir
+    #[arg(long)]
+    pub compress: bool,
+    /// Accepted for compatibility: layers in an archive are not compressed
+    #[arg(long)]
+    pub uncompressed: bool,
     /// All arguments are images, also those that do not exist
     #[arg(short, long)]
     pub multi_image_archive: bool,

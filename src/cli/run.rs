@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::health::Health;
 use super::surroundings::Surroundings;
 
 /// Run a command in a new container
@@ -70,6 +71,7 @@ pub(crate) struct Container {
     pub limits: Limits,
     #[command(flatten)]
     pub surroundings: Surroundings,
+    pub health: Health,
 
     /// The image, then the command
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND [ARG...]]")]

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::cli::health::Health;
 use crate::cli::run::{Container, Image, Network, Process, Storage};
 use crate::cli::surroundings::Surroundings as Flags;
 use crate::engine::container::asked::Asked;
 use crate::engine::container::options::environment::{Environment, host_variables};
+use crate::engine::container::options::health::{HealthOptions, Typed};
 use crate::engine::container::options::life::Life;
 use crate::engine::container::options::surroundings::{self, AccountOptions, Surroundings};
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
@@ -93,9 +95,30 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         surroundings: surroundings(&args.surroundings)?,
         asked: asked(args),
         life: Life {
+            health: health(&args.health)?,
             restart: life::restart(general.restart.as_deref(), general.rm)?,
             timeout: general.timeout.unwrap_or(0),
         },
+    })
+}
+
+fn health(flags: &Health) -> Result<HealthOptions> {
+    HealthOptions::parse(&Typed {
+        none: flags.no_healthcheck,
+        cmd: flags.health_cmd.as_deref(),
+        interval: flags.health_interval.as_deref(),
+        timeout: flags.health_timeout.as_deref(),
+        start_period: flags.health_start_period.as_deref(),
+        retries: flags.health_retries,
+        startup_cmd: flags.health_startup_cmd.as_deref(),
+        startup_interval: flags.health_startup_interval.as_deref(),
+        startup_timeout: flags.health_startup_timeout.as_deref(),
+        startup_retries: flags.health_startup_retries,
+        startup_success: flags.health_startup_success,
+        on_failure: flags.health_on_failure.as_deref(),
+        log_destination: flags.health_log_destination.as_deref(),
+        log_count: flags.health_max_log_count,
+        log_size: flags.health_max_log_size,
     })
 }
 
@@ -292,6 +315,14 @@ mod tests {
             ("--cap-add chown --cap-drop CAP_CHOWN i", "capability \"CAP_CHOWN\" cannot be dropped and added"),
             ("--cap-add all --cap-drop all i", "adding all caps and removing all caps not allowed"),
             ("--rm --restart always i", "the --rm option conflicts with --restart, when the restartPolicy is not"),
+            ("--health-on-failure bad i", "invalid on-failure action \"bad\" for health check: supported actions are"),
+            ("--health-retries 0 --health-cmd x i", "healthcheck-retries must be greater than 0"),
+            ("--health-timeout 0s --health-cmd x i", "healthcheck-timeout must be at least 1 second"),
+            ("--health-interval x --health-cmd x i", "invalid healthcheck-interval: time: invalid duration \"x\""),
+            ("--no-healthcheck --health-cmd x i", "cannot specify both --no-healthcheck and --health-cmd"),
+            ("--health-start-period -1s --health-cmd x i", "healthcheck-start-period must be 0 seconds or greater"),
+            ("--health-log-destination /nonexist i", "HealthCheck Log '/nonexist' destination error: No such file"),
+            ("--health-startup-retries 3 i", "startup healthcheck options need --health-startup-cmd"),
             ("--restart sometimes i", "\"sometimes\" is not a valid restart policy: invalid argument"),
             ("--restart on-failure:x i", "\"on-failure:x\" is not a valid restart policy: invalid argument"),
             ("--name a/b i", "running container create option: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*"),

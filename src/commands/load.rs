@@ -6,12 +6,27 @@ use std::os::fd::AsFd;
 
 use super::Context;
 use crate::cli::image::Load;
-use crate::engine::{events, images};
+use crate::engine::events;
+use crate::engine::images::{self, Loaded};
 use crate::error::{Context as _, Error, Result};
+use crate::image::platform::Platform;
+use crate::image::transport::{Kind, Local};
 use crate::output::progress::progress;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    let store = context.store()?;
+    let maps = IdMaps::for_user()?;
+    let directory = args.input.as_ref().filter(|path| path.is_dir());
+    if let Some(path) = directory {
+        let kind = if path.join("index.json").exists() { Kind::Oci } else { Kind::Dir };
+        let progress = progress(context.ui, args.quiet);
+        let local = Local::new(kind, path);
+        let loaded = images::pull_local(dirs, &store, &maps, &local, &Platform::host(), &*progress)?;
+        drop(progress);
+        return show(context, loaded);
+    }
     let input = match args.input.as_ref().filter(|path| path.as_os_str() != "-") {
         Some(path) => File::open(path).context(|| format!("cannot open {}", path.display()))?,
         None if std::io::stdin().is_terminal() => {
@@ -19,11 +34,14 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
         }
         None => File::from(std::io::stdin().as_fd().try_clone_to_owned().context(|| "cannot read standard input")?),
     };
-    let dirs = context.dirs()?;
-    let store = context.store()?;
     let progress = progress(context.ui, args.quiet);
-    let loaded = images::load(dirs, &store, &IdMaps::for_user()?, input, &*progress)?;
+    let loaded = images::load(dirs, &store, &maps, input, &*progress)?;
     drop(progress);
+    show(context, loaded)
+}
+
+fn show(context: &Context<'_>, loaded: Vec<Loaded>) -> Result<u8> {
+    let dirs = context.dirs()?;
     for image in loaded {
         let name = image.names.first().map_or("", String::as_str);
         events::image(dirs, "loadfromarchive", &image.id.to_string(), name);

@@ -17,6 +17,7 @@ mod exec;
 #[cfg(test)]
 mod flags;
 mod foreground;
+mod healthcheck_run;
 mod help;
 mod history;
 mod image_exists;
@@ -33,6 +34,7 @@ mod man;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod rename;
 mod restart;
 mod rm;

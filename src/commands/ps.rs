@@ -130,19 +130,21 @@ fn sort(shown: &mut [(Container, State)], key: &str) -> Result<()> {
     Ok(())
 }
 
-/// "Up 3 minutes", "Exited (3) 2 hours ago".
-fn status(state: &State, now: Timestamp) -> String {
+/// "Up 3 minutes (healthy)", "Exited (3) 2 hours ago".
+fn status(container: &Container, state: &State, now: Timestamp) -> String {
     let since = |time: Option<Timestamp>| time.unwrap_or(now);
-    match state.status {
+    let words = match state.status {
         Status::Created => "Created".to_owned(),
         Status::Running => format!("Up {}", human::ago(since(state.started_at), now).trim_end_matches(" ago")),
-        Status::Paused => {
-            format!("Up {} (Paused)", human::ago(since(state.started_at), now).trim_end_matches(" ago"))
-        }
+        Status::Paused => "Paused".to_owned(),
         Status::Restarting => {
-            format!("Restarting ({}) {}", state.exit_code, human::ago(since(state.finished_at), now))
+            return format!("Restarting ({}) {}", state.exit_code, human::ago(since(state.finished_at), now));
         }
         Status::Exited => format!("Exited ({}) {}", state.exit_code, human::ago(since(state.finished_at), now)),
+    };
+    match container.health_word(state) {
+        "" => words,
+        health => format!("{words} ({health})"),
     }
 }
 
@@ -161,7 +163,7 @@ fn row(container: &Container, state: &State, args: &Ps, now: Timestamp, every: b
     let created = human::ago(record.created, now);
     row["Image"] = record.image.as_str().into();
     row["Command"] = command.into();
-    row["Status"] = status(state, now).into();
+    row["Status"] = status(container, state, now).into();
     row["Ports"] = ports::summary(record, ports::current(container, state)).into();
     row["Names"] = record.name.as_str().into();
     row["CreatedHuman"] = created.as_str().into();
@@ -270,7 +272,7 @@ fn object(container: &Container, state: &State, args: &Ps, now: Timestamp) -> Va
         },
         "StartedAt": seconds(state.started_at),
         "State": state.status.as_str(),
-        "Status": status(state, now),
+        "Status": status(container, state, now),
         "Created": record.created.as_second(),
     })
 }

@@ -8,6 +8,7 @@ use crate::engine::events;
 use crate::engine::images::{self, PullOptions, PullPolicy};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
+use crate::image::transport::Transport;
 use crate::output::progress::progress;
 use crate::registry::{Credentials, Options, RetryPolicy};
 use crate::userns::IdMaps;
@@ -31,14 +32,37 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let store = context.store()?;
     let maps = IdMaps::for_user()?;
-    for name in &args.images {
+    let names = match args.all_tags {
+        false => args.images.clone(),
+        true => args.images.iter().map(|name| all_tags(name, &options)).collect::<Result<Vec<_>>>()?.concat(),
+    };
+    for name in &names {
         let progress = progress(context.ui, args.quiet);
+        if let Some(Transport::Local(local)) = Transport::parse(name)? {
+            let wanted = options.platform.clone().unwrap_or_else(Platform::host);
+            let loaded = images::pull_local(dirs, &store, &maps, &local, &wanted, &*progress)?;
+            drop(progress);
+            for image in loaded {
+                events::image(dirs, "pull", &image.id.hex(), name);
+                context.ui.line(image.id.hex())?;
+            }
+            continue;
+        }
         let image = images::pull(dirs, &store, &maps, name, &options, &*progress)?;
         drop(progress);
         events::image(dirs, "pull", &image.id.hex(), name);
         context.ui.line(image.id.hex())?;
     }
     Ok(0)
+}
+
+/// Every tag of the repository `name`, as full names.
+fn all_tags(name: &str, options: &PullOptions) -> Result<Vec<String>> {
+    match Transport::parse(name)? {
+        Some(Transport::Local(local)) => Err(Error::new(format!("--all-tags is for registries, not for {local}"))),
+        Some(Transport::Docker(name)) => images::all_tags(&name, &options.registry),
+        None => images::all_tags(name, &options.registry),
+    }
 }
 
 /// `--platform`, or `--os`, `--arch` and `--variant`.

@@ -14,12 +14,25 @@ use crate::userns::IdMaps;
 pub(crate) fn run(args: Save, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let options = SaveOptions {
-        format: if args.format == "oci-archive" { Format::Oci } else { Format::Docker },
+        format: match args.format.as_str() {
+            "oci-archive" | "oci-dir" => Format::Oci,
+            "docker-dir" => Format::Dir,
+            _ => Format::Docker,
+        },
         only_images: args.multi_image_archive,
     };
+    if args.compress && args.format != "docker-dir" {
+        return Err(Error::new("--compress can only be set when --format is 'docker-dir'"));
+    }
     let plan = images::plan_save(&store, &args.images, options)?;
     let maps = IdMaps::for_user()?;
     match &args.output {
+        Some(path) if args.format.ends_with("-dir") => {
+            images::save_directory(&store, &maps, &plan, options.format, args.compress, path)?;
+        }
+        None if args.format.ends_with("-dir") => {
+            return Err(Error::new(format!("--format {} writes a directory: name it with --output", args.format)));
+        }
         Some(path) => {
             let file = File::create(path).context(|| format!("cannot create {}", path.display()))?;
             let is_file = file.metadata().is_ok_and(|meta| meta.is_file());

@@ -27,6 +27,7 @@ pub(crate) struct Verb {
 /// The nouns that verbs are sorted under.
 pub(crate) const NOUNS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
+    ("healthcheck", "Manage health checks of containers"),
     ("image", "Manage images"),
     ("system", "Manage rpod itself"),
     ("volume", "Manage volumes"),
@@ -50,6 +51,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
     verb!(Containers, cli::container::Exists, super::container_exists::run, ["container exists"]),
     verb!(Containers, cli::container::Exec, super::exec::run, ["exec", "container exec"]),
+    verb!(Containers, cli::health::HealthcheckRun, super::healthcheck_run::run, ["healthcheck run"]),
     verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect"]),
     verb!(Containers, cli::container::InspectContainer, super::inspect::container, ["container inspect"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
@@ -74,6 +76,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::image::Inspect, super::image_inspect::run, ["image inspect"]),
     verb!(Images, cli::image::Load, super::load::run, ["load", "image load"]),
     verb!(Images, cli::image::Pull, super::pull::run, ["pull", "image pull"]),
+    verb!(Images, cli::registry::Push, super::push::run, ["push", "image push"]),
     verb!(Images, cli::image::Rmi, super::rmi::run, ["rmi", "image rm"]),
     verb!(Images, cli::image::Save, super::save::run, ["save", "image save"]),
     verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),

@@ -8,6 +8,7 @@ use crate::engine::container::select::Selection;
 use crate::engine::container::store::Container;
 use crate::engine::container::{lifecycle, when};
 use crate::error::{Error, Result};
+use crate::monitor::health::Status as Health;
 use crate::monitor::state::Status;
 use crate::state::paths::Dirs;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(args: Wait, context: &Context<'_>) -> Result<u8> {
 enum Condition {
     Stopped,
     Is(Status),
+    Health(Health),
     Gone,
 }
 
@@ -42,9 +44,12 @@ fn condition(name: &str) -> Result<Condition> {
         "stopped" | "exited" => Ok(Condition::Stopped),
         "created" | "configured" | "initialized" => Ok(Condition::Is(Status::Created)),
         "running" => Ok(Condition::Is(Status::Running)),
+        "paused" => Ok(Condition::Is(Status::Paused)),
+        "healthy" => Ok(Condition::Health(Health::Healthy)),
+        "unhealthy" => Ok(Condition::Health(Health::Unhealthy)),
         "removing" => Ok(Condition::Gone),
         _ => Err(Error::new(format!("invalid container state {name:?}"))
-            .hint("conditions are created, running, stopped, exited and removing")),
+            .hint("conditions are created, running, paused, stopped, exited, removing, healthy and unhealthy")),
     }
 }
 
@@ -68,6 +73,17 @@ fn poll(dirs: &Dirs, container: &Container, wanted: &[Condition], interval: Dura
                     return Ok(state.exit_code.into());
                 }
                 (Condition::Is(status), Some(state)) if state.status == *status => return Ok(-1),
+                (Condition::Health(wanted), Some(state))
+                    if state.status.is_alive() && container.health().is_some_and(|report| report.status == *wanted) =>
+                {
+                    return Ok(-1);
+                }
+                (Condition::Health(_), Some(state)) if !state.status.is_alive() => {
+                    return Err(Error::new(format!(
+                        "container {} does not run: it will not change its health",
+                        container.id()
+                    )));
+                }
                 (_, None) => return Ok(-1),
                 _ => {}
             }

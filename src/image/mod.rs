@@ -3,8 +3,10 @@
 pub(crate) mod archive;
 pub(crate) mod builtin;
 pub(crate) mod change;
+pub(crate) mod compress;
 pub(crate) mod config;
 pub(crate) mod digest;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;
+pub(crate) mod transport;

@@ -1,7 +1,7 @@
 //! A monitor of its own for each container: what it is given, and its birth.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::client::Client;
+use super::health::Healthcheck;
 use super::place::Place;
 use super::restart::Policy;
 use super::state::State;
@@ -59,8 +60,11 @@ pub(crate) struct Launch<'a> {
     /// The program is killed after this time.
     pub timeout: Option<Duration>,
     /// The directory of the host's events, and how this container is named there.
-    pub events: PathBuf,
+    pub events: &'a Path,
     pub named: Named<'a>,
+    pub health: Option<&'a Healthcheck>,
+    /// How long a program that is asked to end is waited for.
+    pub stop_timeout: Duration,
 }
 
 /// What every start of a container needs afresh.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::clients::{self, Client};
+use super::health::clock::{Clock, Subject};
 use super::launch::{Fresh, Launch};
 use super::place::leave_exit_code;
 use super::protocol::{Event, Failure};
@@ -42,7 +43,10 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         place: launch.place,
         state: started.state,
         halted: false,
+        again: false,
         deadline: launch.timeout.map(|time| Instant::now() + time),
+        stop_timeout: launch.stop_timeout,
+        clock: clock(&launch),
     };
     note(&launch, &[("init", None), ("start", None)]);
     memory::trim();
@@ -55,6 +59,20 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
     leave_exit_code(&launch.lock, Some(code));
     drop(launch);
     clients::farewell(clients, code);
+}
+
+fn clock<'a>(launch: &Launch<'a>) -> Option<Clock<'a>> {
+    launch.health.map(|health| {
+        Clock::new(Subject {
+            health,
+            spec: launch.spec,
+            maps: launch.maps,
+            seccomp: launch.seccomp,
+            record: &launch.place.record,
+            events: launch.events,
+            named: launch.named,
+        })
+    })
 }
 
 /// A launch that fails has nobody else to tell.
@@ -77,17 +95,19 @@ fn signals() -> Result<SignalFd> {
 }
 
 /// From the program's first instruction to its last end; answers its exit code.
-fn laps(launch: &mut Launch<'_>, serving: &mut Serving<'_>) -> u8 {
+fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
     let mut backoff = Backoff::default();
     loop {
         let begin = Instant::now();
         let code = serving.run();
+        serving.clock = None;
         ended(serving, code);
         note(launch, &[("died", Some(code))]);
         // What was asked for before the program ended counts, also when it has not been heard yet.
         serving.listen();
         loop {
-            if serving.halted || !launch.restart.wants(serving.state.exit_code, serving.state.restarts) {
+            let wanted = launch.restart.wants(serving.state.exit_code, serving.state.restarts);
+            if serving.halted || !(wanted || std::mem::take(&mut serving.again)) {
                 serving.state.stopped = serving.halted;
                 note(launch, &[("cleanup", None)]);
                 return serving.state.exit_code;
@@ -116,7 +136,7 @@ fn laps(launch: &mut Launch<'_>, serving: &mut Serving<'_>) -> u8 {
 }
 
 /// Starts the program once more, for the same clients.
-fn again(launch: &mut Launch<'_>, serving: &mut Serving<'_>) -> Result<()> {
+fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
     let Fresh { rootfs, join, network } = (launch.renew)()?;
     (launch.rootfs, launch.join, launch.network) = (rootfs, join, Some(network));
     // Under the same numbers.
@@ -124,6 +144,7 @@ fn again(launch: &mut Launch<'_>, serving: &mut Serving<'_>) -> Result<()> {
     let Started { program, state, warnings, .. } = start(launch, serving.state.restarts + 1)?;
     (serving.program, serving.state) = (program, state);
     serving.deadline = launch.timeout.map(|time| Instant::now() + time);
+    serving.clock = clock(launch);
     warnings.iter().for_each(|warning| serving.warn(warning));
     Ok(())
 }
@@ -154,5 +175,5 @@ fn finish(launch: &Launch<'_>, state: &State) -> Result<()> {
 
 fn note(launch: &Launch<'_>, happened: &[(&str, Option<u8>)]) {
     let event = |&(status, exit_code)| events::Event { exit_code, ..launch.named.event(status) };
-    events::append(&launch.events, &happened.iter().map(event).collect::<Vec<_>>());
+    events::append(launch.events, &happened.iter().map(event).collect::<Vec<_>>());
 }

@@ -16,6 +16,7 @@ pub(crate) mod client;
 mod clients;
 mod connection;
 pub(crate) mod detach;
+pub(crate) mod health;
 mod input;
 mod launch;
 mod life;

@@ -11,10 +11,13 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::clients::{self, Client};
+use super::health::Action;
+use super::health::check::Verdict;
+use super::health::clock::Clock;
 use super::place::Place;
 use super::protocol::{Event, PACKET, Request, Stream, output_kind};
 use super::start::Program;
-use super::state::State;
+use super::state::{State, Status};
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty;
@@ -46,8 +49,13 @@ pub(super) struct Serving<'a> {
     pub state: State,
     /// Somebody wants the container to end: it is not started again.
     pub halted: bool,
+    /// Its health wants it started again, whatever `--restart` says.
+    pub again: bool,
     /// When the program is killed.
     pub deadline: Option<Instant>,
+    /// How long a program that is asked to end is waited for.
+    pub stop_timeout: Duration,
+    pub clock: Option<Clock<'a>>,
 }
 
 /// What a poll slot stands for.
@@ -55,6 +63,7 @@ pub(super) struct Serving<'a> {
 enum Source {
     Container,
     Connection,
+    Check,
     Signals,
     Listener,
     Output(Stream),
@@ -67,7 +76,7 @@ impl Serving<'_> {
     pub(super) fn run(&mut self) -> u8 {
         let mut buffer = vec![0; PACKET];
         loop {
-            for (source, ready) in self.wait(true, self.deadline) {
+            for (source, ready) in self.wait(true, self.alarm()) {
                 match source {
                     Source::Container => {
                         let code = self.reap();
@@ -75,6 +84,7 @@ impl Serving<'_> {
                         return code;
                     }
                     Source::Connection => self.reconnect(),
+                    Source::Check => self.checked(),
                     Source::Signals => self.forward_signals(),
                     Source::Listener => {
                         if let Some(listener) = &self.listener {
@@ -89,11 +99,58 @@ impl Serving<'_> {
                 }
             }
             self.clients.retain(|client| !client.gone);
-            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                self.deadline = None;
-                let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+            if self.alarm().is_some_and(|time| time <= Instant::now()) {
+                self.ring();
             }
         }
+    }
+
+    /// When there is something to do even if nothing is heard.
+    fn alarm(&self) -> Option<Instant> {
+        let check = self.clock.as_ref().and_then(Clock::next);
+        self.deadline.into_iter().chain(check).min()
+    }
+
+    fn ring(&mut self) {
+        let now = Instant::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+        }
+        if let Some(clock) = self.clock.as_mut().filter(|clock| clock.next().is_some_and(|next| next <= now)) {
+            match self.state.status {
+                Status::Paused => clock.skip(),
+                _ => clock.begin(self.program.pidfd.as_fd(), &self.state),
+            }
+        }
+    }
+
+    /// A health check has ended.
+    fn checked(&mut self) {
+        let Some(clock) = &mut self.clock else { return };
+        let action = clock.action();
+        match (clock.end(), action) {
+            (Some(Verdict::GaveUp), _) | (Some(Verdict::Unhealthy), Action::Restart) => {
+                self.again = true;
+                self.end_program();
+            }
+            (Some(Verdict::Unhealthy), Action::Kill) => {
+                let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+            }
+            (Some(Verdict::Unhealthy), Action::Stop) => {
+                self.halted = true;
+                self.end_program();
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the program to end, and kills it when it does not.
+    fn end_program(&mut self) {
+        // It may have ended by itself a moment ago.
+        let _ = signal::send(self.program.pidfd.as_fd(), self.stop_signal);
+        let kill = Instant::now() + self.stop_timeout;
+        self.deadline = Some(self.deadline.map_or(kill, |deadline| deadline.min(kill)));
     }
 
     /// Waits for `time` while no program runs; `false` when somebody wants it to stay so.
@@ -156,6 +213,7 @@ impl Serving<'_> {
         let mut slots: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
         if program {
             slots.push((Source::Container, self.program.pidfd.as_fd(), PollFlags::IN));
+            slots.extend(self.clock.iter().filter_map(Clock::pidfd).map(|fd| (Source::Check, fd, PollFlags::IN)));
             slots.extend(self.program.connection.pidfds().map(|fd| (Source::Connection, fd, PollFlags::IN)));
         }
         slots.push((Source::Signals, self.signals.as_fd(), PollFlags::IN));

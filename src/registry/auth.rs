@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::credentials::Credentials;
-use super::http::{Get, Http, body, refusal};
+use super::http::{Http, Request, body, refusal};
 use super::retry::Failure;
 use crate::error::{Context, Error, Result};
 
@@ -18,7 +18,8 @@ const MAX_TOKEN: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Authenticator {
     credentials: Option<Credentials>,
-    scope: String,
+    /// What all of it needs, asked for at once: a push reads, writes, and mounts from other repositories.
+    scopes: Vec<String>,
     /// The header in use. Its lock is held while a new one is fetched, so that parallel transfers ask once.
     current: Mutex<Option<HeaderValue>>,
 }
@@ -39,8 +40,8 @@ struct Token {
 }
 
 impl Authenticator {
-    pub(super) fn new(credentials: Option<Credentials>, repository: &str) -> Self {
-        Self { credentials, scope: format!("repository:{repository}:pull"), current: Mutex::new(None) }
+    pub(super) fn new(credentials: Option<Credentials>, scopes: Vec<String>) -> Self {
+        Self { credentials, scopes, current: Mutex::new(None) }
     }
 
     pub(super) async fn current(&self) -> Option<HeaderValue> {
@@ -66,8 +67,7 @@ impl Authenticator {
             },
             Challenge::Bearer { realm, service, scope } => {
                 let realm = token_service(&realm, from, http.insecure())?;
-                let scope = scope.filter(|s| !s.is_empty()).unwrap_or_else(|| self.scope.clone());
-                let token = self.token(http, realm, service.as_deref(), &scope).await?;
+                let token = self.token(http, realm, service.as_deref(), &self.wanted(scope)).await?;
                 sensitive(&format!("Bearer {token}"))?
             }
         };
@@ -80,7 +80,25 @@ impl Authenticator {
         Ok(header)
     }
 
-    async fn token(&self, http: &Http, mut realm: Url, service: Option<&str>, scope: &str) -> Result<String, Failure> {
+    /// Our own scopes, and what the registry names beside them.
+    fn wanted(&self, named: Option<String>) -> Vec<String> {
+        let mut scopes = self.scopes.clone();
+        for scope in named.iter().flat_map(|named| named.split(' ')).filter(|scope| !scope.is_empty()) {
+            // `repository:a/b:pull` is part of `repository:a/b:pull,push`.
+            if !scopes.iter().any(|own| own == scope || own.starts_with(&format!("{scope},"))) {
+                scopes.push(scope.to_owned());
+            }
+        }
+        scopes
+    }
+
+    async fn token(
+        &self,
+        http: &Http,
+        mut realm: Url,
+        service: Option<&str>,
+        scopes: &[String],
+    ) -> Result<String, Failure> {
         let response = match &self.credentials {
             Some(Credentials::Identity(refresh)) => {
                 // A form is encoded as a query is.
@@ -90,21 +108,21 @@ impl Authenticator {
                     .append_pair("grant_type", "refresh_token")
                     .append_pair("client_id", "rpod")
                     .append_pair("refresh_token", refresh)
-                    .append_pair("scope", scope)
+                    .append_pair("scope", &scopes.join(" "))
                     .extend_pairs(service.map(|service| ("service", service)));
                 http.post_form(&realm, form.query().unwrap_or_default().to_owned()).await?
             }
             other => {
-                realm.query_pairs_mut().append_pair("scope", scope);
+                realm.query_pairs_mut().extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
                 if let Some(service) = service {
                     realm.query_pairs_mut().append_pair("service", service);
                 }
-                let mut request = Get::new(realm, "application/json");
+                let mut request = Request::get(realm, "application/json");
                 if let Some(Credentials::Basic { user, password }) = other {
                     request.url.query_pairs_mut().append_pair("account", user);
                     request.authorization = Some(sensitive(&basic(user, password))?);
                 }
-                http.get(&request).await?
+                http.send(&request).await?
             }
         };
         if !response.status().is_success() {

@@ -5,7 +5,7 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 
 use super::auth::Authenticator;
-use super::http::{Get, Http, body, refusal};
+use super::http::{Http, Request, body, refusal};
 use super::retry::{Attempts, Failure, RetryPolicy};
 use super::sources::Source;
 use super::{Options, credentials};
@@ -41,6 +41,19 @@ pub(crate) struct Fetched {
 impl Registry {
     /// Prepares the connection. Reads configuration and may run a credential helper, so it belongs before any thread.
     pub(crate) fn new(source: &Source, options: &Options) -> Result<Self> {
+        let scopes = vec![format!("repository:{}:pull", source.reference.path())];
+        Self::with_scopes(source, options, scopes, false)
+    }
+
+    /// The same for a repository to push to; layers may be mounted from the repositories `mounts` of the same registry.
+    pub(crate) fn for_push(source: &Source, options: &Options, mounts: &[String]) -> Result<Self> {
+        let own = source.reference.path();
+        let others = mounts.iter().filter(|path| *path != own).map(|path| format!("repository:{path}:pull"));
+        let scopes = std::iter::once(format!("repository:{own}:pull,push")).chain(others).collect();
+        Self::with_scopes(source, options, scopes, true)
+    }
+
+    fn with_scopes(source: &Source, options: &Options, scopes: Vec<String>, is_for_pushing: bool) -> Result<Self> {
         let reference = &source.reference;
         let insecure = options.tls_verify.map_or(source.insecure, |verify| !verify);
         let credentials = match &options.credentials {
@@ -52,12 +65,12 @@ impl Registry {
         let digest = reference.digest();
         let wanted = digest.map(|d| d.to_string()).or_else(|| reference.tag().map(str::to_owned)).unwrap_or_default();
         Ok(Self {
-            http: Http::new(reference.host(), insecure, options)?,
+            http: Http::new(reference.host(), insecure, is_for_pushing, options)?,
             host: host.to_owned(),
             path: reference.path().to_owned(),
             wanted,
             wanted_digest: digest,
-            auth: Authenticator::new(credentials, reference.path()),
+            auth: Authenticator::new(credentials, scopes),
             policy: options.retry.clone(),
             scheme: OnceCell::new(),
         })
@@ -121,7 +134,7 @@ impl Registry {
         .await
     }
 
-    async fn repeat<T, F: Future<Output = Result<T, Failure>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
+    pub(super) async fn repeat<T, F: Future<Output = Result<T, Failure>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
         let mut attempts = Attempts::new(&self.policy);
         loop {
             match attempt().await {
@@ -133,12 +146,26 @@ impl Registry {
 
     /// GET below the repository, authenticated as the registry wants. Any status may come back but 401.
     pub(super) async fn request(&self, path: &str, accept: &str, offset: u64) -> Result<Response, Failure> {
-        let text = format!("{}://{}/v2/{}/{path}", self.scheme().await?, self.host, self.path);
-        let url = Url::parse(&text).context(|| format!("{text} is not a URL"))?;
-        let mut request = Get { offset, authorization: self.auth.current().await, ..Get::new(url, accept) };
+        self.authorized(Request { offset, ..Request::get(self.url(path).await?, accept) }).await
+    }
+
+    /// A URL below the repository.
+    pub(super) async fn url(&self, path: &str) -> Result<Url, Failure> {
+        self.root_url(&format!("{}/{path}", self.path)).await
+    }
+
+    /// A URL below `/v2/`.
+    pub(super) async fn root_url(&self, path: &str) -> Result<Url, Failure> {
+        let text = format!("{}://{}/v2/{path}", self.scheme().await?, self.host);
+        Ok(Url::parse(&text).context(|| format!("{text} is not a URL"))?)
+    }
+
+    /// Sends with the authorization that the registry wants. Any status may come back but 401.
+    pub(super) async fn authorized(&self, mut request: Request<'_>) -> Result<Response, Failure> {
+        request.authorization = self.auth.current().await;
         // The first refusal asks for a token, a second one may mean that the token has run out meanwhile.
         for _ in 0..2 {
-            let response = self.http.get(&request).await?;
+            let response = self.http.send(&request).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }
@@ -146,7 +173,7 @@ impl Registry {
             let answer = self.auth.answer(&self.http, &request.url, response.headers(), used).await?;
             request.authorization = Some(answer);
         }
-        let response = self.http.get(&request).await?;
+        let response = self.http.send(&request).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             let error = refusal(response).await;
             return Err(error.hint("log in to the registry, or check the credentials and the image's name").into());
@@ -171,7 +198,7 @@ impl Registry {
             }
             let url = format!("https://{}/v2/", self.host);
             let url = Url::parse(&url).context(|| format!("{url} is not a URL"))?;
-            match self.http.get(&Get::new(url, "*/*")).await {
+            match self.http.send(&Request::get(url, "*/*")).await {
                 // Whatever it says, it says it over TLS.
                 Ok(_) | Err(Failure::Passing(..)) => Ok::<_, Failure>("https"),
                 Err(Failure::Final(_)) => Ok("http"),

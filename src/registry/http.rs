@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use oci_client::errors::OciEnvelope;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE,
+    RETRY_AFTER,
+};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 
 use super::Options;
 use super::dns::Resolver;
@@ -17,6 +21,8 @@ use crate::error::{Context, Error, Result};
 
 const MAX_REDIRECTS: usize = 10;
 const MAX_ERROR_BODY: u64 = 64 << 10;
+/// Bytes per second; a line slower than that counts as broken.
+const SLOWEST_UPLOAD: u64 = 16 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client for one registry: TLS settings belong to the host.
@@ -24,28 +30,47 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) struct Http {
     client: Client,
     insecure: bool,
+    /// The patience with one request, when the client is for sending.
+    patience: Option<Duration>,
     /// Whether the registry has answered at all: a dead connection before that is a wrong name more often than bad luck.
     reached: AtomicBool,
 }
 
-/// A GET request.
+/// A request; cheap to repeat.
 #[derive(Debug, Clone)]
-pub(super) struct Get<'a> {
+pub(super) struct Request<'a> {
+    pub method: Method,
     pub url: Url,
     pub accept: &'a str,
     pub authorization: Option<HeaderValue>,
     /// Start at this byte.
     pub offset: u64,
+    pub body: Option<Body>,
 }
 
-impl<'a> Get<'a> {
-    pub(super) fn new(url: Url, accept: &'a str) -> Self {
-        Self { url, accept, authorization: None, offset: 0 }
+/// What is sent.
+#[derive(Debug, Clone)]
+pub(super) struct Body {
+    pub bytes: Bytes,
+    pub content_type: String,
+    /// `Content-Range`, for a part of an upload.
+    pub range: Option<String>,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn get(url: Url, accept: &'a str) -> Self {
+        Self { method: Method::GET, url, accept, authorization: None, offset: 0, body: None }
+    }
+
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        Self { method, ..Self::get(url, "*/*") }
     }
 }
 
 impl Http {
-    pub(super) fn new(host: &str, insecure: bool, options: &Options) -> Result<Self> {
+    /// `is_for_pushing`: requests are limited by how much they send, not by silence, for a registry is silent while it
+    /// receives. Nothing large is to be fetched then.
+    pub(super) fn new(host: &str, insecure: bool, is_for_pushing: bool, options: &Options) -> Result<Self> {
         super::install_crypto();
         let trust = Trust::for_host(host, options.cert_dir.as_deref())?;
         let mut builder = Client::builder()
@@ -53,15 +78,18 @@ impl Http {
             .redirect(redirect::Policy::none())
             .dns_resolver(Arc::new(Resolver::default()))
             .connect_timeout(CONNECT_TIMEOUT.min(options.stall))
-            .read_timeout(options.stall)
             .http1_only()
             .tls_certs_merge(trust.authorities)
             .tls_danger_accept_invalid_certs(insecure);
         if let Some(identity) = trust.identity {
             builder = builder.identity(identity);
         }
+        if !is_for_pushing {
+            builder = builder.read_timeout(options.stall);
+        }
+        let patience = is_for_pushing.then_some(options.stall);
         let client = builder.build().context(|| format!("cannot set up TLS for {host}"))?;
-        Ok(Self { client, insecure, reached: AtomicBool::new(false) })
+        Ok(Self { client, insecure, patience, reached: AtomicBool::new(false) })
     }
 
     pub(super) fn insecure(&self) -> bool {
@@ -69,31 +97,41 @@ impl Http {
     }
 
     /// Sends and follows redirects. Any final status but those worth repeating is returned as it is.
-    pub(super) async fn get(&self, request: &Get<'_>) -> Result<Response, Failure> {
+    pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         let mut url = request.url.clone();
         let mut authorization = request.authorization.as_ref();
         for _ in 0..=MAX_REDIRECTS {
-            let mut builder = self.client.get(url.clone()).header(ACCEPT, request.accept);
+            let mut builder = self.client.request(request.method.clone(), url.clone()).header(ACCEPT, request.accept);
             if let Some(value) = authorization {
                 builder = builder.header(AUTHORIZATION, value);
+            }
+            if let Some(patience) = self.patience {
+                let length = request.body.as_ref().map_or(0, |body| body.bytes.len() as u64);
+                builder = builder.timeout(patience + Duration::from_secs(length / SLOWEST_UPLOAD));
             }
             if request.offset > 0 {
                 builder = builder.header(RANGE, format!("bytes={}-", request.offset));
             }
+            if let Some(body) = &request.body {
+                builder = builder.header(CONTENT_TYPE, &body.content_type).body(body.bytes.clone());
+                if let Some(range) = &body.range {
+                    builder = builder.header(CONTENT_RANGE, range);
+                }
+            } else if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
+                builder = builder.header(CONTENT_LENGTH, 0);
+            }
             let response = builder.send().await.map_err(|e| self.transport(&url, e))?;
             self.reached.store(true, Ordering::Relaxed);
-            if !is_redirect(response.status()) {
+            // Only these two ask for the same request again; the others would turn it into a GET.
+            let repeatable = request.method.is_safe() || matches!(response.status().as_u16(), 307 | 308);
+            if !is_redirect(response.status()) || !repeatable {
                 return sort(response).await;
             }
             let next = target(&url, response.headers())?;
             if next == url {
                 return Err(Error::new(format!("{} redirects to itself", shown(&url))).into());
             }
-            if next.scheme() != "https" && (next.scheme() != "http" || url.scheme() == "https" && !self.insecure) {
-                return Err(
-                    Error::new(format!("{} redirects to {}, which is not https", shown(&url), shown(&next))).into()
-                );
-            }
+            self.check_safe(&url, &next)?;
             // Another origin must not learn the credentials (CVE-2020-15157 and its kind).
             if next.origin() != url.origin() {
                 authorization = None;
@@ -103,13 +141,18 @@ impl Http {
         Err(Error::new(format!("{} leads to more than {MAX_REDIRECTS} redirects", shown(&request.url))).into())
     }
 
+    /// From TLS nothing leads to where there is none, and from HTTP to nothing but HTTP (CVE-2020-15157's kind).
+    pub(super) fn check_safe(&self, from: &Url, to: &Url) -> Result<()> {
+        if to.scheme() == "https" || to.scheme() == "http" && (from.scheme() == "http" || self.insecure) {
+            return Ok(());
+        }
+        Err(Error::new(format!("{} redirects to {}, which is not https", shown(from), shown(to))))
+    }
+
     /// A form for a token service. Redirects are not followed: the form holds a secret.
     pub(super) async fn post_form(&self, url: &Url, body: String) -> Result<Response, Failure> {
-        let builder = self
-            .client
-            .post(url.clone())
-            .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body);
+        let builder =
+            self.client.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         let response = builder.send().await.map_err(|e| self.transport(url, e))?;
         sort(response).await
     }
@@ -198,8 +241,9 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn target(url: &Url, headers: &HeaderMap) -> Result<Url> {
-    let bad = || Error::new(format!("{} redirects to nowhere", shown(url)));
+/// Where `Location` leads, seen from `url`.
+pub(super) fn target(url: &Url, headers: &HeaderMap) -> Result<Url> {
+    let bad = || Error::new(format!("{} leads to nowhere", shown(url)));
     let location = headers.get(LOCATION).and_then(|v| v.to_str().ok()).ok_or_else(bad)?;
     let mut target = url.join(location).map_err(|_| bad())?;
     target.set_fragment(None);
@@ -207,7 +251,7 @@ fn target(url: &Url, headers: &HeaderMap) -> Result<Url> {
 }
 
 /// A URL for a message: without the query, which may hold a signature.
-fn shown(url: &Url) -> String {
+pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     // Only URLs that cannot have one refuse.

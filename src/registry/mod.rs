@@ -1,4 +1,4 @@
-//! The distribution client: OCI distribution spec 1.1 and Docker's registry API v2, pull side.
+//! The distribution client: OCI distribution spec 1.1 and Docker's registry API v2.
 //!
 //! oci-client supplies the protocol's types, but not the requests: its client reads manifests, tokens and error bodies
 //! without a limit, follows redirects from https to http, hides `Retry-After` and takes no client certificate, and a registry
@@ -7,6 +7,7 @@
 //! ```text
 //! sources   a name → the places to ask
 //! client    what callers use: a manifest, a small blob, a streamed blob of one repository
+//! catalog   what a registry has: tags, repositories, searches
 //! transfer  a blob into a writer: digest, size, stall, resume by Range
 //! auth      WWW-Authenticate → basic or bearer token          credentials  auth files and helpers
 //! http      one request: https or http, redirects by hand, limits, what may be retried
@@ -16,6 +17,7 @@
 //! configured as insecure; never to where a redirect leads.
 
 mod auth;
+mod catalog;
 mod client;
 mod credentials;
 mod dns;
@@ -26,11 +28,12 @@ mod sources;
 mod tests;
 mod transfer;
 mod trust;
+mod upload;
 
 pub(crate) use client::{Fetched, Registry};
 pub(crate) use credentials::Credentials;
 pub(crate) use retry::RetryPolicy;
-pub(crate) use sources::{candidates, sources};
+pub(crate) use sources::{candidates, push_target, sources};
 pub(crate) use transfer::TransferError;
 
 use std::path::PathBuf;

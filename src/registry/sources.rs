@@ -34,7 +34,7 @@ pub(crate) fn candidates(config: &Registries, name: &str) -> Result<Vec<Referenc
     config.search.iter().map(|host| Reference::with_default_host(name, host)).collect()
 }
 
-/// Where to fetch `reference` from: mirrors first, then the registry itconfig.
+/// Where to fetch `reference` from: mirrors first, then the registry itself.
 pub(crate) fn sources(config: &Registries, reference: &Reference) -> Result<Vec<Source>> {
     let full = reference.to_string();
     let Some((rule, matched)) = config
@@ -70,6 +70,12 @@ pub(crate) fn sources(config: &Registries, reference: &Reference) -> Result<Vec<
     }
     sources.push(Source { reference: rewrite(&rule.location)?, insecure: rule.insecure, is_mirror: false });
     Ok(sources)
+}
+
+/// Where to push `reference`: the registry itself, never a mirror.
+pub(crate) fn push_target(config: &Registries, reference: &Reference) -> Result<Source> {
+    let registry = sources(config, reference)?.pop();
+    registry.ok_or_else(|| Error::new(format!("there is nowhere to push {reference} to")))
 }
 
 /// How many bytes of `name` the prefix covers; a prefix ends at a component's end.

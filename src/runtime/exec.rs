@@ -30,6 +30,12 @@ pub(crate) struct Target<'a> {
     pub detach: bool,
 }
 
+/// Whether process `pid` is in another user namespace than the caller. What cannot be read is a container's.
+pub(crate) fn enters_user(pid: i32) -> bool {
+    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/user")).ok();
+    of(&pid.to_string()).is_none_or(|theirs| Some(theirs) != of("self"))
+}
+
 /// A process that runs in a container. It is a child of the caller.
 #[derive(Debug)]
 pub(crate) struct ExecChild {

@@ -38,7 +38,7 @@ mod streams;
 mod trampoline;
 
 pub(crate) use create::create;
-pub(crate) use exec::{Target, exec};
+pub(crate) use exec::{Target, enters_user, exec};
 pub(crate) use plan::kind as namespace_kind;
 
 use std::os::fd::OwnedFd;

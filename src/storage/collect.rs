@@ -74,6 +74,7 @@ impl Store {
         let mut freed = Freed::default();
         self.remove_mapped(&layers)?;
         self.remove_layers(&layers, &mut freed)?;
+        self.forget_known(&layers);
         self.remove_blobs(&blobs, &mut freed)?;
         Ok(freed)
     }

@@ -4,6 +4,7 @@
 //! data/blobs/sha256/<digest>   manifests, indexes, configs, byte for byte (blobs)
 //! data/refs/<host>/<path>:<tag> → a manifest's digest; what nothing here leads to is garbage (refs, collect)
 //! data/layers/<diffid>/        diff/ aside/ entries.zst layer.json: immutable once the directory has its name (layer)
+//! data/known/<diffid>.json     the compressed forms of a layer that registries have: only hints (known)
 //! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
 //! data/staging/<host>-<id>/    being made or removed by the process that holds <host>-<id>.lock (staging)
 //! data/gc.lock                 shared while something is fetched that no ref leads to yet; exclusive to collect
@@ -16,6 +17,7 @@ mod builtin;
 mod collect;
 mod copy;
 mod driver;
+mod known;
 mod layer;
 mod limits;
 mod lock;
@@ -35,6 +37,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use self::collect::Keep;
 pub(crate) use self::driver::DriverName;
+pub(crate) use self::known::KnownForm;
 pub(crate) use self::layer::{Layer, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;

@@ -6,6 +6,7 @@ mod cve;
 mod events;
 mod exec;
 mod harness;
+mod health;
 mod hostile_layers;
 mod hostile_registry;
 mod images;
@@ -21,6 +22,7 @@ mod parity;
 mod ports;
 mod ps;
 mod pull;
+mod push;
 mod readme;
 mod restart;
 mod run;
@@ -30,6 +32,7 @@ mod storage;
 mod storm;
 mod surroundings;
 mod terminal;
+mod transports;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -47,6 +50,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        health::trials(),
         terminal::trials(),
         exec::trials(),
         events::trials(),
@@ -61,6 +65,8 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        push::trials(),
+        transports::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),

@@ -155,6 +155,7 @@ const MAPS: [&str; 10] = [
     "/Data",
     "/Health",
     "/Namespaces",
+    "/Networks",
 ];
 
 fn keys(place: &str, own: &Value, peer: &Value, wrong: &mut Vec<String>) {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::cache::{cached, readable_dir, run_dir};
+use super::cache::{cached, readable_dir, run_dir, unique};
 use super::http::{free_port, request};
 use super::image::{Compression, Image, Manifest, sha256};
 use super::need::{Need, find_program, need};
@@ -57,6 +57,31 @@ impl Registry {
         shared(&SHARED, Kind { tls: false, password: true })
     }
 
+    /// An empty one of the trial's own, to be pushed to.
+    pub fn empty() -> Result<Self, Stop> {
+        need([Need::DockerRegistry])?;
+        Self::start(&run_dir().join(format!("registry-storage-{}", unique())), Kind::default())
+    }
+
+    /// Every request so far, `METHOD TARGET STATUS`.
+    pub fn requests(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(run_dir().join(format!("registry-{}/log", self.port))).unwrap_or_default();
+        // 127.0.0.1 - - [time] "GET /v2/ HTTP/1.1" 200 2 "" "agent"
+        let line = |line: &str| {
+            let mut parts = line.split('"').skip(1);
+            let (request, status) = (parts.next()?, parts.next()?);
+            let (request, _) = request.rsplit_once(" HTTP/")?;
+            Some(format!("{request} {}", status.split_whitespace().next()?))
+        };
+        log.lines().filter_map(line).collect()
+    }
+
+    /// How many blobs were sent.
+    pub fn uploads(&self) -> usize {
+        let ended = |request: &&String| request.starts_with("PUT ") && request.contains("/blobs/uploads/");
+        self.requests().iter().filter(ended).count()
+    }
+
     /// `127.0.0.1:PORT`, as in image names.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -73,7 +98,7 @@ impl Registry {
         let dir = run_dir().join(format!("registry-{port}"));
         readable_dir(&dir)?;
         let mut config = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: error}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
              http:\n  addr: 127.0.0.1:{port}\n",
             storage.display()
@@ -98,7 +123,7 @@ impl Registry {
             .arg(&config_file)
             .env("OTEL_TRACES_EXPORTER", "none")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
         let registry = Self { child: Mutex::new(child), port, ca };

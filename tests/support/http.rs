@@ -40,6 +40,7 @@ pub struct Request {
     pub target: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -198,8 +199,9 @@ fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let headers = read_headers(reader)?;
     let length = headers.get("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    Ok(Some(Request { method, target, headers }))
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body)?;
+    Ok(Some(Request { method, target, headers, body }))
 }
 
 fn read_headers(reader: &mut impl BufRead) -> std::io::Result<BTreeMap<String, String>> {

@@ -33,6 +33,7 @@ mod pty;
 mod sandbox;
 mod tarball;
 mod trial;
+mod upload_server;
 mod user;
 
 pub use client_host::ClientHost;
@@ -49,6 +50,7 @@ pub use probe::{probe, run_as_probe};
 pub use sandbox::Sandbox;
 pub use tarball::Tarball;
 pub use trial::{Outcome, Stop, for_each_user, serial_trial, skip, trial, until, wait_until};
+pub use upload_server::UploadServer;
 pub use user::{User, is_root};
 
 /// `rpod!(t, "run", "--rm", image, …)`: arguments of any string or path type.

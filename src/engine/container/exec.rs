@@ -70,7 +70,7 @@ pub(crate) fn exec(
         pidfd: init.as_fd(),
         spec: &spec,
         maps: config.maps.as_ref(),
-        enters_user: enters_user(state.pid),
+        enters_user: runtime::enters_user(state.pid),
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
         seccomp: seccomp.as_ref(),
         detach: options.detach,
@@ -88,12 +88,6 @@ pub(crate) fn exec(
         (None, None) => return Err(Error::new("the runtime made no terminal")),
     };
     Relay { pidfd: child.pidfd, outputs, input, interactive: options.interactive }.run()
-}
-
-/// Whether the container is in another user namespace than rpod. What cannot be read is a container's.
-fn enters_user(pid: i32) -> bool {
-    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/user")).ok();
-    of(&pid.to_string()).is_none_or(|theirs| Some(theirs) != of("self"))
 }
 
 /// The container's own process with another command.

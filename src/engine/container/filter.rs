@@ -36,7 +36,8 @@ enum Filter {
     RestartPolicy(Vec<String>),
     /// Started again after a reboot by somebody who asks for these: always, and unless-stopped if nobody stopped it.
     StartsOnBoot(bool),
-    /// Nothing here has what the filter asks for (pods, health checks).
+    Health(Vec<String>),
+    /// Nothing here has what the filter asks for (pods).
     Nothing,
 }
 
@@ -100,7 +101,11 @@ impl Filters {
                 let wanted = value.parse().map_err(|_| Error::new(format!("{value:?} is neither true nor false")))?;
                 self.0.push(Filter::StartsOnBoot(wanted));
             }
-            "pod" | "health" => self.0.push(Filter::Nothing),
+            "health" if !["starting", "healthy", "unhealthy", "none"].contains(&value) => {
+                return Err(Error::new(format!("{value} is not a health: starting, healthy, unhealthy or none")));
+            }
+            "health" => self.either(|f| if let Filter::Health(v) = f { Some(v) } else { None }, Filter::Health, text),
+            "pod" => self.0.push(Filter::Nothing),
             _ => return Err(Error::new(format!("{key} is an invalid filter"))),
         }
         Ok(())
@@ -148,6 +153,10 @@ impl Filter {
             Self::Command(words) => words.iter().any(|word| record.command.first() == Some(word)),
             Self::Network(networks) => networks.contains(&record.network),
             Self::RestartPolicy(names) => names.iter().any(|name| name == record.restart.name()),
+            Self::Health(words) => {
+                let health = container.health_word(state);
+                words.iter().any(|word| word == if health.is_empty() { "none" } else { health })
+            }
             Self::StartsOnBoot(wanted) => {
                 let starts = match record.restart {
                     Policy::Always => true,

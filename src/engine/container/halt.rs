@@ -8,7 +8,7 @@ use crate::monitor::client::Client;
 
 /// Whether the monitor starts the program again after its end.
 pub(super) fn revives(container: &Container) -> bool {
-    !container.record.restart.is_no()
+    !container.record.restart.is_no() || container.record.revives
 }
 
 /// A monitor that was asked to end its container for good.

@@ -14,6 +14,7 @@ use super::record::{Config, Mount, Root};
 use super::resolve::MountKind;
 use super::store::Container;
 use crate::error::Result;
+use crate::monitor::health::{Destination, Healthcheck, Report};
 use crate::monitor::state::{State, Status};
 use crate::network::ports::PortMapping;
 use crate::state::paths::Dirs;
@@ -94,7 +95,7 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         created: record.created,
         path,
         args,
-        state: state_of(&state),
+        state: state_of(container, &state),
         image: record.image_id.clone(),
         image_digest: config.image_digest.clone(),
         image_name: record.image.clone(),
@@ -139,9 +140,9 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
     })
 }
 
-fn state_of(state: &State) -> Value {
+fn state_of(container: &Container, state: &State) -> Value {
     let time = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
-    json!({
+    let mut value = json!({
         "OciVersion": "1.2.0",
         "Status": state.status.as_str(),
         "Running": state.status == Status::Running,
@@ -158,7 +159,45 @@ fn state_of(state: &State) -> Value {
         "CgroupPath": state.cgroup.as_deref().unwrap_or("".as_ref()),
         "CheckpointedAt": NEVER,
         "RestoredAt": NEVER,
-    })
+    });
+    if let Some(Report { status, failing_streak, log, .. }) = container.health() {
+        let log = if log.is_empty() { Value::Null } else { json!(log) };
+        value["Health"] = json!({ "Status": status, "FailingStreak": failing_streak, "Log": log });
+    }
+    value
+}
+
+/// `Config.Healthcheck` and its kin, as Podman names them; what is not set is left out.
+fn add_health(value: &mut Value, health: &Healthcheck) {
+    let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let nonzero = |object: Value| -> Value {
+        let Value::Object(fields) = object else { return object };
+        fields.into_iter().filter(|(_, value)| *value != json!(0)).collect::<Map<_, _>>().into()
+    };
+    value["Healthcheck"] = nonzero(json!({
+        "Test": health.test,
+        "StartPeriod": nanos(health.start_period),
+        "Interval": nanos(health.interval),
+        "Timeout": nanos(health.timeout),
+        "Retries": health.retries,
+    }));
+    if let Some(startup) = &health.startup {
+        value["StartupHealthCheck"] = nonzero(json!({
+            "Test": startup.test,
+            "Interval": nanos(startup.interval),
+            "Timeout": nanos(startup.timeout),
+            "Retries": startup.retries,
+            "Successes": startup.success,
+        }));
+    }
+    value["HealthcheckOnFailureAction"] = health.on_failure.as_str().into();
+    value["HealthLogDestination"] = match &health.log {
+        Destination::Local => "local".into(),
+        Destination::Events => "events_logger".into(),
+        Destination::Directory(path) => json!(path),
+    };
+    value["HealthcheckMaxLogCount"] = health.log_count.into();
+    value["HealthcheckMaxLogSize"] = health.log_size.into();
 }
 
 /// Where the layers are; nothing is mounted in the host's namespace, so there is no `MergedDir`.
@@ -240,7 +279,7 @@ fn bindings(ports: &[PortMapping], exposed: &[String]) -> Value {
 fn settings(container: &Container, config: &Config, process: &oci_spec::runtime::Process) -> Value {
     let record = &container.record;
     let attached = |stream| !config.asked.attach.is_empty() && config.asked.attaches(stream);
-    json!({
+    let mut value = json!({
         "Hostname": config.names.hostname,
         "Domainname": "",
         "User": config.user,
@@ -271,7 +310,11 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "Passwd": !config.asked.no_passwd,
         "sdNotifyMode": "container",
         "ExposedPorts": exposed(&record.exposed, &record.ports),
-    })
+    });
+    if let Some(health) = &config.health {
+        add_health(&mut value, health);
+    }
+    value
 }
 
 fn exposed(exposed: &[String], ports: &[PortMapping]) -> Value {

@@ -17,6 +17,7 @@ use super::volumes;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::log;
+use crate::monitor::restart::Policy;
 use crate::network::mode::Mode as Network;
 use crate::spec;
 use crate::state::file::{self, Durability};
@@ -82,8 +83,10 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let owner = ids.outside(&resolved.settings.process.user);
     volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     write_accounts(&reserved.place.record, &resolved.accounts)?;
-    let record = record(&reserved, &order, &resolved, &ids)?;
-    let config = config(order, resolved, rootfs)?;
+    let mut record = record(&reserved, &order, &resolved, &ids)?;
+    let life = options.life.clone();
+    let mut config = config(order, resolved, rootfs)?;
+    life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     let (container, lock) = reserved.commit(record, &config)?;
     if let Some(cidfile) = cidfile {
         cidfile.keep();
@@ -165,7 +168,9 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         rm: options.rm,
         tty: options.tty,
         interactive: options.interactive,
-        restart: options.life.restart,
+        restart: Policy::No,
+        health: false,
+        revives: false,
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
@@ -224,7 +229,8 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         mounts: mounts.collect(),
         privileged: options.privileged,
         shm_size: options.shm_size,
-        timeout: options.life.timeout,
+        timeout: 0,
+        health: None,
         create_command: order.create_command,
         image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),
         asked: options.asked.clone(),

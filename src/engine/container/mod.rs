@@ -22,6 +22,7 @@ pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
 mod halt;
+pub(crate) mod health;
 mod ids;
 pub(crate) mod inspect;
 mod joining;

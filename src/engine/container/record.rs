@@ -15,6 +15,7 @@ use super::asked::Asked;
 use super::resolve::MountKind;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
+use crate::monitor::health::Healthcheck;
 use crate::monitor::log;
 use crate::monitor::restart::Policy;
 use crate::network::mode::Mode;
@@ -62,6 +63,12 @@ pub(crate) struct Record {
     /// Whether its monitor starts it again.
     #[serde(default, skip_serializing_if = "Policy::is_no")]
     pub restart: Policy,
+    /// It has a health check.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub health: bool,
+    /// Its health may start it again, whatever `restart` says.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub revives: bool,
     pub stop_signal: i32,
     /// Seconds that `stop` waits before it kills.
     pub stop_timeout: u32,
@@ -111,6 +118,8 @@ pub(crate) struct Config {
     /// `--timeout`: seconds that the program may run; 0: without a limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub timeout: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Healthcheck>,
     #[serde(default)]
     pub create_command: Vec<String>,
     /// Of the image's manifest; empty with `--rootfs`.
@@ -187,6 +196,11 @@ pub(crate) enum Root {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Record {

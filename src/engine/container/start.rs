@@ -65,6 +65,7 @@ pub(crate) fn start(
     let first = fresh(join)?;
     let renew = || fresh(joining::at_start(dirs, &config.spec)?.1);
     let seccomp = seccomp(&config.spec)?;
+    let events = events::directory(dirs);
     let remove = |lock: &Lock| remove::remove_locked(dirs, container, true, lock);
     monitor::launch(Launch {
         place: &container.place,
@@ -89,8 +90,10 @@ pub(crate) fn start(
         restart: record.restart,
         renew: &renew,
         timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout.into())),
-        events: events::directory(dirs),
+        events: &events,
         named: record.named(),
+        health: config.health.as_ref(),
+        stop_timeout: Duration::from_secs(record.stop_timeout.into()),
     })
 }
 

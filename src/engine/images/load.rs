@@ -44,6 +44,17 @@ pub(crate) fn load(
     let index = Index::read(seekable(&dirs.data, input)?)?;
     let images = archive::read(&index, &Platform::host())?;
     let named = images.into_iter().map(|image| Ok((names(&image)?, image))).collect::<Result<Vec<_>>>()?;
+    bring(dirs, store, maps, named, progress)
+}
+
+/// Brings images into the store under these names.
+pub(super) fn bring(
+    dirs: &Dirs,
+    store: &Store,
+    maps: &IdMaps,
+    named: Vec<(Vec<Reference>, Archived)>,
+    progress: &dyn Progress,
+) -> Result<Vec<Loaded>> {
     // From here on nothing that these images need may be collected.
     let guard = store.gc_lock(Mode::Shared)?;
     let mut layers: BTreeMap<DiffId, &ArchivedLayer> = BTreeMap::new();
@@ -75,7 +86,7 @@ pub(crate) fn load(
     named.into_iter().map(|(names, image)| keep(store, &names, &image)).collect()
 }
 
-fn names(image: &Archived) -> Result<Vec<Reference>> {
+pub(super) fn names(image: &Archived) -> Result<Vec<Reference>> {
     let names = image.names.iter().map(|name| match name {
         Name::Docker(name) => Reference::parse(name),
         Name::Oci(name) => Reference::parse_local(name),
@@ -182,11 +193,11 @@ fn keep(store: &Store, names: &[Reference], image: &Archived) -> Result<Loaded> 
 }
 
 /// The archive as an uncompressed regular file.
-fn seekable(scratch: &Path, mut input: File) -> Result<File> {
+pub(super) fn seekable(scratch: &Path, mut input: File) -> Result<File> {
     let what = || "cannot read the archive";
     let kind = input.metadata().context(what)?.file_type();
     if kind.is_dir() {
-        return Err(Error::new("the archive is a directory").hint("pack it: tar -C DIR -cf ARCHIVE ."));
+        return Err(Error::new("the archive is a directory").hint("name it with --input DIR"));
     }
     let mut head = [0; 4];
     if kind.is_file() && !kind.is_fifo() {
@@ -248,7 +259,7 @@ fn spool(scratch: &Path, head: &[u8], rest: &mut File, compression: Option<Compr
 }
 
 /// A file that goes away with its last descriptor.
-fn unnamed_file(dir: &Path) -> Result<File> {
+pub(super) fn unnamed_file(dir: &Path) -> Result<File> {
     let flags = i32::try_from(rustix::fs::OFlags::TMPFILE.bits()).unwrap_or_default();
     let mut options = File::options();
     options.read(true).write(true).mode(0o600);

@@ -10,19 +10,23 @@
 //! Several manifests may share a config, which is the image's id; they are one image.
 
 mod apart;
+mod export;
 mod filter;
 mod history;
 mod import;
 mod inspect;
 mod list;
 mod load;
+mod local;
 mod progress;
 mod pull;
+mod push;
 mod remove;
 mod resolve;
 mod save;
 mod skipped;
 mod tag;
+mod tags;
 
 use std::collections::BTreeSet;
 
@@ -39,13 +43,16 @@ pub(crate) use history::{HistoryEntry, history};
 pub(crate) use import::{ImportOptions, import};
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use list::{Listed, list};
-pub(crate) use load::load;
+pub(crate) use load::{Loaded, load};
+pub(crate) use local::pull_local;
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
+pub(crate) use push::{ManifestFormat, PushOptions, push, push_local};
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
-pub(crate) use save::{SaveOptions, plan as plan_save, save};
+pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
 pub(crate) use tag::{tag, untag};
+pub(crate) use tags::all_tags;
 
 /// The repository of images that never had a name.
 const NAMELESS: &str = "<none>";

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::net::unix::pipe;
 
-use super::{Image, LayerProgress, LayerState, Progress, collect, name_image, resolve, skipped};
+use super::{Image, LayerProgress, LayerState, Progress, collect, name_image, pull_local, resolve, skipped};
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::builtin;
@@ -19,6 +19,7 @@ use crate::image::digest::DiffId;
 use crate::image::manifest::{Descriptor, Document, MAX_CONFIG, Manifest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::image::transport::Transport;
 use crate::registry::{self, Fetched, Registry, TransferError};
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
@@ -101,6 +102,16 @@ pub(crate) fn pull(
         store.ensure_builtin(maps)?;
         return resolve(store, name);
     }
+    let name = match Transport::parse(name)? {
+        Some(Transport::Docker(name)) => &name.clone(),
+        Some(Transport::Local(local)) => {
+            let wanted = options.platform.clone().unwrap_or_else(Platform::host);
+            let loaded = pull_local(dirs, store, maps, &local, &wanted, progress)?;
+            let first = loaded.first().ok_or_else(|| Error::new(format!("there is no image in {local}")))?;
+            return resolve(store, &first.id.hex());
+        }
+        None => name,
+    };
     let present = match options.policy {
         PullPolicy::Always => None,
         _ => present(store, name, options.platform.as_ref()),
@@ -136,7 +147,6 @@ fn present(store: &Store, name: &str, platform: Option<&Platform>) -> Option<Ima
 
 fn fetch(place: Place<'_>, name: &str, options: &PullOptions, progress: &dyn Progress) -> Result<Image> {
     let config = Registries::load()?;
-    let name = name.strip_prefix("docker://").unwrap_or(name);
     let candidates = registry::candidates(&config, name)?;
     let mut failures: Vec<Error> = Vec::new();
     for reference in &candidates {
@@ -315,14 +325,23 @@ async fn lock(store: &Store, diff_id: &DiffId) -> Result<Lock> {
 }
 
 fn unpack_job(descriptor: &Descriptor, diff_id: DiffId) -> Result<UnpackJob> {
-    let source = Source { digest: descriptor.digest, size: descriptor.size, media_type: descriptor.media_type.clone() };
-    Ok(UnpackJob { expected: Some(diff_id), source: Some(source), limits: Limits::from_env()? })
+    Ok(UnpackJob { expected: Some(diff_id), source: Some(source(descriptor)), limits: Limits::from_env()? })
+}
+
+fn source(descriptor: &Descriptor) -> Source {
+    Source { digest: descriptor.digest, size: descriptor.size, media_type: descriptor.media_type.clone() }
 }
 
 /// The documents, then the names: what has a name is complete.
 fn store_image(store: &Store, reference: &Reference, found: &Found) -> Result<()> {
     store.put_blob(&found.config_bytes)?;
     store.put_blob(&found.manifest.content)?;
+    for (descriptor, diff_id) in found.parsed.layers.iter().zip(&found.config.rootfs.diff_ids) {
+        // A push keeps such layers as they are; those made here it compresses.
+        if descriptor.digest == *diff_id {
+            store.remember_form(diff_id, &source(descriptor), None, &reference.repository())?;
+        }
+    }
     if let Some(index) = &found.index {
         store.put_blob(&index.content)?;
         store.set_ref(&reference.pinned(&index.digest), &found.manifest.digest)?;

@@ -1,14 +1,20 @@
-//! `save`: images → a docker or OCI archive, streamed. Layers are rebuilt bit for bit and go uncompressed.
+//! `save`: images → a docker or OCI archive, streamed, or a directory. Layers are rebuilt bit for bit and go uncompressed,
+//! unless a directory is to have them compressed.
 
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
+use super::export::{self, Exported};
 use super::list::listed;
 use super::{Image, layer_size, read_manifest, resolve};
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::archive::{Content, Format, Saved, Writer};
+use crate::image::archive::{Directory, Format, Saved, Writer};
+use crate::image::compress::Form;
+use crate::image::digest::DiffId;
+use crate::image::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::image::reference::Reference;
 use crate::storage::Store;
-use crate::storage::worker::{Packing, UnpackWorker};
+use crate::storage::worker::UnpackWorker;
 use crate::userns::IdMaps;
 
 #[derive(Debug, Clone, Copy)]
@@ -16,21 +22,6 @@ pub(crate) struct SaveOptions {
     pub format: Format,
     /// Every name must be an image.
     pub only_images: bool,
-}
-
-/// The layer's tar from the worker.
-struct Layer(Packing);
-
-impl Read for Layer {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.reader.read(buffer)
-    }
-}
-
-impl Content for Layer {
-    fn finish(self) -> Result<()> {
-        self.0.finish()
-    }
 }
 
 /// Writes what [`plan`] found to `out`. Must be called while the process has one thread.
@@ -44,9 +35,39 @@ pub(crate) fn save(
     let worker = UnpackWorker::start(store, maps)?;
     let mut writer = Writer::new(BufWriter::with_capacity(1 << 20, out), options.format);
     for image in images {
-        writer.image(image, |diff_id| worker.pack(diff_id).map(Layer))?;
+        writer.image(image, |diff_id| worker.pack(diff_id).map(Exported::Plain))?;
     }
-    writer.finish()?.flush().context(|| "cannot write the archive")
+    writer.finish()?.map_or(Ok(()), |mut out| out.flush().context(|| "cannot write the archive"))
+}
+
+/// Writes what [`plan`] found to a directory: an OCI layout, or the `dir:` of one image, its layers compressed with gzip when
+/// `compress` says so. Must be called while the process has one thread.
+pub(crate) fn save_directory(
+    store: &Store,
+    maps: &IdMaps,
+    images: &[Saved],
+    format: Format,
+    compress: bool,
+    path: &Path,
+) -> Result<()> {
+    if format == Format::Dir && images.len() > 1 {
+        return Err(Error::new("a docker-dir holds one image").hint("use oci-dir or an archive for several"));
+    }
+    let worker = UnpackWorker::start(store, maps)?;
+    let mut writer = Writer::<std::io::Empty>::directory(Directory::create(path)?, format);
+    for image in images {
+        let form = if compress { Form::gzip() } else { Form::Plain };
+        let is_docker = format == Format::Dir;
+        let open = |diff_id: &DiffId, size| export::open(&worker, path, diff_id, size, form, is_docker);
+        let manifest = |layers: &[Descriptor]| {
+            let (kind, config_kind) =
+                if is_docker { (DOCKER_MANIFEST, DOCKER_CONFIG) } else { (OCI_MANIFEST, OCI_CONFIG) };
+            let config = Descriptor::of(config_kind, &image.config);
+            Ok((kind.to_owned(), Manifest::new(kind, config, layers.to_vec()).to_bytes()?))
+        };
+        writer.image_as(image, open, &manifest)?;
+    }
+    writer.finish().map(drop)
 }
 
 /// What to save. Names that are in the store are images; others are further tags for the first of them, as in Podman.

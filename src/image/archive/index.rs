@@ -1,9 +1,10 @@
-//! Where the files of a tar are, so that they can be read at random.
+//! Where the files of a tar are, so that they can be read at random; or a directory with the same files.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tar::EntryType;
@@ -15,9 +16,16 @@ const MAX_ENTRIES: usize = 100_000;
 const MAX_LINKS: usize = 8;
 
 #[derive(Debug)]
-pub(crate) struct Index {
-    file: Arc<File>,
-    entries: HashMap<String, Entry>,
+pub(crate) struct Index(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tar {
+        file: Arc<File>,
+        entries: HashMap<String, Entry>,
+    },
+    /// The same files, unpacked.
+    Directory(File),
 }
 
 #[derive(Debug)]
@@ -83,21 +91,43 @@ impl Index {
         if entries.is_empty() {
             return Err(Error::new("the archive is empty or not a tar"));
         }
-        Ok(Self { file: Arc::new(file), entries })
+        Ok(Self(Kind::Tar { file: Arc::new(file), entries }))
+    }
+
+    /// A directory with the files in it.
+    pub(crate) fn directory(path: &Path) -> Result<Self> {
+        let what = || format!("cannot open {}", path.display());
+        let file = File::open(path).context(what)?;
+        if !file.metadata().context(what)?.is_dir() {
+            return Err(Error::new(format!("{} is not a directory", path.display())));
+        }
+        Ok(Self(Kind::Directory(file)))
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
+        match &self.0 {
+            Kind::Tar { entries, .. } => entries.contains_key(name),
+            Kind::Directory(dir) => super::directory::open(dir, name).is_ok(),
+        }
     }
 
     /// The file `name`, through links.
     pub(crate) fn section(&self, name: &str) -> Result<Section> {
         let missing = || Error::new(format!("{name:?} is missing from the archive"));
+        let (file, entries) = match &self.0 {
+            Kind::Tar { file, entries } => (file, entries),
+            Kind::Directory(dir) => {
+                let what = || format!("cannot open {name:?} of the image");
+                let file = super::directory::open(dir, name).context(what)?;
+                let remaining = file.metadata().context(what)?.len();
+                return Ok(Section { file: Arc::new(file), offset: 0, remaining });
+            }
+        };
         let mut key = resolve("", name).ok_or_else(missing)?;
         for _ in 0..MAX_LINKS {
-            match self.entries.get(&key).ok_or_else(missing)? {
+            match entries.get(&key).ok_or_else(missing)? {
                 Entry::File { offset, size } => {
-                    return Ok(Section { file: Arc::clone(&self.file), offset: *offset, remaining: *size });
+                    return Ok(Section { file: Arc::clone(file), offset: *offset, remaining: *size });
                 }
                 Entry::Link(target) => key.clone_from(target),
             }

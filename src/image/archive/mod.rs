@@ -1,8 +1,10 @@
-//! Image archives: `docker save`'s tar and the OCI image layout in a tar.
+//! Image archives: `docker save`'s tar, the OCI image layout in a tar or a directory, and Skopeo's `dir:`.
 //!
 //! Reading indexes the tar once and then reads parts by offset, so that layers can be unpacked in parallel; that needs a
 //! regular file (a caller spools a pipe). Writing streams. Everything read is checked like what a registry sends.
 
+mod dir;
+mod directory;
 mod docker;
 mod index;
 mod oci;
@@ -11,9 +13,10 @@ mod write;
 use crate::error::{Error, Result};
 use crate::image::config::ImageConfig;
 use crate::image::digest::{DiffId, Digest};
-use crate::image::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, MAX_LAYERS, Manifest};
+use crate::image::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, MAX_LAYERS, MAX_MANIFEST, Manifest};
 use crate::image::platform::Platform;
 
+pub(crate) use directory::Directory;
 pub(crate) use index::{Index, Section};
 pub(crate) use write::{Content, Format, Saved, Writer};
 
@@ -48,6 +51,9 @@ pub(crate) struct ArchivedLayer {
 pub(crate) fn read(index: &Index, wanted: &Platform) -> Result<Vec<Archived>> {
     // Docker writes both since version 25; its own list has the names.
     if index.contains("manifest.json") {
+        if dir::is_one(&index.read_file("manifest.json", MAX_MANIFEST)?) {
+            return dir::read(index, wanted);
+        }
         return docker::read(index);
     }
     if index.contains("index.json") {

@@ -1,11 +1,13 @@
-//! Writing archives, streamed: every size is known beforehand, so nothing is written twice and a pipe will do.
+//! Writing images: as a tar, streamed, or as files in a directory. Every size is known beforehand, so that nothing is written
+//! twice and a pipe will do.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 
 use serde::Serialize;
 use tar::{EntryType, Header};
 
+use super::directory::Directory;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
@@ -14,6 +16,8 @@ use crate::image::manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX,
 pub(crate) enum Format {
     Docker,
     Oci,
+    /// `dir:`, one image with its manifest as it is.
+    Dir,
 }
 
 /// An image to be written.
@@ -26,7 +30,7 @@ pub(crate) struct Saved {
     pub layers: Vec<(DiffId, u64)>,
 }
 
-/// The tar of a layer.
+/// The content of a layer.
 pub(crate) trait Content: Read {
     /// Called at the end: whether all of it came.
     fn finish(self) -> Result<()>;
@@ -38,10 +42,18 @@ impl Content for &[u8] {
     }
 }
 
+/// Where the files go.
+enum Out<W: Write> {
+    Tar(tar::Builder<W>),
+    Directory(Directory),
+}
+
 pub(crate) struct Writer<W: Write> {
-    tar: tar::Builder<W>,
+    out: Out<W>,
     format: Format,
     written: HashSet<Digest>,
+    /// How the layers were written.
+    layers: HashMap<DiffId, Descriptor>,
     items: Vec<Item>,
     manifests: Vec<Descriptor>,
 }
@@ -54,28 +66,59 @@ struct Item {
     layers: Vec<String>,
 }
 
+/// Makes the manifest around the layers as they were written; its media type and bytes.
+pub(crate) type MakeManifest<'a> = &'a dyn Fn(&[Descriptor]) -> Result<(String, Vec<u8>)>;
+
 impl<W: Write> Writer<W> {
     pub(crate) fn new(out: W, format: Format) -> Self {
-        let (written, items, manifests) = (HashSet::new(), Vec::new(), Vec::new());
-        Self { tar: tar::Builder::new(out), format, written, items, manifests }
+        Self::with(Out::Tar(tar::Builder::new(out)), format)
     }
 
-    /// Writes an image; `open` gives the tar of a layer. Layers that images share are written once.
+    pub(crate) fn directory(directory: Directory, format: Format) -> Self {
+        Self::with(Out::Directory(directory), format)
+    }
+
+    fn with(out: Out<W>, format: Format) -> Self {
+        let (written, layers, items, manifests) = (HashSet::new(), HashMap::new(), Vec::new(), Vec::new());
+        Self { out, format, written, layers, items, manifests }
+    }
+
+    /// Writes an image whose layers go uncompressed, so that their digests are the DiffIDs; `open` gives the tar of a layer.
     pub(crate) fn image<R: Content>(
         &mut self,
         image: &Saved,
         mut open: impl FnMut(&DiffId) -> Result<R>,
     ) -> Result<()> {
+        let config = Descriptor::of(OCI_CONFIG, &image.config);
+        let manifest = |layers: &[Descriptor]| {
+            Ok((OCI_MANIFEST.to_owned(), Manifest::new(OCI_MANIFEST, config.clone(), layers.to_vec()).to_bytes()?))
+        };
+        let plain = |diff_id: &DiffId, size| Ok((Descriptor::new(OCI_LAYER, size, *diff_id), open(diff_id)?));
+        self.image_as(image, plain, &manifest)
+    }
+
+    /// Writes an image; `open` gives a layer in the form it is to have. Layers that images share are written once.
+    pub(crate) fn image_as<R: Content>(
+        &mut self,
+        image: &Saved,
+        mut open: impl FnMut(&DiffId, u64) -> Result<(Descriptor, R)>,
+        manifest: MakeManifest<'_>,
+    ) -> Result<()> {
         if self.format == Format::Oci && self.written.is_empty() {
             // Go's unpacker gives directories that it has to make itself to root, which it may not when unprivileged.
-            self.directory("blobs/")?;
-            self.directory("blobs/sha256/")?;
+            self.make_directory("blobs/")?;
+            self.make_directory("blobs/sha256/")?;
         }
+        let mut layers = Vec::new();
         for (diff_id, size) in &image.layers {
-            if self.written.insert(*diff_id) {
-                let content = open(diff_id)?;
-                self.file(&self.layer_name(diff_id), *size, content)?;
+            if !self.layers.contains_key(diff_id) {
+                let (descriptor, content) = open(diff_id, *size)?;
+                if self.written.insert(descriptor.digest) {
+                    self.file(&self.layer_name(&descriptor.digest), descriptor.size, content)?;
+                }
+                self.layers.insert(*diff_id, descriptor);
             }
+            layers.extend(self.layers.get(diff_id).cloned());
         }
         let config = Descriptor::of(OCI_CONFIG, &image.config);
         if self.written.insert(config.digest) {
@@ -90,15 +133,16 @@ impl<W: Write> Writer<W> {
                 });
                 Ok(())
             }
-            Format::Oci => self.manifest(image, config),
+            Format::Oci => self.manifest(image, manifest(&layers)?),
+            Format::Dir => {
+                let (_, content) = manifest(&layers)?;
+                self.file("manifest.json", content.len() as u64, content.as_slice())
+            }
         }
     }
 
-    /// Layers go uncompressed: their digests are the DiffIDs.
-    fn manifest(&mut self, image: &Saved, config: Descriptor) -> Result<()> {
-        let layers = image.layers.iter().map(|(diff_id, size)| Descriptor::new(OCI_LAYER, *size, *diff_id)).collect();
-        let content = Manifest::new(OCI_MANIFEST, config, layers).to_bytes()?;
-        let descriptor = Descriptor::of(OCI_MANIFEST, &content);
+    fn manifest(&mut self, image: &Saved, (media_type, content): (String, Vec<u8>)) -> Result<()> {
+        let descriptor = Descriptor::of(&media_type, &content);
         if self.written.insert(descriptor.digest) {
             self.file(&blob_name(&descriptor.digest), descriptor.size, content.as_slice())?;
         }
@@ -116,28 +160,40 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the lists and the end of the archive.
-    pub(crate) fn finish(mut self) -> Result<W> {
+    pub(crate) fn finish(mut self) -> Result<Option<W>> {
         match self.format {
             Format::Docker => {
                 let list = serde_json::to_vec(&self.items).context(|| "cannot encode manifest.json")?;
                 self.file("manifest.json", list.len() as u64, list.as_slice())?;
             }
             Format::Oci => {
-                let manifests = std::mem::take(&mut self.manifests);
+                let mut manifests = match &self.out {
+                    Out::Tar(_) => Vec::new(),
+                    Out::Directory(directory) => directory.others(&self.manifests)?,
+                };
+                manifests.append(&mut self.manifests);
                 let index = Index { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests };
                 let index = serde_json::to_vec(&index).context(|| "cannot encode index.json")?;
                 self.file("index.json", index.len() as u64, index.as_slice())?;
                 let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
                 self.file("oci-layout", layout.len() as u64, layout.as_slice())?;
             }
+            Format::Dir => {
+                let version = b"Directory Transport Version: 1.1\n";
+                self.file("version", version.len() as u64, version.as_slice())?;
+            }
         }
-        self.tar.into_inner().context(|| "cannot write the archive")
+        match self.out {
+            Out::Tar(tar) => tar.into_inner().map(Some).context(|| "cannot write the archive"),
+            Out::Directory(_) => Ok(None),
+        }
     }
 
-    fn layer_name(&self, diff_id: &DiffId) -> String {
+    fn layer_name(&self, digest: &Digest) -> String {
         match self.format {
-            Format::Docker => format!("{}.tar", diff_id.hex()),
-            Format::Oci => blob_name(diff_id),
+            Format::Docker => format!("{}.tar", digest.hex()),
+            Format::Oci => blob_name(digest),
+            Format::Dir => digest.hex(),
         }
     }
 
@@ -145,18 +201,29 @@ impl<W: Write> Writer<W> {
         match self.format {
             Format::Docker => format!("{}.json", digest.hex()),
             Format::Oci => blob_name(digest),
+            Format::Dir => digest.hex(),
         }
     }
 
-    fn directory(&mut self, name: &str) -> Result<()> {
-        let mut header = header(EntryType::Directory, 0o755, 0);
-        self.tar.append_data(&mut header, name, std::io::empty()).context(|| "cannot write the archive")
+    fn make_directory(&mut self, name: &str) -> Result<()> {
+        match &mut self.out {
+            Out::Tar(tar) => {
+                let mut header = header(EntryType::Directory, 0o755, 0);
+                tar.append_data(&mut header, name, std::io::empty()).context(|| "cannot write the archive")
+            }
+            Out::Directory(directory) => directory.make(name),
+        }
     }
 
     fn file(&mut self, name: &str, size: u64, content: impl Content) -> Result<()> {
-        let mut header = header(EntryType::Regular, 0o444, size);
         let mut content = Counted { inner: content.take(size), read: 0 };
-        self.tar.append_data(&mut header, name, &mut content).context(|| "cannot write the archive")?;
+        match &mut self.out {
+            Out::Tar(tar) => {
+                let mut header = header(EntryType::Regular, 0o444, size);
+                tar.append_data(&mut header, name, &mut content).context(|| "cannot write the archive")?;
+            }
+            Out::Directory(directory) => directory.write(name, &mut content)?,
+        }
         let read = content.read;
         content.inner.into_inner().finish()?;
         if read != size {

@@ -4,6 +4,7 @@
 //! make of text; [`super::resolve`] turns it into settings. Refusals have Podman's words.
 
 pub(crate) mod environment;
+pub(crate) mod health;
 pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;

@@ -1,0 +1,53 @@
+//! A container's health: as it is known, and checked by hand.
+
+use std::os::fd::AsFd;
+
+use super::store::Container;
+use super::{lifecycle, start};
+use crate::error::{Error, Kind, Result};
+use crate::monitor::health::Report;
+use crate::monitor::health::check::{Check, Outcome};
+use crate::monitor::state::State;
+use crate::state::events;
+use crate::state::paths::Dirs;
+
+impl Container {
+    /// What is known about its health; `None` without a health check.
+    pub(crate) fn health(&self) -> Option<Report> {
+        self.record.health.then(|| Report::load(&self.place.record))
+    }
+
+    /// In one word: starting, healthy or unhealthy; empty without a health check, and for one that does not run.
+    pub(crate) fn health_word(&self, state: &State) -> &'static str {
+        let report = if state.status.is_alive() { self.health() } else { None };
+        report.map_or("", |report| report.status.as_str())
+    }
+}
+
+/// Checks the container's health now.
+pub(crate) fn check(dirs: &Dirs, container: &Container) -> Result<Outcome> {
+    let config = container.config()?;
+    let Some(health) = &config.health else {
+        return Err(Error::new(format!("container {} has no defined healthcheck", container.id())));
+    };
+    let state = container.state(dirs)?;
+    let Some(pidfd) = lifecycle::init(&state) else {
+        return Err(Error::new(format!("container {} is not running", container.id())).with_kind(Kind::Conflict));
+    };
+    let seccomp = start::seccomp(&config.spec)?;
+    let events = events::directory(dirs);
+    let check = Check {
+        health,
+        pidfd: pidfd.as_fd(),
+        pid: state.pid,
+        spec: &config.spec,
+        maps: config.maps.as_ref(),
+        seccomp: seccomp.as_ref(),
+        cgroup: state.cgroup.as_deref(),
+        started_at: state.started_at.unwrap_or_default(),
+        record: &container.place.record,
+        events: &events,
+        named: container.record.named(),
+    };
+    check.run()
+}

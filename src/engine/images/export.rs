@@ -1,0 +1,70 @@
+//! Layers out of the store, in the form that they are to have in a file.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::load::unnamed_file;
+use crate::error::{Context, Result};
+use crate::image::archive::Content;
+use crate::image::compress::{self, Form};
+use crate::image::digest::{DiffId, Digest};
+use crate::image::manifest::Descriptor;
+use crate::storage::worker::{Packing, UnpackWorker};
+
+/// A layer's content.
+pub(super) enum Exported {
+    /// Its tar, straight from the worker.
+    Plain(Packing),
+    /// Compressed, in a file without a name.
+    Spooled(File),
+}
+
+/// Opens a layer; compressed ones are spooled below `scratch` first, for their digest comes before them in every format.
+pub(super) fn open(
+    worker: &UnpackWorker,
+    scratch: &Path,
+    diff_id: &DiffId,
+    size: u64,
+    form: Form,
+    is_docker: bool,
+) -> Result<(Descriptor, Exported)> {
+    let mut packing = worker.pack(diff_id)?;
+    let media_type = form.media_type(is_docker)?;
+    if form == Form::Plain {
+        return Ok((Descriptor::new(&media_type, size, *diff_id), Exported::Plain(packing)));
+    }
+    let mut file = unnamed_file(scratch)?;
+    let mut hash = Sha256::new();
+    let mut length = 0u64;
+    let mut keep = |piece: &[u8]| {
+        hash.update(piece);
+        length += piece.len() as u64;
+        file.write_all(piece).context(|| "cannot keep a compressed layer")
+    };
+    compress::compress(form, compress::threads(), &mut packing.reader, &mut keep)?;
+    packing.finish()?;
+    file.rewind().context(|| "cannot read a compressed layer")?;
+    let digest = Digest::from_bytes(hash.finalize().into());
+    Ok((Descriptor::new(&media_type, length, digest), Exported::Spooled(file)))
+}
+
+impl Read for Exported {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(packing) => packing.reader.read(buffer),
+            Self::Spooled(file) => file.read(buffer),
+        }
+    }
+}
+
+impl Content for Exported {
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Plain(packing) => packing.finish(),
+            Self::Spooled(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Images out of files and directories by name: `docker-archive:`, `oci-archive:`, `oci:`, `dir:`.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::Progress;
+use super::load::{self, Loaded};
+use crate::error::{Context, Error, Kind as ErrorKind, Result};
+use crate::image::archive::{self, Index, Name};
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::image::transport::{Kind, Local};
+use crate::state::paths::Dirs;
+use crate::storage::Store;
+use crate::userns::IdMaps;
+
+/// Brings the images that `local` means into the store: the named one, or all. Must be called while the process has one thread.
+pub(crate) fn pull_local(
+    dirs: &Dirs,
+    store: &Store,
+    maps: &IdMaps,
+    local: &Local,
+    wanted: &Platform,
+    progress: &dyn Progress,
+) -> Result<Vec<Loaded>> {
+    let index = open(&dirs.data, local).context(|| format!("cannot read {local}"))?;
+    let images = archive::read(&index, wanted).context(|| format!("cannot read {local}"))?;
+    let mut named = Vec::new();
+    for (number, mut image) in images.into_iter().enumerate() {
+        if let Some(name) = &local.name {
+            image.names.retain(|candidate| means(name, candidate));
+            let by_number = name.strip_prefix('@').and_then(|n| n.parse().ok()) == Some(number);
+            if image.names.is_empty() && !by_number {
+                continue;
+            }
+        }
+        let mut names = load::names(&image)?;
+        if names.is_empty() {
+            names.extend(from_path(local));
+        }
+        named.push((names, image));
+    }
+    if named.is_empty() {
+        return Err(Error::new(format!("there is no such image in {local}")).with_kind(ErrorKind::NoSuchObject));
+    }
+    load::bring(dirs, store, maps, named, progress)
+}
+
+fn open(scratch: &Path, local: &Local) -> Result<Index> {
+    if !local.is_archive() {
+        return Index::directory(&local.path);
+    }
+    let file = File::open(&local.path).context(|| format!("cannot open {}", local.path.display()))?;
+    let index = Index::read(load::seekable(scratch, file)?)?;
+    let (expected, what) = match local.kind {
+        Kind::OciArchive => ("index.json", "an OCI archive"),
+        _ => ("manifest.json", "a docker archive"),
+    };
+    if !index.contains(expected) {
+        return Err(Error::new(format!("it is not {what}: there is no {expected} in it")));
+    }
+    Ok(index)
+}
+
+/// Whether an image's name in the archive is the one typed.
+fn means(typed: &str, name: &Name) -> bool {
+    let same = |parse: fn(&str) -> Result<Reference>, name: &str| matches!((parse(typed), parse(name)), (Ok(a), Ok(b)) if a.store_name() == b.store_name());
+    match name {
+        Name::Docker(name) => same(Reference::parse, name),
+        Name::Oci(name) => typed == name || same(Reference::parse_local, name),
+    }
+}
+
+/// What Podman calls an image that has no name but the directory it lies in: `localhost/PATH`. Paths that are no image names
+/// give it none.
+fn from_path(local: &Local) -> Option<Reference> {
+    if local.is_archive() {
+        return None;
+    }
+    let path = local.path.to_str()?.trim_start_matches("./").trim_matches('/');
+    Reference::parse(&format!("localhost/{path}")).ok()
+}

@@ -1,0 +1,267 @@
+//! `push`: an image in the store → a registry.
+//!
+//! Bytes are sent only when there is no other way. For each layer, in this order: the repository has the form that the manifest
+//! names, or one that was pushed before; another repository of the registry has one and lends it (mount); the layer's tar is
+//! rebuilt and compressed. When every layer ends up as the manifest says, the manifest goes out byte for byte; otherwise a new
+//! one is written around the same config.
+//!
+//! Two phases, as in `pull`: the process that rebuilds layers must be forked while there is one thread.
+
+mod document;
+mod layer;
+mod local;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use self::layer::{Outgoing, Wanted};
+pub(crate) use self::local::push_local;
+use super::{Image, LayerProgress, LayerState, Progress, read_manifest, resolve_all};
+use crate::config::registries::Registries;
+use crate::error::{Context, Error, Result};
+use crate::image::compress::Form;
+use crate::image::digest::{DiffId, Digest};
+use crate::image::manifest::{Descriptor, Document, Manifest};
+use crate::image::reference::Reference;
+use crate::registry::{self, Registry};
+use crate::storage::worker::UnpackWorker;
+use crate::storage::{Source, Store};
+use crate::userns::IdMaps;
+
+/// Each of them compresses on all cores; more keep the line busy while one ends.
+const PARALLEL_LAYERS: usize = 3;
+const PARALLEL_QUESTIONS: usize = 8;
+/// Repositories to ask for one layer before it is sent.
+const MOST_MOUNTS: usize = 4;
+
+/// `--format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ManifestFormat {
+    Oci,
+    Docker,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PushOptions {
+    /// `--compression-format`, with `--compression-level`
+    pub form: Option<Form>,
+    /// Whether the level was said.
+    pub exact_level: bool,
+    /// `--force-compression`; unset, a format that was asked for is insisted on.
+    pub force_compression: Option<bool>,
+    pub format: Option<ManifestFormat>,
+    pub registry: registry::Options,
+}
+
+/// What is to happen to one layer.
+struct Layer {
+    diff_id: DiffId,
+    /// As the manifest has it.
+    descriptor: Descriptor,
+    wanted: Wanted,
+    line: Box<dyn LayerProgress>,
+}
+
+/// The layer as the registry has it now.
+struct Arrived {
+    descriptor: Descriptor,
+    made_as: Option<String>,
+}
+
+/// Pushes `image` as `name`; answers the digest of the manifest that the registry has. Must be called while the process has
+/// one thread.
+pub(crate) fn push(
+    store: &Store,
+    maps: &IdMaps,
+    image: &Image,
+    name: &Reference,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Digest> {
+    let Some(tag) = name.tag().filter(|_| name.digest().is_none()) else {
+        return Err(Error::new(format!("{name}: an image is pushed to a tag, its digest follows from its content")));
+    };
+    push_as(store, maps, image, name, tag, options, progress).context(|| format!("cannot push {name}"))
+}
+
+fn push_as(
+    store: &Store,
+    maps: &IdMaps,
+    image: &Image,
+    name: &Reference,
+    tag: &str,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Digest> {
+    let (manifest, config) = read_manifest(store, &image.manifest)?;
+    let raw = store.read_blob(&image.manifest)?;
+    let (format, wanted) = layer::wanted(store, &manifest, &image.layers, options)?;
+    let target = registry::push_target(&Registries::load()?, name)?;
+    let place = target.reference.repository();
+    let lenders = lenders(store, &manifest, &image.layers, target.reference.host())?;
+    let repositories: BTreeSet<&String> = lenders.values().flatten().collect();
+    let repositories: Vec<String> = repositories.into_iter().cloned().collect();
+    let registry = Registry::for_push(&target, &options.registry, &repositories)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(|| "cannot start the network client")?;
+    let layers: Vec<Layer> = manifest
+        .layers
+        .iter()
+        .zip(&image.layers)
+        .zip(wanted)
+        .map(|((descriptor, diff_id), wanted)| {
+            let size = store.layer(diff_id).and_then(|layer| layer.meta().ok()).map_or(0, |meta| meta.size);
+            let line = progress.layer(&descriptor.digest, size);
+            Layer { diff_id: *diff_id, descriptor: descriptor.clone(), wanted, line }
+        })
+        .collect();
+    let found = runtime.block_on(look(&registry, &layers, &lenders))?;
+    let mut arrived: BTreeMap<Digest, Arrived> = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (layer, found) in layers.iter().zip(found) {
+        match found {
+            Some(found) => {
+                arrived.insert(layer.descriptor.digest, found);
+            }
+            // The same layer may be there twice.
+            None if missing.iter().any(|other: &&Layer| other.descriptor.digest == layer.descriptor.digest) => {}
+            None => missing.push(layer),
+        }
+    }
+    if !missing.is_empty() {
+        if let Some(gone) = missing.iter().find(|layer| store.layer(&layer.diff_id).is_none()) {
+            return Err(Error::new(format!("the layer {} is not in the store", gone.diff_id))
+                .hint("pull or load the image again"));
+        }
+        let worker = UnpackWorker::start(store, maps)?;
+        let is_docker = format == ManifestFormat::Docker;
+        arrived.extend(runtime.block_on(send(&registry, &worker, missing, is_docker))?);
+    }
+    let finals = finals(&layers, &arrived)?;
+    let (media_type, content) = document::manifest(&raw, &manifest, &finals, format)?;
+    progress.message(&format!("Copying config {}", manifest.config.digest));
+    let digest = Digest::of(&content);
+    runtime.block_on(async {
+        if !registry.has_blob(&manifest.config.digest).await? {
+            registry.put_blob(&config).await?;
+        }
+        progress.message("Writing manifest to image destination");
+        let by_digest = digest.to_string();
+        registry.put_manifest(if tag.is_empty() { &by_digest } else { tag }, &media_type, &content).await
+    })?;
+    for layer in &layers {
+        if let Some(Arrived { descriptor, made_as }) = arrived.get(&layer.descriptor.digest) {
+            let Descriptor { digest, size, media_type, .. } = descriptor.clone();
+            store.remember_form(&layer.diff_id, &Source { digest, size, media_type }, made_as.clone(), &place)?;
+        }
+    }
+    Ok(digest)
+}
+
+/// What needs no bytes: the repository has it, or borrows it.
+async fn look(
+    registry: &Registry,
+    layers: &[Layer],
+    lenders: &BTreeMap<Digest, Vec<String>>,
+) -> Result<Vec<Option<Arrived>>> {
+    stream::iter(layers)
+        .map(|layer| async move {
+            for form in &layer.wanted.acceptable {
+                if registry.has_blob(&form.descriptor.digest).await? {
+                    layer.line.state(LayerState::Exists);
+                    return Ok(Some(form.arrived()));
+                }
+            }
+            for form in &layer.wanted.acceptable {
+                let digest = form.descriptor.digest;
+                for lender in lenders.get(&digest).into_iter().flatten().take(MOST_MOUNTS) {
+                    if registry.mount(&digest, lender).await? {
+                        layer.line.state(LayerState::Exists);
+                        return Ok(Some(form.arrived()));
+                    }
+                }
+            }
+            Ok(None)
+        })
+        .buffered(PARALLEL_QUESTIONS)
+        .try_collect()
+        .await
+}
+
+async fn send(
+    registry: &Registry,
+    worker: &UnpackWorker,
+    missing: Vec<&Layer>,
+    is_docker: bool,
+) -> Result<Vec<(Digest, Arrived)>> {
+    stream::iter(missing)
+        .map(|layer| async move {
+            layer.line.state(LayerState::Downloading);
+            let meter = |bytes| layer.line.position(bytes);
+            let sent =
+                Outgoing { diff_id: layer.diff_id, form: layer.wanted.send_as, named: &layer.descriptor, is_docker }
+                    .send(registry, worker, &meter)
+                    .await;
+            layer.line.state(if sent.is_ok() { LayerState::Done } else { LayerState::Failed });
+            let descriptor = sent.context(|| format!("cannot send the layer {}", layer.diff_id))?;
+            Ok((layer.descriptor.digest, Arrived { descriptor, made_as: layer::made_as(layer.wanted.send_as) }))
+        })
+        .buffer_unordered(PARALLEL_LAYERS)
+        .try_collect()
+        .await
+}
+
+fn finals(layers: &[Layer], arrived: &BTreeMap<Digest, Arrived>) -> Result<Vec<Descriptor>> {
+    layers
+        .iter()
+        .map(|layer| {
+            let found = arrived.get(&layer.descriptor.digest).map(|arrived| arrived.descriptor.clone());
+            found.ok_or_else(|| Error::new(format!("the layer {} was not sent", layer.diff_id)))
+        })
+        .collect()
+}
+
+/// Repositories on `host` that have a layer, by its digest: from the names in the store, and from earlier pushes.
+fn lenders(
+    store: &Store,
+    manifest: &Manifest,
+    diff_ids: &[DiffId],
+    host: &str,
+) -> Result<BTreeMap<Digest, Vec<String>>> {
+    let mut lenders: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+    let path = |place: &str| place.strip_prefix(host)?.strip_prefix('/').map(str::to_owned);
+    for diff_id in diff_ids {
+        for form in store.known_forms(diff_id) {
+            lenders.entry(form.source.digest).or_default().extend(form.places.iter().rev().filter_map(|p| path(p)));
+        }
+    }
+    let ours: BTreeSet<Digest> = manifest.layers.iter().map(|layer| layer.digest).collect();
+    for (digest, names) in resolve_all(store)? {
+        let mut paths: Vec<String> = names.iter().filter_map(|name| path(name)).map(repository).collect();
+        paths.dedup();
+        if paths.is_empty() {
+            continue;
+        }
+        let Ok(content) = store.read_blob(&digest) else { continue };
+        let Ok(Document::Image(other)) = Document::parse(&content, None) else { continue };
+        for layer in other.layers.iter().filter(|layer| ours.contains(&layer.digest)) {
+            lenders.entry(layer.digest).or_default().extend(paths.iter().cloned());
+        }
+    }
+    for paths in lenders.values_mut() {
+        let mut seen = BTreeSet::new();
+        paths.retain(|path| seen.insert(path.clone()));
+    }
+    Ok(lenders)
+}
+
+/// A ref without its tag or digest.
+fn repository(name: String) -> String {
+    match name.split_once('@').or_else(|| name.rsplit_once(':')) {
+        Some((repository, _)) => repository.to_owned(),
+        None => name,
+    }
+}
