@@ -71,6 +71,7 @@ pub(crate) struct Container {
     pub limits: Limits,
     #[command(flatten)]
     pub surroundings: Surroundings,
+    #[command(flatten)]
     pub health: Health,
 
     /// The image, then the command

@@ -144,7 +144,7 @@ fn ulimits(spec: &Spec) -> Vec<Value> {
 /// What the cgroup limits.
 fn limits(resources: &LinuxResources) -> Value {
     let cpu = resources.cpu().clone().unwrap_or_default();
-    let memory = resources.memory().clone().unwrap_or_default();
+    let memory = resources.memory().unwrap_or_default();
     let io = resources.block_io().clone().unwrap_or_default();
     let (quota, period) = (cpu.quota().unwrap_or(0), cpu.period().unwrap_or(0));
     let nano = if period == 0 { 0 } else { quota.saturating_mul(1_000_000_000) / period.cast_signed().max(1) };

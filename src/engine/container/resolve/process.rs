@@ -77,7 +77,7 @@ pub(super) fn environment(request: &Request<'_>, home: &str, hostname: &str) -> 
             }
         }
     }
-    variables.0.retain(|(name, _)| !options.unset.contains(name) && !(options.unset_all && name == "PATH"));
+    variables.0.retain(|(name, _)| !(options.unset.contains(name) || options.unset_all && name == "PATH"));
     for (name, text) in &request.options.surroundings.merge {
         let merged = expand(text, |name| variables.get(name));
         variables.set(name, &merged);
