@@ -84,6 +84,48 @@ pub(crate) struct Kill {
     pub containers: Vec<String>,
 }
 
+/// Stop all processes of one or more containers for a while
+///
+/// A container with a cgroup of its own (version 2) is frozen; elsewhere its processes get SIGSTOP.
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod pause [options] CONTAINER [CONTAINER...]")]
+pub(crate) struct Pause {
+    /// Pause all running containers
+    #[arg(short, long)]
+    pub all: bool,
+    /// Read the container's ID from a file
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Vec<PathBuf>,
+    /// Only containers that match
+    #[arg(short, long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Pause the container that was created last
+    #[arg(short, long)]
+    pub latest: bool,
+    #[arg(value_name = "CONTAINER", hide = true)]
+    pub containers: Vec<String>,
+}
+
+/// Let the processes of one or more paused containers go on
+#[derive(Debug, Args)]
+#[command(override_usage = "rpod unpause [options] CONTAINER [CONTAINER...]")]
+pub(crate) struct Unpause {
+    /// Unpause all paused containers
+    #[arg(short, long)]
+    pub all: bool,
+    /// Read the container's ID from a file
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Vec<PathBuf>,
+    /// Only containers that match
+    #[arg(short, long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Unpause the container that was created last
+    #[arg(short, long)]
+    pub latest: bool,
+    #[arg(value_name = "CONTAINER", hide = true)]
+    pub containers: Vec<String>,
+}
+
 /// Restart one or more containers
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod restart [options] CONTAINER [CONTAINER...]")]
@@ -97,6 +139,9 @@ pub(crate) struct Restart {
     /// Restart only running containers, with --all
     #[arg(long)]
     pub running: bool,
+    /// Read the container's ID from a file
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Vec<PathBuf>,
     /// Seconds to wait before killing; -1 waits for ever (default: as the container was created, 10)
     #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS")]
     pub time: Option<i64>,
@@ -237,8 +282,8 @@ pub(crate) struct Logs {
     /// Show the log of the container that was created last
     #[arg(short, long)]
     pub latest: bool,
-    /// Accepted for compatibility with Docker
-    #[arg(long, hide = true)]
+    /// Put the labels and variables that --log-opt names before each line
+    #[arg(long)]
     pub details: bool,
     #[arg(value_name = "CONTAINER", hide = true)]
     pub containers: Vec<String>,

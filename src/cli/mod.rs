@@ -16,6 +16,7 @@ pub(crate) mod globals;
 pub(crate) mod goflags;
 pub(crate) mod health;
 pub(crate) mod image;
+pub(crate) mod login;
 pub(crate) mod observe;
 pub(crate) mod refused;
 pub(crate) mod registry;

@@ -113,7 +113,7 @@ pub(crate) struct General {
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
 
-    /// Logging options: max-size, max-file, path, tag (NAME=VALUE)
+    /// Logging options: max-size, max-file, path, tag, labels, env (NAME=VALUE)
     #[arg(long, value_name = "NAME=VALUE")]
     pub log_opt: Vec<String>,
 

@@ -3,12 +3,12 @@
 use super::Context;
 use super::foreground;
 use crate::cli::container::Exec;
-use crate::engine::container::exec::{self, ExecOptions};
+use crate::engine::container::exec::{self, ExecOptions, Executed};
 use crate::engine::container::options::environment::{Environment, host_variables};
 use crate::engine::container::store;
 use crate::error::{Error, Kind, Result};
+use crate::monitor::detach;
 use crate::output;
-use crate::state::id;
 use crate::sys::tty::Size;
 
 /// What Podman answers when there is nothing to run in.
@@ -16,7 +16,7 @@ const NOT_RUNNING: u8 = 255;
 
 pub(crate) fn run(args: Exec, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    exec::check_detach_keys(args.detach_keys.as_deref())?;
+    let detach_keys = detach::parse(args.detach_keys.as_deref().unwrap_or(detach::DEFAULT))?;
     let word = |word: &std::ffi::OsString| {
         word.to_str().map(str::to_owned).ok_or_else(|| Error::new(format!("the argument {word:?} is not valid UTF-8")))
     };
@@ -48,6 +48,7 @@ pub(crate) fn run(args: Exec, context: &Context<'_>) -> Result<u8> {
         terminal: args.tty.then(|| foreground::size().unwrap_or(Size { rows: 24, columns: 80 })),
         privileged: args.privileged,
         detach: args.detach,
+        detach_keys,
     };
     context.ui.flush()?;
     match exec::exec(dirs, &container, &options, &mut |warning| context.ui.warn(warning)) {
@@ -55,8 +56,9 @@ pub(crate) fn run(args: Exec, context: &Context<'_>) -> Result<u8> {
             output::report::error(context.ui, &error);
             Ok(NOT_RUNNING)
         }
-        // As Podman does; there is nothing yet that the number could be used for.
-        Ok(0) if args.detach => context.ui.line(id::random()?).map(|()| 0),
-        result => result,
+        Ok(Executed::Detached(id)) if args.detach => context.ui.line(id).map(|()| 0),
+        Ok(Executed::Detached(_)) => Ok(0),
+        Ok(Executed::Exited(code)) => Ok(code),
+        Err(error) => Err(error),
     }
 }

@@ -45,7 +45,9 @@ pub(crate) fn run(args: Logs, context: &Context<'_>) -> Result<u8> {
             _ => String::new(),
         };
         let colour = if args.color { COLOURS[index % COLOURS.len()] } else { "" };
-        let mut printer = Printer { ui: context.ui, prefix, colour, timestamps: args.timestamps, piece: [false; 2] };
+        let details = if args.details { details(&options) } else { String::new() };
+        let mut printer =
+            Printer { ui: context.ui, prefix, details, colour, timestamps: args.timestamps, piece: [false; 2] };
         let mut show = || show(container, &options, &filter, monitor.as_ref(), &mut printer);
         // Logs that go on are read side by side, each by a process of its own.
         if several && monitor.is_some() {
@@ -62,6 +64,23 @@ pub(crate) fn run(args: Logs, context: &Context<'_>) -> Result<u8> {
         let _ = follower.wait();
     }
     Ok(0)
+}
+
+/// `a=1,b=2 `, escaped as in a URL's query, as Docker writes it.
+fn details(options: &Options) -> String {
+    let escape = |text: &str| -> String {
+        text.bytes()
+            .map(|byte| match byte {
+                b' ' => "+".to_owned(),
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            })
+            .collect()
+    };
+    let pairs: Vec<String> =
+        options.attributes.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+    // A line without any still has the separator.
+    format!("{} ", pairs.join(","))
 }
 
 /// The process whose end ends the log; `None` when the container does not run.
@@ -87,6 +106,8 @@ fn show(
 struct Printer<'a> {
     ui: &'a Ui,
     prefix: String,
+    /// Behind the time.
+    details: String,
     colour: &'static str,
     timestamps: bool,
     /// Which stream is in the middle of a line.
@@ -102,6 +123,7 @@ impl Sink for Printer<'_> {
             if self.timestamps {
                 line.extend_from_slice(format!("{:.9} ", entry.time).as_bytes());
             }
+            line.extend_from_slice(self.details.as_bytes());
         }
         line.extend_from_slice(self.colour.as_bytes());
         line.extend_from_slice(&entry.text);

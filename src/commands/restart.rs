@@ -12,8 +12,9 @@ pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let selection = Selection {
         names: &args.containers,
-        all: args.all || (args.running && args.containers.is_empty()),
+        all: args.all || (args.running && args.containers.is_empty() && args.cidfile.is_empty()),
         latest: args.latest,
+        cidfiles: &args.cidfile,
         filters: &args.filter,
         ..Selection::default()
     };

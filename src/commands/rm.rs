@@ -20,7 +20,14 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
     };
     let removal = Removal { force: args.force, seconds: args.time, volumes: args.volumes };
     let removed = selection.resolve(dirs, "you must provide at least one name or id").and_then(|containers| {
-        each(context, &containers, |(name, container)| {
+        let asked: Vec<_> = containers
+            .iter()
+            .map(|(name, container)| (name, container, lifecycle::ask_to_leave(dirs, container, removal)))
+            .collect();
+        each(context, asked, |(name, container, asked)| {
+            if let Some(stopping) = asked? {
+                stopping.finish()?;
+            }
             lifecycle::remove(dirs, container, removal)?;
             context.ui.line(name)
         })

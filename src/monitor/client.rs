@@ -57,8 +57,15 @@ pub(super) fn address(place: &Place) -> rustix::io::Result<(OwnedFd, SocketAddrU
     Ok((dir, address))
 }
 
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl Client {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    /// The client's end of a socket pair.
+    pub(crate) fn new(socket: OwnedFd) -> Self {
         Self { socket }
     }
 
@@ -87,6 +94,13 @@ impl Client {
         }
     }
 
+    /// Has the monitor stop all processes of the container, or let them go on.
+    pub(crate) fn pause(&self, paused: bool) -> Result<()> {
+        let message = if paused { Request::Pause } else { Request::Resume };
+        request(&self.socket, &message).context(|| "cannot reach the container's monitor")?;
+        self.wait_started(&mut |_| {})
+    }
+
     /// Has the monitor send `number` to the container and not start it again.
     pub(crate) fn stop(&self, number: i32) {
         // Seen as its end by whoever waits.
@@ -107,6 +121,21 @@ impl Client {
             let read = receive(&self.socket, &mut buffer)?;
             if read == 0 || matches!(Event::decode(&buffer[..read]), Ok(Event::Exit(_))) {
                 return Ok(true);
+            }
+        }
+    }
+
+    /// Waits until a process of `exec` runs in the background; answers its session's id.
+    pub(crate) fn wait_session(&self, warn: &mut dyn FnMut(&str)) -> Result<String> {
+        let mut buffer = vec![0; PACKET];
+        loop {
+            let read = receive(&self.socket, &mut buffer)?;
+            match Event::decode(&buffer[..read]) {
+                Ok(Event::Session(id)) => return Ok(String::from_utf8_lossy(id).into_owned()),
+                Ok(Event::Error(failure)) => return Err(Failure::decode(failure)),
+                Ok(Event::Warning(text)) => warn(&String::from_utf8_lossy(text)),
+                _ if read == 0 => return Err(Error::new("the session's keeper ended before the process was started")),
+                _ => {}
             }
         }
     }
@@ -211,7 +240,7 @@ impl Session<'_> {
             Ok(Event::Exit(code)) => return Ok(Some(Outcome::Exited(code))),
             Ok(Event::Error(failure)) => return Err(Failure::decode(failure)),
             Ok(Event::Warning(text)) => (self.warn)(&String::from_utf8_lossy(text)),
-            Ok(Event::Started) | Err(_) => {}
+            Ok(Event::Started | Event::Session(_) | Event::Detached) | Err(_) => {}
         }
         Ok(None)
     }

@@ -34,25 +34,25 @@ fn key(text: &str) -> Option<u8> {
 
 /// Whether the sequence was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     GoOn,
     Detach,
 }
 
 /// Looks for the sequence in a stream of input; what turns out not to be it is passed on.
 #[derive(Debug)]
-pub(super) struct Detacher<'a> {
+pub(crate) struct Detacher<'a> {
     keys: &'a [u8],
     matched: usize,
 }
 
 impl<'a> Detacher<'a> {
-    pub(super) fn new(keys: &'a [u8]) -> Self {
+    pub(crate) fn new(keys: &'a [u8]) -> Self {
         Self { keys, matched: 0 }
     }
 
     /// What of `data`, and of what was held back before, is input.
-    pub(super) fn filter<'d>(&mut self, data: &'d [u8]) -> (Cow<'d, [u8]>, Step) {
+    pub(crate) fn filter<'d>(&mut self, data: &'d [u8]) -> (Cow<'d, [u8]>, Step) {
         if self.keys.is_empty() || (self.matched == 0 && !data.contains(&self.keys[0])) {
             return (data.into(), Step::GoOn);
         }

@@ -1,6 +1,7 @@
 //! A monitor of its own for each container: what it is given, and its birth.
 
 use std::borrow::Cow;
+use std::ffi::CStr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -90,19 +91,19 @@ pub(crate) fn launch(launch: Launch<'_>) -> Result<Client> {
         Fork::Parent(_) => Ok(Client::new(ours)),
         Fork::Child => {
             drop(ours);
-            leave_caller();
+            leave_caller(c"rpod-monitor");
             life::live(launch, clients::Client::new(theirs));
             exit_now(0)
         }
     }
 }
 
-/// The session, directory and files of the caller are not the monitor's.
-fn leave_caller() {
+/// The session, directory and files of the caller are not a process's that outlives it, which gets a name of its own.
+pub(crate) fn leave_caller(name: &CStr) {
     // Fails only for a group leader, which a fresh child is not.
     let _ = rustix::process::setsid();
     let _ = rustix::process::chdir("/");
-    let _ = rustix::thread::set_name(c"rpod-monitor");
+    let _ = rustix::thread::set_name(name);
     descriptor::close_inherited();
     if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty()) {
         let _ = rustix::stdio::dup2_stdin(&null);

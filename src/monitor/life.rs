@@ -41,6 +41,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         signals,
         stop_signal: launch.stop_signal,
         place: launch.place,
+        spec: launch.spec,
         state: started.state,
         halted: false,
         again: false,

@@ -21,6 +21,7 @@ mod input;
 mod launch;
 mod life;
 pub(crate) mod log;
+mod pause;
 pub(crate) mod place;
 pub(crate) mod protocol;
 pub(crate) mod restart;
@@ -28,4 +29,4 @@ mod serve;
 mod start;
 pub(crate) mod state;
 
-pub(crate) use launch::{Fresh, Launch, launch};
+pub(crate) use launch::{Fresh, Launch, launch, leave_caller};

@@ -25,6 +25,8 @@ const RESIZE: u8 = b'r';
 const SIGNAL: u8 = b's';
 const DETACH: u8 = b'd';
 const STOP: u8 = b'k';
+const PAUSE: u8 = b'z';
+const RESUME: u8 = b'u';
 const OUTPUT_CLOSED: u8 = b'p';
 const WARNING: u8 = b'W';
 const STARTED: u8 = b'S';
@@ -32,6 +34,8 @@ const STDOUT: u8 = b'O';
 const STDERR: u8 = b'E';
 const TAKEN: u8 = b'T';
 const EXIT: u8 = b'X';
+const DETACHED: u8 = b'D';
+const SESSION: u8 = b'N';
 const ERROR: u8 = b'F';
 
 /// Which of the container's outputs.
@@ -62,6 +66,9 @@ pub(crate) enum Request<'a> {
     /// Sends this signal, and the container is not started again whatever `--restart` says. The client hears nothing but
     /// the end.
     Stop(i32),
+    /// All processes stand still until `Resume`. Both are answered with `Started` or `Error`.
+    Pause,
+    Resume,
     /// The client goes on purpose; the container's input stays open.
     Detach,
     /// Nobody reads the client's output any more (`rpod run … | head`).
@@ -81,6 +88,10 @@ pub(crate) enum Event<'a> {
     Taken,
     /// The container has ended, its state is written and, with `--rm`, it is gone.
     Exit(u8),
+    /// A process of `exec` runs in the background, under this id.
+    Session(&'a [u8]),
+    /// The user typed the keys that leave a process of `exec` alone.
+    Detached,
     /// The container could not be started: an encoded [`Failure`].
     Error(&'a [u8]),
 }
@@ -103,6 +114,8 @@ impl<'a> Request<'a> {
             }
             Self::Signal(number) => packet(buffer, SIGNAL, &number.to_le_bytes()),
             Self::Stop(number) => packet(buffer, STOP, &number.to_le_bytes()),
+            Self::Pause => packet(buffer, PAUSE, &[]),
+            Self::Resume => packet(buffer, RESUME, &[]),
             Self::Detach => packet(buffer, DETACH, &[]),
             Self::OutputClosed(stream) => packet(buffer, OUTPUT_CLOSED, &[output_kind(*stream)]),
         }
@@ -118,6 +131,8 @@ impl<'a> Request<'a> {
             }
             (SIGNAL, &[a, b, c, d]) => Ok(Self::Signal(i32::from_le_bytes([a, b, c, d]))),
             (STOP, &[a, b, c, d]) => Ok(Self::Stop(i32::from_le_bytes([a, b, c, d]))),
+            (PAUSE, []) => Ok(Self::Pause),
+            (RESUME, []) => Ok(Self::Resume),
             (DETACH, []) => Ok(Self::Detach),
             (OUTPUT_CLOSED, [STDOUT]) => Ok(Self::OutputClosed(Stream::Stdout)),
             (OUTPUT_CLOSED, [STDERR]) => Ok(Self::OutputClosed(Stream::Stderr)),
@@ -136,6 +151,8 @@ impl<'a> Event<'a> {
             Self::Output(stream, data) => packet(buffer, output_kind(*stream), data),
             Self::Taken => packet(buffer, TAKEN, &[]),
             Self::Exit(code) => packet(buffer, EXIT, &[*code]),
+            Self::Session(id) => packet(buffer, SESSION, id),
+            Self::Detached => packet(buffer, DETACHED, &[]),
             Self::Error(failure) => packet(buffer, ERROR, failure),
         }
     }
@@ -149,6 +166,8 @@ impl<'a> Event<'a> {
             (STDERR, data) => Ok(Self::Output(Stream::Stderr, data)),
             (TAKEN, []) => Ok(Self::Taken),
             (EXIT, &[code]) => Ok(Self::Exit(code)),
+            (SESSION, id) => Ok(Self::Session(id)),
+            (DETACHED, []) => Ok(Self::Detached),
             (ERROR, failure) => Ok(Self::Error(failure)),
             _ => Err(Malformed),
         }
@@ -233,6 +252,8 @@ mod tests {
             Request::Resize(Size { rows: 24, columns: 300 }),
             Request::Signal(15),
             Request::Stop(9),
+            Request::Pause,
+            Request::Resume,
             Request::Detach,
             Request::OutputClosed(Stream::Stderr),
         ] {
@@ -247,9 +268,15 @@ mod tests {
     #[test]
     fn events_round_trip() {
         let mut buffer = Vec::new();
-        for event in
-            [Event::Started, Event::Output(Stream::Stderr, b"x"), Event::Taken, Event::Exit(137), Event::Error(b"{}")]
-        {
+        for event in [
+            Event::Started,
+            Event::Output(Stream::Stderr, b"x"),
+            Event::Taken,
+            Event::Exit(137),
+            Event::Session(b"id"),
+            Event::Detached,
+            Event::Error(b"{}"),
+        ] {
             event.encode(&mut buffer);
             assert_eq!(Event::decode(&buffer), Ok(event));
         }

@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -14,10 +15,12 @@ use super::clients::{self, Client};
 use super::health::Action;
 use super::health::check::Verdict;
 use super::health::clock::Clock;
+use super::pause;
 use super::place::Place;
-use super::protocol::{Event, PACKET, Request, Stream, output_kind};
+use super::protocol::{Event, Failure, PACKET, Request, Stream, output_kind};
 use super::start::Program;
 use super::state::{State, Status};
+use crate::error::Error;
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty;
@@ -46,6 +49,7 @@ pub(super) struct Serving<'a> {
     pub signals: SignalFd,
     pub stop_signal: i32,
     pub place: &'a Place,
+    pub spec: &'a Spec,
     pub state: State,
     /// Somebody wants the container to end: it is not started again.
     pub halted: bool,
@@ -349,6 +353,8 @@ impl Serving<'_> {
                 // Between two programs there is none to end.
                 let _ = signal::send(self.program.pidfd.as_fd(), *number);
             }
+            Request::Pause => self.pause(index, true),
+            Request::Resume => self.pause(index, false),
             Request::Detach => self.clients[index].gone = true,
             Request::OutputClosed(stream) => {
                 self.clients[index].deaf[*stream as usize] = true;
@@ -358,6 +364,25 @@ impl Serving<'_> {
                 }
             }
         }
+    }
+
+    fn pause(&mut self, index: usize, paused: bool) {
+        self.clients[index].deaf = [true; 2];
+        let (from, to) = if paused { (Status::Running, Status::Paused) } else { (Status::Paused, Status::Running) };
+        let result = if self.state.status == from {
+            pause::set(paused, self.program.pidfd.as_fd(), self.spec, &self.state)
+        } else {
+            // Somebody was faster, or the program has ended.
+            Err(Error::new(format!("the container is {}", self.state.status.as_str())))
+        };
+        let answer = match result.and_then(|()| {
+            self.state.status = to;
+            self.state.store(&self.place.record)
+        }) {
+            Ok(()) => self.clients[index].send_event(&Event::Started),
+            Err(error) => self.clients[index].send_event(&Event::Error(&Failure::encode(&error))),
+        };
+        self.clients[index].gone |= answer.is_err();
     }
 
     /// A console has no end of input to pass on: its programs read ^D, which the client sends when it wants to.

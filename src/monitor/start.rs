@@ -21,7 +21,7 @@ use crate::network::forward;
 use crate::network::helper::Prepared;
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::crun::{self, Crun};
-use crate::runtime::{self, Bundle, Init, Rootfs, Stdio, netdev};
+use crate::runtime::{self, Bundle, Guard, Init, Rootfs, Stdio, netdev};
 use crate::state::paths::create_private;
 use crate::sys::tty::{self, Size};
 
@@ -62,15 +62,15 @@ struct Meanwhile<'a> {
 impl runtime::Hooks for Meanwhile<'_> {
     fn cloned(&mut self, init: &mut Init) -> Result<()> {
         if let Some(network) = &mut self.network {
-            network.cloned(init.pid, init.tap.take())?;
+            network.cloned(init.link.take())?;
         }
         let listener = if self.first { Some(listen(self.place)?) } else { None };
         self.made = Some((Writer::open(self.log, &self.place.disk)?, listener));
         Ok(())
     }
 
-    fn mapped(&mut self, _: &Init) -> Result<()> {
-        self.network.as_mut().map_or(Ok(()), Prepared::mapped)
+    fn mapped(&mut self, init: &Init) -> Result<()> {
+        self.network.as_mut().map_or(Ok(()), |network| network.mapped(init.pid))
     }
 }
 
@@ -114,6 +114,8 @@ pub(super) struct Program {
     pub input: Input,
     pub log: Writer,
     pub connection: Connection,
+    /// Ends the program when this monitor is killed.
+    pub _guard: Option<Guard>,
 }
 
 /// A container that has just come up.
@@ -187,7 +189,7 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         (None, Some(outputs)) => outputs,
         (None, None) => return Err(Error::new("the runtime made no terminal")),
     };
-    let program = Program { pidfd, outputs, input: Input::new(feed), log, connection };
+    let program = Program { pidfd, outputs, input: Input::new(feed), log, connection, _guard: created.guard.take() };
     Ok(Started { program, state, listener, warnings: std::mem::take(&mut created.warnings) })
 }
 

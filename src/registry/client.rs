@@ -45,6 +45,11 @@ impl Registry {
         Self::with_scopes(source, options, scopes, false)
     }
 
+    /// For what concerns no repository: whether the registry lets us in at all.
+    pub(super) fn without_scope(source: &Source, options: &Options) -> Result<Self> {
+        Self::with_scopes(source, options, Vec::new(), false)
+    }
+
     /// The same for a repository to push to; layers may be mounted from the repositories `mounts` of the same registry.
     pub(crate) fn for_push(source: &Source, options: &Options, mounts: &[String]) -> Result<Self> {
         let own = source.reference.path();
@@ -74,6 +79,15 @@ impl Registry {
             policy: options.retry.clone(),
             scheme: OnceCell::new(),
         })
+    }
+
+    /// Asks for nothing but to be let in.
+    pub(super) async fn greet(&self) -> Result<()> {
+        self.repeat(|| async {
+            let response = self.authorized(Request::get(self.root_url("").await?, "*/*")).await?;
+            self.success(response).await.map(drop)
+        })
+        .await
     }
 
     /// The manifest or index that the reference names.

@@ -5,14 +5,13 @@
 //! repository or one of its parents: `reg.example/team/app`, `reg.example/team`, `reg.example`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine;
 use serde::Deserialize;
 
+use super::helper;
 use crate::config::registries::user_dir;
 use crate::error::{Context, Error, Result};
 use crate::image::reference::{DOCKER_HUB, Reference};
@@ -85,7 +84,7 @@ pub(super) fn find(reference: &Reference, auth_file: Option<&Path>) -> Result<Op
     Ok(None)
 }
 
-fn files(auth_file: Option<&Path>) -> Vec<PathBuf> {
+pub(super) fn files(auth_file: Option<&Path>) -> Vec<PathBuf> {
     let env = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(path) = auth_file.map(Path::to_path_buf).or_else(|| env("REGISTRY_AUTH_FILE")) {
         return vec![path];
@@ -103,7 +102,10 @@ impl CredentialsFile {
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         match std::fs::read(path) {
             Ok(content) => {
-                serde_json::from_slice(&content).map(Some).context(|| format!("{} is not an auth file", path.display()))
+                // Not what serde says: it could quote a secret.
+                serde_json::from_slice(&content)
+                    .map(Some)
+                    .map_err(|_| Error::new(format!("{} is not an auth file", path.display())))
             }
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
             Err(e) => Err(Error::wrap(format!("cannot read {}", path.display()), e)),
@@ -114,7 +116,7 @@ impl CredentialsFile {
         let repository = reference.repository();
         for key in parents(&repository) {
             if let Some(helper) = self.cred_helpers.get(key) {
-                return ask_helper(helper, key);
+                return helper::get(helper, key);
             }
             if let Some((_, entry)) = self.auths.iter().find(|(name, _)| canonical(name) == key) {
                 match entry.credentials()? {
@@ -128,7 +130,7 @@ impl CredentialsFile {
             return Ok(None);
         }
         let server = if reference.host() == DOCKER_HUB { "https://index.docker.io/v1/" } else { reference.host() };
-        ask_helper(&self.creds_store, server)
+        helper::get(&self.creds_store, server)
     }
 }
 
@@ -163,7 +165,7 @@ fn parents(repository: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Keys are written as host names, as repositories and, by Docker, as URLs.
-fn canonical(key: &str) -> &str {
+pub(super) fn canonical(key: &str) -> &str {
     let is_url = key.starts_with("https://") || key.starts_with("http://");
     let key = key.trim_start_matches("https://").trim_start_matches("http://");
     let key = if is_url { key.split('/').next().unwrap_or(key) } else { key.trim_end_matches('/') };
@@ -171,42 +173,6 @@ fn canonical(key: &str) -> &str {
         "index.docker.io" | "registry-1.docker.io" | "index.docker.io/v1" => DOCKER_HUB,
         other => other,
     }
-}
-
-/// The protocol of docker-credential-helpers: `get`, the server on stdin, JSON on stdout.
-fn ask_helper(helper: &str, server: &str) -> Result<Option<Credentials>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        username: String,
-        secret: String,
-    }
-    if helper.contains('/') {
-        return Err(Error::new(format!("the credential helper's name {helper:?} contains a slash")));
-    }
-    let program = format!("docker-credential-{helper}");
-    let what = || format!("cannot ask {program} for credentials");
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .context(what)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A helper that ends without reading says why by its exit code.
-        let _ = stdin.write_all(server.as_bytes());
-    }
-    let output = child.wait_with_output().context(what)?;
-    if !output.status.success() {
-        // Helpers answer "credentials not found in native keychain" on stdout and exit with 1.
-        return Ok(None);
-    }
-    let answer: Answer = serde_json::from_slice(&output.stdout).context(what)?;
-    Ok(Some(match answer.username.as_str() {
-        "<token>" => Credentials::Identity(answer.secret),
-        _ => Credentials::Basic { user: answer.username, password: answer.secret },
-    }))
 }
 
 #[cfg(test)]

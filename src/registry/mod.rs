@@ -9,8 +9,9 @@
 //! client    what callers use: a manifest, a small blob, a streamed blob of one repository
 //! catalog   what a registry has: tags, repositories, searches
 //! transfer  a blob into a writer: digest, size, stall, resume by Range
-//! auth      WWW-Authenticate → basic or bearer token          credentials  auth files and helpers
+//! auth      WWW-Authenticate → basic or bearer token          credentials  auth files      helper  docker-credential-*
 //! http      one request: https or http, redirects by hand, limits, what may be retried
+//! login     credentials tried, written, forgotten
 //! retry     how often and how long to wait                    trust        certs.d      dns  names without NSS
 //! ```
 //! Credentials go to the registry they belong to and to the token service it names, over TLS unless the registry is
@@ -21,7 +22,9 @@ mod catalog;
 mod client;
 mod credentials;
 mod dns;
+mod helper;
 mod http;
+mod login;
 mod retry;
 mod sources;
 #[cfg(test)]
@@ -32,6 +35,7 @@ mod upload;
 
 pub(crate) use client::{Fetched, Registry};
 pub(crate) use credentials::Credentials;
+pub(crate) use login::{AuthFile, Server};
 pub(crate) use retry::RetryPolicy;
 pub(crate) use sources::{candidates, push_target, sources};
 pub(crate) use transfer::TransferError;
@@ -60,16 +64,20 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let stall = std::env::var(ENV_STALL).ok().and_then(|v| v.parse().ok()).map(Duration::from_secs);
         Self {
             tls_verify: None,
             credentials: None,
             auth_file: None,
             cert_dir: None,
             retry: RetryPolicy::default(),
-            stall: stall.filter(|s| !s.is_zero()).unwrap_or(DEFAULT_STALL),
+            stall: stall_from_env().unwrap_or(DEFAULT_STALL),
         }
     }
+}
+
+fn stall_from_env() -> Option<Duration> {
+    let seconds = std::env::var(ENV_STALL).ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds)).filter(|stall| !stall.is_zero())
 }
 
 /// Makes ring the provider of rustls' cryptography; there is no default one in this build.

@@ -4,7 +4,7 @@
 //! Before the ids are mapped an operation may fail only because of that: it is tried again afterwards. So whatever the
 //! kernel allows early happens while newuidmap runs, and nothing here needs to know what exactly that is.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -73,9 +73,8 @@ fn perform(op: &Op, state: &mut State<'_>) -> Outcome {
 /// Devices are not made twice, so this is not tried again.
 fn network(state: &mut State<'_>) -> Outcome {
     let Some(configure) = state.netdev else { return Ok(()) };
-    let tap = configure().map_err(|(text, e)| (e, text))?;
-    let tap = tap.as_ref().map(std::os::fd::AsFd::as_fd);
-    protocol::send(state.channel, Kind::Device, 0, 0, tap).map_err(|e| (e, ""))
+    let link = configure().map_err(|(text, e)| (e, text))?;
+    protocol::send(state.channel, Kind::Device, 0, 0, Some(link.as_fd())).map_err(|e| (e, ""))
 }
 
 /// Blocks until the caller has mapped the ids. From then on the process is not dumpable: the helpers that write the map

@@ -33,7 +33,7 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;
-    let mut guard = Guard { init: Some(Init { pid, pidfd, tap: None }), channel };
+    let mut guard = Guard { init: Some(Init { pid, pidfd, link: None }), channel };
     let mut console = None;
     let result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console);
     if let Err(e) = result {
@@ -42,7 +42,14 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
     let Guard { init, channel } = guard;
     let Some(Init { pid, pidfd, .. }) = init else { return Err(Error::new("the container's process is gone")) };
     let warnings = std::mem::take(&mut plan.warnings);
-    Ok(Created { pid, pidfd, console, warnings, rest: Some(super::Rest::Own { channel, plan: Box::new(plan) }) })
+    Ok(Created {
+        pid,
+        pidfd,
+        console,
+        warnings,
+        guard: None,
+        rest: Some(super::Rest::Own { channel, plan: Box::new(plan) }),
+    })
 }
 
 /// The namespaces that the Spec names by path.
@@ -70,7 +77,7 @@ pub(super) fn bring_up(
     let Some(init) = &mut guard.init else { return Ok(()) };
     let pending = bundle.maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
     if bundle.netdev.is_some() {
-        init.tap = expect(&guard.channel, plan, Kind::Device)?.fd;
+        init.link = expect(&guard.channel, plan, Kind::Device)?.fd;
     }
     hooks.cloned(init)?;
     if let Some(pending) = pending {

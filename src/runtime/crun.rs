@@ -4,8 +4,8 @@
 //! container's program; crun finds itself as root of a user namespace and makes the rest. The caller becomes a subreaper, so
 //! that the container's first process, orphaned when `crun create` ends, is its child.
 //!
-//! Differences: no cgroup limits (crun would need a delegated tree), no `--init`, and the container does not die with a
-//! killed caller.
+//! Differences: no cgroup limits (crun would need a delegated tree), no `--init`; and that the container dies with a killed
+//! caller is a process's work ([`super::guard`]), not the kernel's.
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
 use super::create::{self, bring_up};
+use super::guard::Guard;
 use super::plan::{self, Plan};
 use super::{Bundle, Created, Hooks, Init, Rest, Rootfs, Stdio};
 use crate::error::{Context, Error, Kind, Result};
@@ -73,7 +74,8 @@ pub(crate) fn create(crun: Crun, bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> R
     let pid = fs::read_to_string(crun.dir.join("pid")).ok().and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
     let pid = pid.ok_or_else(|| Error::new("crun did not say which process it made"))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(|| "cannot open the container's process")?;
-    Ok(Created { pid, pidfd, console: console?, warnings, rest: Some(Rest::Crun(crun)) })
+    let guard = Some(Guard::new(&pidfd)?);
+    Ok(Created { pid, pidfd, console: console?, warnings, guard, rest: Some(Rest::Crun(crun)) })
 }
 
 /// Brings up the process that becomes `crun create`; answers its pidfd.
@@ -87,7 +89,7 @@ fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut V
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;
-    let mut guard = create::Guard { init: Some(Init { pid, pidfd, tap: None }), channel };
+    let mut guard = create::Guard { init: Some(Init { pid, pidfd, link: None }), channel };
     if let Err(e) = bring_up(&mut guard, plan, bundle, hooks, &mut None) {
         return Err(guard.explain(plan, e));
     }

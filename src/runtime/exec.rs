@@ -39,6 +39,7 @@ pub(crate) fn enters_user(pid: i32) -> bool {
 /// A process that runs in a container. It is a child of the caller.
 #[derive(Debug)]
 pub(crate) struct ExecChild {
+    pub pid: i32,
     pub pidfd: OwnedFd,
     /// The terminal's master side.
     pub console: Option<OwnedFd>,
@@ -67,7 +68,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         netdev: None,
         stdio,
     };
-    let (_, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
+    let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
     let mut console = None;
     if matches!(stdio, Stdio::Terminal { .. }) {
         match create::expect(&channel, &plan, Kind::Console) {
@@ -80,5 +81,5 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
     }
     let mut warnings = Vec::new();
     create::start(&channel, &plan, &pidfd, &mut warnings)?;
-    Ok(ExecChild { pidfd, console, warnings })
+    Ok(ExecChild { pid: pid.as_raw_nonzero().get(), pidfd, console, warnings })
 }

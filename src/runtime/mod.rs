@@ -27,6 +27,7 @@ mod create;
 pub(crate) mod crun;
 mod exec;
 mod fuse;
+mod guard;
 pub(crate) mod netdev;
 mod ops;
 mod place;
@@ -39,6 +40,7 @@ mod trampoline;
 
 pub(crate) use create::create;
 pub(crate) use exec::{Target, enters_user, exec};
+pub(crate) use guard::Guard;
 pub(crate) use plan::kind as namespace_kind;
 
 use std::os::fd::OwnedFd;
@@ -72,8 +74,8 @@ pub(crate) struct Bundle<'a> {
     pub cgroup: Option<OwnedFd>,
 }
 
-/// Configures network devices in the child, without allocating; answers the tap device for the network helper, if any.
-pub(crate) type Netdev<'a> = dyn Fn() -> std::result::Result<Option<OwnedFd>, (&'static str, Errno)> + 'a;
+/// Configures network devices in the child, without allocating; answers a socket of its network namespace.
+pub(crate) type Netdev<'a> = dyn Fn() -> std::result::Result<OwnedFd, (&'static str, Errno)> + 'a;
 
 /// The container's root file system.
 #[derive(Debug)]
@@ -117,7 +119,7 @@ pub(crate) struct Init {
     /// Readable once the process has ended.
     pub pidfd: OwnedFd,
     /// What [`Bundle::netdev`] answered.
-    pub tap: Option<OwnedFd>,
+    pub link: Option<OwnedFd>,
 }
 
 /// What the caller does while the container comes up.
@@ -153,6 +155,8 @@ pub(crate) struct Created {
     pub console: Option<OwnedFd>,
     /// What could not be honoured, for stderr.
     pub warnings: Vec<String>,
+    /// Ends the container with its caller; `None` where the kernel does it.
+    pub guard: Option<Guard>,
     /// Gone once started.
     rest: Option<Rest>,
 }

@@ -1,7 +1,8 @@
 //! The network devices of a new namespace, configured by the container's first process while its ids are being mapped.
 //!
 //! [`Setup`] is compiled before the clone to a batch of netlink requests, so that [`configure`] allocates nothing: it
-//! makes the tap device, sends the batch, and answers a socket on which the network helper's attaching is heard.
+//! makes the tap device, sends the batch, and answers a socket that leads into the network namespace, on which the
+//! network helper's attaching is heard.
 //! The device is made here and not by the helper because that takes it off the critical path, and because only so
 //! the IPv6 address is usable at once (no duplicate address detection, no router solicitation).
 
@@ -48,15 +49,16 @@ impl Setup {
     }
 }
 
-/// Configures the caller's network namespace. The answer hears (netlink link events) when a helper attaches to the tap.
-pub(crate) fn configure(setup: &Setup) -> Result<Option<OwnedFd>, (&'static str, Errno)> {
+/// Configures the caller's network namespace. The answer, a socket of that namespace, hears (netlink link events) when a
+/// helper attaches to the tap.
+pub(crate) fn configure(setup: &Setup) -> Result<OwnedFd, (&'static str, Errno)> {
     let socket = netlink::socket().map_err(|e| ("open a netlink socket", e))?;
     let Some(tap) = &setup.tap else {
         setup.batch.apply(&socket, 0)?;
-        return Ok(None);
+        return Ok(socket);
     };
     tun::create_tap(&tap.name).map_err(|e| ("make a tap device with /dev/net/tun", e))?;
     let index = tun::interface_index(&socket, &tap.name).map_err(|e| ("find the tap device", e))?;
     setup.batch.apply(&socket, index)?;
-    netlink::link_events().map(Some).map_err(|e| ("listen for link events", e))
+    netlink::link_events().map_err(|e| ("listen for link events", e))
 }

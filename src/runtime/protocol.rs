@@ -3,7 +3,7 @@
 //!
 //! | kind | from | step, value | descriptor |
 //! |---|---|---|---|
-//! | Device | child | | the network helper's tap device, if any |
+//! | Device | child | | a socket of the network namespace, which hears of its devices |
 //! | Console | child | | the terminal's master side |
 //! | Failed | child, trampoline | operation, errno | |
 //! | Warning | child | operation, errno | |

@@ -180,10 +180,15 @@ impl Changes {
     }
 }
 
-fn parse(name: &str) -> Option<CapSet> {
+/// The kernel's number of a capability; the name with or without `CAP_`, in any case.
+pub(crate) fn number(name: &str) -> Option<usize> {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    NAMES.iter().position(|known| *known == bare).map(|bit| CapSet(1 << bit))
+    NAMES.iter().position(|known| *known == bare)
+}
+
+fn parse(name: &str) -> Option<CapSet> {
+    number(name).map(|bit| CapSet(1 << bit))
 }
 
 /// `None` for `all`.

@@ -1,6 +1,6 @@
 //! namespaces(7): unshare(2) and setns(2).
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
@@ -20,7 +20,7 @@ pub(crate) fn setns(fd: BorrowedFd<'_>, kinds: libc::c_int) -> Result<(), Errno>
 }
 
 /// Has a program start in another user namespace, with all of its capabilities.
-pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: std::os::fd::OwnedFd) {
+pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: OwnedFd) {
     use std::os::fd::AsFd;
     use std::os::unix::process::CommandExt;
     let enter = move || {
@@ -41,14 +41,24 @@ pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: std::
 ///
 /// # Errors
 /// PERM when that is one above the caller's own.
-pub(crate) fn owner(namespace: BorrowedFd<'_>) -> Result<std::os::fd::OwnedFd, Errno> {
-    use std::os::fd::FromRawFd;
+pub(crate) fn owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     const NS_GET_USERNS: u64 = 0xb701;
-    // SAFETY: the ioctl takes no argument and touches no memory; what it answers is a new descriptor of ours.
+    descriptor(namespace, NS_GET_USERNS)
+}
+
+/// The network namespace that a socket belongs to (SIOCGSKNS, Linux 4.10). Needs CAP_NET_ADMIN over it.
+pub(crate) fn of_socket(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const SIOCGSKNS: u64 = 0x894c;
+    descriptor(socket, SIOCGSKNS)
+}
+
+/// An ioctl without an argument that answers a new descriptor.
+fn descriptor(fd: BorrowedFd<'_>, request: u64) -> Result<OwnedFd, Errno> {
+    // SAFETY: the two requests take no argument and touch no memory; what they answer is a new descriptor of ours.
     unsafe {
-        match libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) {
+        match libc::ioctl(fd.as_raw_fd(), request as _) {
             -1 => Err(super::last_errno()),
-            fd => Ok(std::os::fd::OwnedFd::from_raw_fd(fd)),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
         }
     }
 }

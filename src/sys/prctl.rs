@@ -34,6 +34,11 @@ pub(crate) fn die_with_parent() -> Result<(), Errno> {
     call(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map(drop)
 }
 
+/// Undoes [`die_with_parent`].
+pub(crate) fn outlive_parent() -> Result<(), Errno> {
+    call(libc::PR_SET_PDEATHSIG, 0).map(drop)
+}
+
 /// PR_SET_CHILD_SUBREAPER: orphaned descendants become children of this process.
 pub(crate) fn set_subreaper() -> Result<(), Errno> {
     call(libc::PR_SET_CHILD_SUBREAPER, 1).map(drop)

@@ -145,6 +145,19 @@ pub(crate) fn send(pidfd: std::os::fd::BorrowedFd<'_>, signal: i32) -> rustix::i
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
+/// kill(2) with -1: every process of the caller's PID namespace but itself and the first one.
+pub(crate) fn send_to_all(signal: i32) -> rustix::io::Result<()> {
+    // SAFETY: kill touches no memory of this process.
+    match unsafe { libc::kill(-1, signal) } {
+        0 => Ok(()),
+        _ => match last_errno() {
+            // There is nobody.
+            rustix::io::Errno::SRCH => Ok(()),
+            errno => Err(errno),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,6 +29,18 @@ pub fn trials() -> Vec<Trial> {
         wait_until("the file", || rpod!(t, "exec", "c", "cat", "/made").run().stdout == "done\n");
         Ok(())
     }));
+    trials.extend(for_each_user("exec::background_session", background_session));
+    trials.extend(for_each_user("exec::detach_keys", detach_keys));
+    trials.push(trial("exec::keeper_is_killed", User::Sub, |t| {
+        up(t, &[])?;
+        rpod!(t, "exec", "-d", "c", "sleep", "1000").run().ok();
+        let session = sessions(t)[0].clone();
+        t.program("kill", ["-9", &session["Keeper"].to_string()]).run().ok();
+        wait_until("its process is gone", || !std::path::Path::new(&format!("/proc/{}", session["Pid"])).exists());
+        assert_eq!(rpod!(t, "inspect", "--format", "{{len .ExecIDs}}", "c").run().ok(), "0");
+        rpod!(t, "exec", "c", "true").run().ok();
+        Ok(())
+    }));
     trials.push(trial("exec::ends_with_the_container", User::Sub, |t| {
         up(t, &[])?;
         let running = rpod!(t, "exec", "c", "sh", "-c", "echo ready; sleep 1000").spawn();
@@ -63,6 +75,67 @@ pub fn trials() -> Vec<Trial> {
         Ok(())
     }));
     trials
+}
+
+fn sessions(t: &Sandbox) -> Vec<serde_json::Value> {
+    let container = rpod!(t, "inspect", "c").run().json();
+    container[0]["ExecSessions"].as_array().cloned().unwrap_or_default()
+}
+
+/// Known while it runs and for a while after, with its exit code.
+fn background_session(t: &Sandbox) -> Outcome {
+    up(t, &[])?;
+    let id = rpod!(t, "exec", "-d", "c", "sh", "-c", "while ! [ -e /go ]; do sleep 0.05; done; exit 5")
+        .run()
+        .ok()
+        .to_owned();
+    assert!(id.len() == 64, "{id}");
+    rpod!(t, "inspect", "--format", "{{range .ExecIDs}}{{.}}{{end}}", "c").run().lines_are(&[&id]);
+    assert!(sessions(t)[0]["ExitCode"].is_null() && sessions(t)[0]["Pid"].as_u64() > Some(0));
+    rpod!(t, "exec", "c", "touch", "/go").run().ok();
+    wait_until("its end is known", || sessions(t)[0]["ExitCode"] == 5);
+    assert_eq!(rpod!(t, "inspect", "--format", "{{len .ExecIDs}}", "c").run().ok(), "0");
+    rpod!(t, "exec", "-d", "c", "nosuch").run().fails(127, &["nosuch"]);
+    let format = "{{.Status}} {{.ContainerExitCode}}";
+    let events = rpod!(t, "events", "--stream=false", "--filter", "event=exec_died", "--format", format).run();
+    assert!(events.ok().lines().any(|line| line == "exec_died 5"), "{events}");
+    // The container takes what still runs with it.
+    rpod!(t, "exec", "-d", "c", "sleep", "1000").run().ok();
+    rpod!(t, "rm", "-f", "-t", "0", "c").run().ok();
+    assert!(t.leftovers(std::time::Duration::from_secs(5)).is_empty());
+    Ok(())
+}
+
+/// Left alone, the program finds its terminal as it was, and nobody waits for what it writes.
+fn detach_keys(t: &Sandbox) -> Outcome {
+    up(t, &[])?;
+    let script = "echo ready; read x; yes | head -c 1000000; echo $x >/said; exec sleep 1000";
+    let mut pty = rpod!(t, "exec", "-it", "c", "sh", "-c", script).pty(24, 80);
+    pty.expect("ready");
+    assert!(pty.is_raw());
+    pty.send("hello\x10\x11");
+    assert_eq!(pty.finish(), 0);
+    assert_eq!(sessions(t).len(), 1);
+    assert_eq!(rpod!(t, "inspect", "--format", "{{len .ExecIDs}}", "c").run().ok(), "1");
+    // The line was not ended: the program still waits on an open terminal.
+    rpod!(t, "exec", "c", "test", "-e", "/said").run().code(1);
+    let mut pty = rpod!(t, "exec", "-it", "--detach-keys", "ctrl-a,x", "c", "sh").pty(24, 80);
+    pty.send("echo some\"\"thing\r");
+    pty.expect("something");
+    pty.send("exit 6\r");
+    assert_eq!(pty.finish(), 6);
+    let mut pty =
+        rpod!(t, "exec", "-it", "--detach-keys", "ctrl-a,x", "c", "sh", "-c", "echo up; sleep 0.5; exit 7").pty(24, 80);
+    pty.expect("up");
+    pty.send("\x01x");
+    assert_eq!(pty.finish(), 0);
+    wait_until("its end is known", || sessions(t).iter().any(|session| session["ExitCode"] == 7));
+    rpod!(t, "exec", "--detach-keys", "ctrl-", "c", "true").run().fails(125, &["detach keys"]);
+    // Errors are told as before.
+    let mut pty = rpod!(t, "exec", "-it", "c", "nosuch").pty(24, 80);
+    pty.expect("nosuch");
+    assert_eq!(pty.finish(), 127);
+    Ok(())
 }
 
 fn up(t: &Sandbox, options: &[&str]) -> Outcome {

@@ -33,6 +33,32 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("lifecycle::stop", User::Sub, stop));
     trials.push(trial("lifecycle::kill", User::Sub, kill));
     trials.push(trial("lifecycle::rm", User::Sub, rm));
+    trials.push(trial("lifecycle::many_end_side_by_side", User::Sub, |t| {
+        let image = t.busybox()?;
+        // They take no notice of SIGTERM: one after another would take two seconds each.
+        for n in 0..6 {
+            let name = format!("c{n}");
+            rpod!(
+                t,
+                "run",
+                "-d",
+                "--network=none",
+                "--name",
+                name,
+                image,
+                "sh",
+                "-c",
+                "trap '' TERM; while :; do sleep 0.1; done"
+            )
+            .run()
+            .ok();
+        }
+        let begin = Instant::now();
+        rpod!(t, "rm", "-fa", "-t", "2").run().ok();
+        let removed = begin.elapsed();
+        assert!(removed < Duration::from_secs(12), "{removed:?}");
+        Ok(())
+    }));
     trials.push(trial("lifecycle::wait", User::Sub, wait));
     trials.push(trial("lifecycle::unknown_names", User::Sub, |t| {
         for verb in ["start", "stop", "kill", "wait", "logs", "attach", "port", "inspect"] {

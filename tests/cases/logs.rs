@@ -67,6 +67,25 @@ pub fn trials() -> Vec<Trial> {
         drop(running);
         Ok(())
     }));
+    trials.extend(for_each_user("logs::details", |t| {
+        let image = t.busybox()?;
+        for driver in ["json-file", "k8s-file"] {
+            let flags =
+                ["--log-driver", driver, "--log-opt", "labels=b,a,none", "--log-opt", "env=X,Y", "--log-opt", "tag=t"];
+            let labels = ["--label", "a=1 2", "--label", "b=x&y", "--label", "c=no", "-e", "X=e", "-e", "Y=/"];
+            let all = [&["run", "--name", driver][..], &flags, &labels, &[image, "echo", "line"]].concat();
+            t.rpod(all).run().ok();
+            let out = rpod!(t, "logs", "--details", driver).run();
+            assert_eq!(out.ok(), "X=e,Y=%2F,a=1+2,b=x%26y,tag=t line");
+            rpod!(t, "logs", driver).run().lines_are(&["line"]);
+        }
+        rpod!(t, "run", "--name", "plain", image, "echo", "line").run().ok();
+        assert_eq!(rpod!(t, "logs", "--details", "plain").run().stdout, " line\n");
+        let file = rpod!(t, "inspect", "-f", "{{.HostConfig.LogConfig.Path}}", "json-file").run().ok().to_owned();
+        let line: serde_json::Value = serde_json::from_str(std::fs::read_to_string(file)?.trim())?;
+        assert_eq!(line["attrs"]["b"], "x&y");
+        Ok(())
+    }));
     trials
 }
 
@@ -147,7 +166,7 @@ fn rotate(t: &Sandbox) -> Outcome {
         "--log-opt",
         "max-size=50kb",
         "--log-opt",
-        "max-file=10",
+        "max-file=40",
         image,
         "sh",
         "-c",

@@ -13,12 +13,14 @@ mod images;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod login;
 mod logs;
 mod mounts;
 mod namespaces;
 mod network;
 mod observe;
 mod parity;
+mod pause;
 mod ports;
 mod ps;
 mod pull;
@@ -50,6 +52,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        pause::trials(),
         health::trials(),
         terminal::trials(),
         exec::trials(),
@@ -66,6 +69,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_layers::trials(),
         pull::trials(),
         push::trials(),
+        login::trials(),
         transports::trials(),
         hostile_registry::trials(),
         network::trials(),

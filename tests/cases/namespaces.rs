@@ -1,6 +1,6 @@
 //! Namespaces of the host and of other containers.
 
-use crate::support::{Sandbox, Trial, User, for_each_user, rpod, trial};
+use crate::support::{Need, Sandbox, Trial, User, for_each_user, need, rpod, trial};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("namespaces::of_a_container", |t| {
@@ -67,8 +67,26 @@ pub fn trials() -> Vec<Trial> {
         }
         Ok(())
     }));
+    trials.extend(for_each_user("namespaces::network_of_its_own", network_of_its_own));
     trials.push(trial("namespaces::refused", User::Sub, refused));
     trials
+}
+
+/// A helper reaches the new network namespace of a process that entered another container's user namespace, and one whose
+/// user namespace has no root.
+fn network_of_its_own(t: &Sandbox) -> crate::support::Outcome {
+    need([Need::Slirp4netns, Need::Pasta])?;
+    let image = t.busybox()?;
+    rpod!(t, "run", "-d", "--name=one", "--network=none", image, "sleep", "1000").run().ok();
+    let script = "ls /sys/class/net | grep -v lo";
+    for network in ["slirp4netns", "pasta"] {
+        for namespace in ["--pid=container:one", "--userns=keep-id"] {
+            let network = format!("--network={network}");
+            let out = rpod!(t, "run", "--rm", &network, namespace, image, "sh", "-c", script).run();
+            assert_eq!(out.ok().lines().count(), 1, "{network} {namespace}");
+        }
+    }
+    Ok(())
 }
 
 fn refused(t: &Sandbox) -> crate::support::Outcome {

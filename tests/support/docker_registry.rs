@@ -9,6 +9,7 @@ use super::cache::{cached, readable_dir, run_dir, unique};
 use super::http::{free_port, request};
 use super::image::{Compression, Image, Manifest, sha256};
 use super::need::{Need, find_program, need};
+use super::token_server::SERVICE;
 use super::trial::{Stop, until};
 
 pub const USERNAME: &str = "tester";
@@ -24,9 +25,11 @@ pub struct Registry {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Kind {
-    tls: bool,
-    password: bool,
+pub(super) struct Kind {
+    pub(super) tls: bool,
+    pub(super) password: bool,
+    /// The port of the token service it trusts.
+    pub(super) tokens: Option<u16>,
 }
 
 impl Registry {
@@ -40,27 +43,37 @@ impl Registry {
     pub fn tls() -> Result<&'static Self, Stop> {
         need([Need::Openssl])?;
         static SHARED: Shared = OnceLock::new();
-        shared(&SHARED, Kind { tls: true, password: false })
+        shared(&SHARED, Kind { tls: true, ..Kind::default() })
     }
 
     /// The same content with TLS and a password.
     pub fn tls_with_password() -> Result<&'static Self, Stop> {
         need([Need::Openssl, Need::Htpasswd])?;
         static SHARED: Shared = OnceLock::new();
-        shared(&SHARED, Kind { tls: true, password: true })
+        shared(&SHARED, Kind { tls: true, password: true, ..Kind::default() })
     }
 
     /// The same content without TLS, with a password.
     pub fn plain_with_password() -> Result<&'static Self, Stop> {
         need([Need::Htpasswd])?;
         static SHARED: Shared = OnceLock::new();
-        shared(&SHARED, Kind { tls: false, password: true })
+        shared(&SHARED, Kind { password: true, ..Kind::default() })
     }
 
     /// An empty one of the trial's own, to be pushed to.
     pub fn empty() -> Result<Self, Stop> {
         need([Need::DockerRegistry])?;
-        Self::start(&run_dir().join(format!("registry-storage-{}", unique())), Kind::default())
+        Self::empty_as(Kind::default())
+    }
+
+    /// An empty one that wants the password.
+    pub fn empty_with_password() -> Result<Self, Stop> {
+        need([Need::DockerRegistry, Need::Htpasswd])?;
+        Self::empty_as(Kind { password: true, ..Kind::default() })
+    }
+
+    pub(super) fn empty_as(kind: Kind) -> Result<Self, Stop> {
+        Self::start(&run_dir().join(format!("registry-storage-{}", unique())), kind)
     }
 
     /// Every request so far, `METHOD TARGET STATUS`.
@@ -113,6 +126,14 @@ impl Registry {
             let file = dir.join("htpasswd");
             run(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args([USERNAME, PASSWORD]))?;
             config.push_str(&format!("auth: {{htpasswd: {{realm: rpod tests, path: {}}}}}\n", file.display()));
+        }
+        if let Some(port) = kind.tokens {
+            let certificate = super::token_server::keys()?.join("token.crt");
+            config.push_str(&format!(
+                "auth: {{token: {{realm: 'http://localhost:{port}/token', service: {SERVICE}, issuer: {SERVICE}, \
+                 rootcertbundle: {}}}}}\n",
+                certificate.display()
+            ));
         }
         let config_file = dir.join("config.yml");
         std::fs::write(&config_file, config)?;

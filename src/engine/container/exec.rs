@@ -1,4 +1,5 @@
-//! Another process in a running container: joined by the command itself, no monitor in between.
+//! Another process in a running container: joined by the command itself, no monitor in between. One that may go on without
+//! the command has a keeper ([`super::session`]).
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,17 +9,22 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::options::environment::Environment;
 use super::record::Config;
-use super::relay::{Outputs, Relay};
+use super::relay::{End, Outputs, Relay};
+use super::session::{self, Caller, Session};
 use super::store::Container;
 use super::{lifecycle, start};
 use crate::error::{Context, Error, Kind, Result};
-use crate::monitor::detach;
+use crate::monitor;
+use crate::monitor::protocol::Event;
+use crate::monitor::state::{State, Status};
 use crate::runtime::{self, Stdio, Target};
 use crate::spec::capabilities::CapSet;
 use crate::spec::user;
+use crate::state::events;
 use crate::state::paths::Dirs;
 use crate::storage::LayerView;
 use crate::sys::tty::Size;
+use crate::sys::{memory, prctl};
 
 /// Largest passwd or group file that is read.
 const ACCOUNT_FILE_LIMIT: u64 = 4 << 20;
@@ -36,58 +42,165 @@ pub(crate) struct ExecOptions {
     pub privileged: bool,
     /// The process goes on when this one ends.
     pub detach: bool,
+    /// What leaves it alone, with a terminal; empty: nothing does.
+    pub detach_keys: Vec<u8>,
 }
 
-/// Starts the process and, unless it is detached, stays connected with it; answers its exit code.
+/// What became of the process.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Executed {
+    Exited(u8),
+    /// It goes on; the session's id.
+    Detached(String),
+}
+
+/// Starts the process and, unless it is detached, stays connected with it.
 pub(crate) fn exec(
     dirs: &Dirs,
     container: &Container,
     options: &ExecOptions,
     warn: &mut dyn FnMut(&str),
-) -> Result<u8> {
+) -> Result<Executed> {
     let state = container.state(dirs)?;
-    let Some(init) = lifecycle::init(&state) else {
+    let Some(init) = lifecycle::init(&state).filter(|_| state.status == Status::Running) else {
         return Err(Error::new("can only create exec sessions on running containers: container state improper")
             .with_kind(Kind::Conflict));
     };
-    let config = container.config()?;
-    let process = process(&config, options)?;
-    let seccomp = if options.privileged { None } else { start::seccomp(&config.spec)? };
-    let mut spec = config.spec;
-    if options.privileged {
-        // Nothing of the filter is to be loaded, so the plan must not ask for it.
-        let mut linux = spec.linux().clone().unwrap_or_default();
-        linux.set_seccomp(None);
-        spec.set_linux(Some(linux));
-    }
-    let (stdio, input, outputs) = streams(options)?;
-    let open = |path: &std::path::PathBuf| {
-        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .context(|| format!("cannot open the container's cgroup {}", path.display()))
-    };
-    let cgroup = state.cgroup.as_ref().map(open).transpose()?;
-    let target = Target {
-        pidfd: init.as_fd(),
-        spec: &spec,
-        maps: config.maps.as_ref(),
-        enters_user: runtime::enters_user(state.pid),
-        cgroup: cgroup.as_ref().map(AsFd::as_fd),
-        seccomp: seccomp.as_ref(),
-        detach: options.detach,
-    };
-    let child = runtime::exec(&target, &process, &stdio)?;
-    // Our copies of its ends would keep its pipes open.
-    drop(stdio);
-    child.warnings.iter().for_each(|warning| warn(warning));
+    let job = Job { dirs, container, options, state, init };
+    let detachable = options.terminal.is_some() && options.interactive && !options.detach_keys.is_empty();
     if options.detach {
-        return Ok(0);
+        let (client, _keeper) = session::keep(|caller| job.detached(&caller))?;
+        let id = client.wait_session(warn)?;
+        return Ok(Executed::Detached(id));
     }
-    let outputs = match (child.console, outputs) {
-        (Some(master), _) => Outputs::Console(master),
-        (None, Some((stdout, stderr))) => Outputs::Pipes { stdout: Some(stdout), stderr: Some(stderr) },
-        (None, None) => return Err(Error::new("the runtime made no terminal")),
-    };
-    Relay { pidfd: child.pidfd, outputs, input, interactive: options.interactive }.run()
+    if detachable && rustix::termios::isatty(std::io::stdin()) {
+        let (client, keeper) = session::keep(|caller| job.detachable(&caller))?;
+        let left = || Executed::Detached(String::new());
+        return Ok(session::follow(&client, &keeper, warn)?.map_or_else(left, Executed::Exited));
+    }
+    let (_, mut relay) = job.start(warn)?;
+    match relay.run()? {
+        End::Exited(code) => {
+            job.note("exec_died", Some(code));
+            Ok(Executed::Exited(code))
+        }
+        End::Detached => Err(Error::new("the process was left without a keeper")),
+    }
+}
+
+/// One `exec`.
+struct Job<'a> {
+    dirs: &'a Dirs,
+    container: &'a Container,
+    options: &'a ExecOptions,
+    state: State,
+    init: OwnedFd,
+}
+
+impl Job<'_> {
+    /// Starts the process, as a child of this one.
+    fn start(&self, warn: &mut dyn FnMut(&str)) -> Result<(i32, Relay)> {
+        let (options, state) = (self.options, &self.state);
+        let config = self.container.config()?;
+        let process = process(&config, options)?;
+        let seccomp = if options.privileged { None } else { start::seccomp(&config.spec)? };
+        let mut spec = config.spec;
+        if options.privileged {
+            // Nothing of the filter is to be loaded, so the plan must not ask for it.
+            let mut linux = spec.linux().clone().unwrap_or_default();
+            linux.set_seccomp(None);
+            spec.set_linux(Some(linux));
+        }
+        let (stdio, input, outputs) = streams(options)?;
+        let open = |path: &std::path::PathBuf| {
+            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .context(|| format!("cannot open the container's cgroup {}", path.display()))
+        };
+        let cgroup = state.cgroup.as_ref().map(open).transpose()?;
+        let target = Target {
+            pidfd: self.init.as_fd(),
+            spec: &spec,
+            maps: config.maps.as_ref(),
+            enters_user: runtime::enters_user(state.pid),
+            cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            seccomp: seccomp.as_ref(),
+            // It ends with its parent: this command, or its keeper.
+            detach: false,
+        };
+        let child = runtime::exec(&target, &process, &stdio)?;
+        // Our copies of its ends would keep its pipes open.
+        drop(stdio);
+        child.warnings.iter().for_each(|warning| warn(warning));
+        self.note("exec", None);
+        let outputs = match (child.console, outputs) {
+            (Some(master), _) => Outputs::Console(master),
+            (None, Some((stdout, stderr))) => Outputs::Pipes { stdout, stderr },
+            (None, None) => return Err(Error::new("the runtime made no terminal")),
+        };
+        let (interactive, detach_keys) = (options.interactive, options.detach_keys.clone());
+        Ok((child.pid, Relay { pidfd: child.pidfd, outputs, input, interactive, detach_keys }))
+    }
+
+    /// A keeper's life with `-d`.
+    fn detached(&self, caller: &Caller) {
+        monitor::leave_caller(c"rpod-exec");
+        let mut warn = |text: &str| caller.tell(&Event::Warning(text.as_bytes()));
+        let started = self.start(&mut warn).and_then(|(pid, relay)| Ok((self.remember(pid)?, relay)));
+        match started {
+            Ok((session, relay)) => {
+                caller.tell(&Event::Session(session.id.as_bytes()));
+                self.abandon(session, relay);
+            }
+            Err(error) => caller.fail(&error),
+        }
+    }
+
+    /// A keeper's life with a terminal that may be left.
+    fn detachable(&self, caller: &Caller) {
+        let _ = prctl::die_with_parent();
+        let mut warn = |text: &str| caller.tell(&Event::Warning(text.as_bytes()));
+        let (pid, mut relay) = match self.start(&mut warn) {
+            Ok(started) => started,
+            Err(error) => return caller.fail(&error),
+        };
+        match relay.run() {
+            Ok(End::Exited(code)) => {
+                self.note("exec_died", Some(code));
+                caller.tell(&Event::Exit(code));
+            }
+            Ok(End::Detached) => {
+                let _ = prctl::outlive_parent();
+                match self.remember(pid) {
+                    Ok(session) => {
+                        caller.tell(&Event::Detached);
+                        monitor::leave_caller(c"rpod-exec");
+                        self.abandon(session, relay);
+                    }
+                    Err(error) => caller.fail(&error),
+                }
+            }
+            Err(error) => caller.fail(&error),
+        }
+    }
+
+    fn remember(&self, pid: i32) -> Result<Session> {
+        let session = Session::new(&self.options.command, pid)?;
+        session.store(&self.container.place)?;
+        Ok(session)
+    }
+
+    /// Stays until the process has ended.
+    fn abandon(&self, session: Session, relay: Relay) {
+        memory::trim();
+        let code = relay.abandon();
+        session.ended(&self.container.place, code);
+        self.note("exec_died", Some(code));
+    }
+
+    fn note(&self, status: &str, exit_code: Option<u8>) {
+        let event = events::Event { exit_code, ..self.container.record.named().event(status) };
+        events::append(&events::directory(self.dirs), &[event]);
+    }
 }
 
 /// The container's own process with another command.
@@ -159,7 +272,7 @@ fn last_capability() -> Result<u32> {
 }
 
 /// The process's standard streams, our end of its input, and our ends of its outputs.
-type Streams = (Stdio, Option<OwnedFd>, Option<(OwnedFd, OwnedFd)>);
+type Streams = (Stdio, Option<OwnedFd>, Option<(Option<OwnedFd>, Option<OwnedFd>)>);
 
 fn streams(options: &ExecOptions) -> Result<Streams> {
     if let Some(Size { rows, columns }) = options.terminal {
@@ -176,13 +289,8 @@ fn streams(options: &ExecOptions) -> Result<Streams> {
         (null()?, None)
     };
     if options.detach {
-        return Ok((Stdio::Pipes { stdin, stdout: null()?, stderr: null()? }, None, None));
+        return Ok((Stdio::Pipes { stdin, stdout: null()?, stderr: null()? }, None, Some((None, None))));
     }
     let ((out, stdout), (err, stderr)) = (pipe()?, pipe()?);
-    Ok((Stdio::Pipes { stdin, stdout, stderr }, input, Some((out, err))))
-}
-
-/// Keys that would detach are checked, although a process started by `exec` cannot be left alone yet.
-pub(crate) fn check_detach_keys(keys: Option<&str>) -> Result<()> {
-    keys.map_or(Ok(()), |keys| detach::parse(keys).map(drop))
+    Ok((Stdio::Pipes { stdin, stdout, stderr }, input, Some((Some(out), Some(err)))))
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::ports;
 use super::record::{Config, Mount, Root};
 use super::resolve::MountKind;
+use super::session::{self, Session};
 use super::store::Container;
 use crate::error::Result;
 use crate::monitor::health::{Destination, Healthcheck, Report};
@@ -56,7 +57,7 @@ pub(crate) struct Inspected {
     effective_caps: Vec<String>,
     bounding_caps: Vec<String>,
     #[serde(rename = "ExecIDs")]
-    exec_ids: [String; 0],
+    exec_ids: Vec<String>,
     graph_driver: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<u64>,
@@ -75,13 +76,17 @@ pub(crate) struct Inspected {
     host_config: Value,
     use_image_hosts: bool,
     use_image_hostname: bool,
-    /// The plan itself, which Podman does not show.
+    /// Processes of `exec` in the background with their exit codes, which Podman does not show.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exec_sessions: Vec<Session>,
+    /// The plan itself, which Podman does not show either.
     spec: Spec,
 }
 
 /// Looks at a container; `size` measures its files as well.
 pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<Inspected> {
     let state = container.state(dirs)?;
+    let sessions = session::list(container);
     let config = container.config()?;
     let record = &container.record;
     let at = |file: &str| container.place.record.join(file).display().to_string();
@@ -120,7 +125,8 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         app_armor_profile: "",
         effective_caps: names(&caps, LinuxCapabilities::effective),
         bounding_caps: names(&caps, LinuxCapabilities::bounding),
-        exec_ids: [],
+        exec_ids: running(&sessions),
+        exec_sessions: sessions,
         graph_driver: graph_driver(container, &config),
         size_rw: size.then(|| container.written()),
         size_root_fs: size.then(|| container.written() + container.image_size()),
@@ -212,6 +218,10 @@ fn graph_driver(container: &Container, config: &Config) -> Value {
         _ => json!({ "RootDir": directories.first() }),
     };
     json!({ "Name": config.rootfs.driver(), "Data": data })
+}
+
+fn running(sessions: &[Session]) -> Vec<String> {
+    sessions.iter().filter(|session| session.is_running()).map(|session| session.id.clone()).collect()
 }
 
 fn names(

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::halt::{Asked, revives};
+use super::pause;
 use super::remove;
 use super::store::Container;
 use crate::engine::events;
@@ -89,17 +90,19 @@ enum Target {
 /// Sends the stop signal. Several containers are stopped at once by asking all of them before waiting for any.
 pub(crate) fn ask_to_stop<'c>(dirs: &Dirs, container: &'c Container, patience: Patience) -> Result<Stopping<'c>> {
     let state = container.state(dirs)?;
+    if state.status == Status::Paused {
+        // A stopped program does not hear that it is to end; one that has just ended need not.
+        let _ = pause::unpause(dirs, container);
+    }
     let deadline = patience.map(|time| Instant::now() + time);
+    let first = if patience == Some(Duration::ZERO) { libc::SIGKILL } else { container.record.stop_signal };
     if revives(container) && state.status.is_alive() {
-        let first = if patience == Some(Duration::ZERO) { libc::SIGKILL } else { container.record.stop_signal };
         let target = Target::Monitor(Asked::stop(container, first)?);
         return Ok(Stopping { container, target, deadline });
     }
     let pidfd = init(&state);
-    if let Some(pidfd) = &pidfd
-        && patience != Some(Duration::ZERO)
-    {
-        match signal::send(pidfd.as_fd(), container.record.stop_signal) {
+    if let Some(pidfd) = &pidfd {
+        match signal::send(pidfd.as_fd(), first) {
             Ok(()) | Err(Errno::SRCH) => {}
             Err(e) => return Err(Error::wrap(format!("cannot stop container {}", container.id()), e)),
         }
@@ -168,6 +171,18 @@ pub(crate) struct Removal {
     pub seconds: Option<i64>,
     /// Its anonymous volumes as well.
     pub volumes: bool,
+}
+
+/// Asks a container that is to be removed by force to stop. Of several, all are asked before the first is removed.
+pub(crate) fn ask_to_leave<'c>(
+    dirs: &Dirs,
+    container: &'c Container,
+    removal: Removal,
+) -> Result<Option<Stopping<'c>>> {
+    if !removal.force || !container.state(dirs)?.status.is_alive() {
+        return Ok(None);
+    }
+    ask_to_stop(dirs, container, patience(container, removal.seconds)).map(Some)
 }
 
 /// Removes the container.

@@ -1,5 +1,6 @@
 //! From options to a container that exists: reserve, resolve, plan, record.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use super::create::Reserved;
 use super::ids::{self, Ids};
 use super::joining;
+use super::options::life::log_attributes;
 use super::options::surroundings::HostsBase;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
@@ -84,8 +86,9 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     write_accounts(&reserved.place.record, &resolved.accounts)?;
     let mut record = record(&reserved, &order, &resolved, &ids)?;
-    let life = options.life.clone();
+    let (life, log) = (options.life.clone(), options.log.clone());
     let mut config = config(order, resolved, rootfs)?;
+    config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     let (container, lock) = reserved.commit(record, &config)?;
     if let Some(cidfile) = cidfile {
@@ -221,6 +224,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
             max_file: options.log.max_file,
             path: options.log.path.clone(),
             tag: options.log.tag.clone(),
+            attributes: BTreeMap::new(),
         },
         user: match (&options.user, order.image) {
             (Some(user), _) => user.clone(),

@@ -8,6 +8,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::error::{Context, Result};
 use crate::monitor::client::{PROXIED, write_all};
+use crate::monitor::detach::{Detacher, Step};
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty::{self, RawMode};
@@ -29,6 +30,15 @@ pub(super) struct Relay {
     pub input: Option<OwnedFd>,
     /// Our own standard input is passed on.
     pub interactive: bool,
+    /// What leaves the process alone; empty: nothing does.
+    pub detach_keys: Vec<u8>,
+}
+
+/// How relaying ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Exited(u8),
+    Detached,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,8 +51,8 @@ enum Source {
 }
 
 impl Relay {
-    /// Runs until the process has ended; answers its exit code.
-    pub(super) fn run(mut self) -> Result<u8> {
+    /// Runs until the process has ended or the user detached.
+    pub(super) fn run(&mut self) -> Result<End> {
         let stdin = std::io::stdin();
         let console = matches!(self.outputs, Outputs::Console(_));
         let terminal = console && rustix::termios::isatty(&stdin);
@@ -56,9 +66,38 @@ impl Relay {
             false => None,
         };
         self.nonblocking()?;
-        let code = self.pump(stdin.as_fd(), &signals);
+        let end = self.pump(stdin.as_fd(), &signals);
         drop(raw);
-        code
+        end
+    }
+
+    /// Takes what the process writes and drops it, until it has ended; answers its exit code.
+    pub(super) fn abandon(mut self) -> u8 {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let outputs = [false, true].into_iter().filter_map(|stderr| self.source(stderr).map(|fd| (stderr, fd)));
+            let (kinds, fds): (Vec<bool>, Vec<BorrowedFd<'_>>) = outputs.unzip();
+            let mut polled = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+            polled.extend(fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            if poll(&mut polled, None).is_err() {
+                continue;
+            }
+            let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+            if ready[0] {
+                return self.reap();
+            }
+            for (stderr, ready) in kinds.into_iter().zip(&ready[1..]) {
+                let Some(source) = self.source(stderr).filter(|_| *ready) else { continue };
+                match rustix::io::read(source, &mut buffer[..]) {
+                    Ok(1..) | Err(Errno::INTR | Errno::AGAIN) => {}
+                    // A console without users: the end of the process follows.
+                    Ok(0) | Err(_) if matches!(self.outputs, Outputs::Console(_)) => {
+                        let _ = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], None);
+                    }
+                    Ok(0) | Err(_) => self.close(stderr),
+                }
+            }
+        }
     }
 
     fn nonblocking(&self) -> Result<()> {
@@ -72,17 +111,19 @@ impl Relay {
             .context(|| "cannot make a descriptor non-blocking")
     }
 
-    fn pump(&mut self, stdin: BorrowedFd<'_>, signals: &SignalFd) -> Result<u8> {
+    fn pump(&mut self, stdin: BorrowedFd<'_>, signals: &SignalFd) -> Result<End> {
         let mut buffer = vec![0; CHUNK];
         let mut pending: Vec<u8> = Vec::new();
         let mut feeding = self.interactive;
+        let keys = std::mem::take(&mut self.detach_keys);
+        let mut detacher = Detacher::new(&keys);
         loop {
             for source in self.wait(stdin, signals, feeding && pending.is_empty(), !pending.is_empty())? {
                 match source {
                     Source::Process => {
                         let code = self.reap();
                         while self.output(false, &mut buffer)? || self.output(true, &mut buffer)? {}
-                        return Ok(code);
+                        return Ok(End::Exited(code));
                     }
                     Source::Signals => self.signals(signals, stdin),
                     Source::Stdin => match rustix::io::read(stdin, &mut buffer[..]) {
@@ -91,8 +132,12 @@ impl Relay {
                             self.input = None;
                         }
                         Ok(read) => {
-                            pending.extend_from_slice(&buffer[..read]);
+                            let (data, step) = detacher.filter(&buffer[..read]);
+                            pending.extend_from_slice(&data);
                             self.feed(&mut pending);
+                            if step == Step::Detach {
+                                return Ok(End::Detached);
+                            }
                         }
                         Err(Errno::INTR | Errno::AGAIN) => {}
                         Err(e) => return Err(e).context(|| "cannot read standard input"),

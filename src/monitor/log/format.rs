@@ -19,7 +19,17 @@ pub(crate) struct Entry<'a> {
 }
 
 /// Appends `text` (without its line feed) as one line of the log.
-pub(super) fn write(out: &mut Vec<u8>, driver: Driver, time: &Timestamp, stream: Stream, text: &[u8], partial: bool) {
+///
+/// `attributes` is a JSON object for a json-file, or empty.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    driver: Driver,
+    time: &Timestamp,
+    stream: Stream,
+    text: &[u8],
+    partial: bool,
+    attributes: &str,
+) {
     match driver {
         Driver::None => {}
         Driver::K8sFile => {
@@ -34,7 +44,11 @@ pub(super) fn write(out: &mut Vec<u8>, driver: Driver, time: &Timestamp, stream:
             if !partial {
                 out.extend_from_slice(b"\\n");
             }
-            let _ = writeln!(out, "\",\"stream\":\"{}\",\"time\":\"{time:.9}\"}}", stream.as_str());
+            let _ = write!(out, "\",\"stream\":\"{}\"", stream.as_str());
+            if !attributes.is_empty() {
+                let _ = write!(out, ",\"attrs\":{attributes}");
+            }
+            let _ = writeln!(out, ",\"time\":\"{time:.9}\"}}");
         }
     }
 }
@@ -116,7 +130,7 @@ mod tests {
         for driver in [Driver::K8sFile, Driver::JsonFile] {
             for (text, partial) in [(&b"plain"[..], false), (b"", false), (b"a \"b\" \\ \t\x01 c", true)] {
                 let mut line = Vec::new();
-                write(&mut line, driver, &time, Stream::Stderr, text, partial);
+                write(&mut line, driver, &time, Stream::Stderr, text, partial, "");
                 assert_eq!(line.pop(), Some(b'\n'));
                 let expected = Entry { time, stream: Stream::Stderr, text: text.into(), partial };
                 assert_eq!(parse(driver, &line), Some(expected), "{driver:?} {text:?}");
@@ -128,12 +142,12 @@ mod tests {
     fn the_formats_are_those_of_the_other_tools() {
         let time: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
         let mut line = Vec::new();
-        write(&mut line, Driver::K8sFile, &time, Stream::Stdout, b"hi", false);
-        write(&mut line, Driver::JsonFile, &time, Stream::Stdout, b"hi\xff", false);
+        write(&mut line, Driver::K8sFile, &time, Stream::Stdout, b"hi", false, "");
+        write(&mut line, Driver::JsonFile, &time, Stream::Stdout, b"hi\xff", false, "{\"a\":\"b\"}");
         assert_eq!(
             String::from_utf8(line).expect("text"),
             "2026-01-02T03:04:05.000000000Z stdout F hi\n\
-             {\"log\":\"hi\u{fffd}\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.000000000Z\"}\n"
+             {\"log\":\"hi\u{fffd}\\n\",\"stream\":\"stdout\",\"attrs\":{\"a\":\"b\"},\"time\":\"2026-01-02T03:04:05.000000000Z\"}\n"
         );
     }
 

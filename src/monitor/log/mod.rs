@@ -7,6 +7,7 @@ mod format;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub(crate) struct Options {
     /// `--log-opt tag=`: shown by `inspect` and `logs --names`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tag: String,
+    /// What `--log-opt labels=` and `env=` ask for, with the tag: in every line of a json-file, and shown by `logs --details`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl Options {

@@ -21,6 +21,8 @@ pub(crate) struct Writer {
     max_size: u64,
     max_file: u32,
     line: Vec<u8>,
+    /// As JSON; empty: none.
+    attributes: String,
 }
 
 impl Writer {
@@ -35,6 +37,10 @@ impl Writer {
             max_size: options.max_size.filter(|size| *size > 0).unwrap_or(u64::MAX),
             max_file: options.max_file.unwrap_or(1).max(1),
             line: Vec::new(),
+            attributes: match (options.driver, options.attributes.is_empty()) {
+                (Driver::JsonFile, false) => serde_json::to_string(&options.attributes).unwrap_or_default(),
+                _ => String::new(),
+            },
         };
         if options.driver != Driver::None {
             writer.open_file().context(|| format!("cannot open the log {}", writer.path.display()))?;
@@ -57,7 +63,7 @@ impl Writer {
                 None => (piece, true),
             };
             let before = self.line.len();
-            format::write(&mut self.line, self.driver, &time, stream, text, partial);
+            format::write(&mut self.line, self.driver, &time, stream, text, partial, &self.attributes);
             if self.size + self.line.len() as u64 > self.max_size && self.size + before as u64 > 0 {
                 // This line begins the next file; those before it still fit into this one.
                 let line = self.line.split_off(before);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! prepare   options → program, arguments, network devices             (no process yet)
-//! cloned    keeps the new namespaces open: /proc/PID/ns is closed to us once the process is not dumpable
+//! cloned    keeps the new namespaces open, which a socket from inside leads to: /proc/PID/ns is closed to us once the
+//!           process is not dumpable, as one is that has entered another container's user namespace
 //! mapped    starts the helper, while the container's first process goes on with its mounts
 //! ready     waits: slirp4netns has attached to the tap | pasta has written its pid
 //! ```
@@ -24,13 +25,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::mode::Mode;
 use crate::error::{Context, Error, Result};
 use crate::runtime::netdev::Setup;
+use crate::sys::namespace;
 use program::Started;
 
 /// No helper needs longer to come up, however busy the machine is.
@@ -140,19 +141,24 @@ impl Prepared {
     }
 
     /// The namespaces exist and [`Prepared::netdev`] is configured; `link` is what that answered.
-    pub(crate) fn cloned(&mut self, pid: Pid, link: Option<OwnedFd>) -> Result<()> {
-        match &mut self.helper {
-            None => return Ok(()),
-            Some(Helper::Slirp(slirp)) => slirp.link = link,
-            Some(Helper::Pasta(_)) => {}
+    pub(crate) fn cloned(&mut self, link: Option<OwnedFd>) -> Result<()> {
+        if self.helper.is_none() {
+            return Ok(());
         }
-        self.target = Some(Target::open(pid)?);
+        let link = link.ok_or_else(|| Error::new("the container's network was not configured"))?;
+        self.target = Some(Target::of(&link)?);
+        if let Some(Helper::Slirp(slirp)) = &mut self.helper {
+            slirp.link = Some(link);
+        }
         Ok(())
     }
 
-    /// The ids are mapped: starts the helper. For a process with one thread.
-    pub(crate) fn mapped(&mut self) -> Result<()> {
-        let (Some(helper), Some(target)) = (&self.helper, &self.target) else { return Ok(()) };
+    /// The ids of `pid`, a process of the container, are mapped: starts the helper. For a process with one thread.
+    pub(crate) fn mapped(&mut self, pid: Pid) -> Result<()> {
+        let (Some(helper), Some(target)) = (&mut self.helper, &self.target) else { return Ok(()) };
+        if let Helper::Slirp(slirp) = helper {
+            slirp.sandbox = has_root(pid)?;
+        }
         self.started = Some(helper.start(target)?);
         Ok(())
     }
@@ -246,17 +252,21 @@ impl Drop for Started {
 }
 
 impl Target {
-    /// Opens the namespaces of a process that still is dumpable (ptrace(2), "access mode checking").
-    pub(crate) fn open(pid: Pid) -> Result<Self> {
-        let path = |kind: &str| format!("/proc/{}/ns/{kind}", pid.as_raw_nonzero());
-        let open = |path: String| {
-            rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, FileMode::empty())
-                .context(|| format!("cannot open {path}"))
-        };
+    /// The namespace that a socket belongs to, and the user namespace that owns it.
+    fn of(socket: &OwnedFd) -> Result<Self> {
+        let what = || "cannot open the container's network namespace";
+        let net = namespace::of_socket(socket.as_fd()).context(what)?;
+        let user = namespace::owner(net.as_fd()).context(what)?;
         let own = rustix::fs::stat("/proc/self/ns/user").context(|| "cannot examine /proc/self/ns/user")?;
-        let user = open(path("user"))?;
         let theirs = rustix::fs::fstat(&user).context(|| "cannot examine a user namespace")?;
         let same = (own.st_dev, own.st_ino) == (theirs.st_dev, theirs.st_ino);
-        Ok(Self { user: (!same).then_some(user), net: open(path("net"))? })
+        Ok(Self { user: (!same).then_some(user), net })
     }
+}
+
+/// Whether a process's user namespace has an id 0 (user_namespaces(7), "uid_map": inside, outside, how many).
+fn has_root(pid: Pid) -> Result<bool> {
+    let path = format!("/proc/{}/uid_map", pid.as_raw_nonzero());
+    let map = std::fs::read_to_string(&path).context(|| format!("cannot read {path}"))?;
+    Ok(map.lines().any(|line| line.split_whitespace().next() == Some("0")))
 }

@@ -29,6 +29,9 @@ pub(super) struct Slirp {
     ipv6: bool,
     /// Where the helper's attaching is heard.
     pub link: Option<OwnedFd>,
+    /// Its own sandbox, which it makes as root of the container's user namespace: not where there is none
+    /// (`setegid(0)` fails).
+    pub sandbox: bool,
 }
 
 impl Slirp {
@@ -36,7 +39,7 @@ impl Slirp {
         program::check_tun()?;
         // A kernel booted without IPv6 is no reason to refuse IPv4.
         let ipv6 = options.enable_ipv6 && std::path::Path::new("/proc/sys/net/ipv6").exists();
-        Ok(Self { program, options: options.clone(), ipv6, link: None })
+        Ok(Self { program, options: options.clone(), ipv6, link: None, sandbox: true })
     }
 
     pub(super) fn netdev(&self) -> Setup {
@@ -73,7 +76,10 @@ impl Slirp {
         let (exit, tie) = program::pipe()?;
         let mut command = Command::new(&self.program);
         command.stdin(Stdio::from(exit)).stdout(Stdio::null());
-        command.args(["--exit-fd=0", "--enable-sandbox", "--enable-seccomp"]);
+        command.args(["--exit-fd=0", "--enable-seccomp"]);
+        if self.sandbox {
+            command.arg("--enable-sandbox");
+        }
         command.arg(format!("--mtu={}", self.options.mtu)).arg(format!("--cidr={}", self.options.cidr));
         if !self.options.allow_host_loopback {
             command.arg("--disable-host-loopback");

@@ -32,9 +32,9 @@ fn starts(name: &str) {
         .filter_map(|_| {
             let mut prepared = prepare(&mode).ok()?;
             let mut container = container(prepared.netdev(), |_| String::new());
-            prepared.cloned(container.pid, container.link.take()).ok()?;
+            prepared.cloned(container.link.take()).ok()?;
             let began = Instant::now();
-            prepared.mapped().ok()?;
+            prepared.mapped(container.pid).ok()?;
             let _running = prepared.ready().ok()?;
             Some(began.elapsed())
         })

@@ -109,7 +109,7 @@ pub(super) fn container(setup: Option<&Setup>, part: impl FnOnce(&mut dyn FnMut(
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).expect("tie");
             drop((go, said));
             own_namespaces(UnshareFlags::NEWUSER | UnshareFlags::NEWNET);
-            let link = setup.map(|setup| netdev::configure(setup).expect("netdev")).unwrap_or_default();
+            let link = setup.map(|setup| netdev::configure(setup).expect("netdev"));
             let number = link.as_ref().map_or(-1, AsRawFd::as_raw_fd);
             say.write_all(&number.to_ne_bytes()).expect("say");
             let mut byte = [0];
@@ -158,13 +158,17 @@ impl Container {
 
     /// Goes through the helper's stages.
     pub(super) fn connect(&mut self, mut prepared: Prepared) -> crate::error::Result<Running> {
-        prepared.cloned(self.pid, self.link.take())?;
-        prepared.mapped()?;
+        prepared.cloned(self.link.take())?;
+        prepared.mapped(self.pid)?;
         prepared.ready()
     }
 
     pub(super) fn target(&self) -> Target {
-        Target::open(self.pid).expect("target")
+        let open = |kind| {
+            let file = std::fs::File::open(format!("/proc/{}/ns/{kind}", self.pid.as_raw_nonzero()));
+            file.expect("namespace").into()
+        };
+        Target { user: Some(open("user")), net: open("net") }
     }
 }
 

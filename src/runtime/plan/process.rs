@@ -4,6 +4,7 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType};
 
 use super::strings;
 use crate::error::{Error, Result};
+use crate::spec::capabilities::number;
 use crate::sys::exec::Strings;
 use crate::sys::rlimit::Limit;
 use crate::sys::seccomp::Filter;
@@ -152,58 +153,12 @@ fn check_mapped(maps: &IdMaps, uid: u32, gid: u32) -> Result<()> {
 fn mask(set: &Option<Capabilities>) -> Result<u64> {
     set.iter().flatten().try_fold(0, |mask, capability| {
         let name = capability.to_string();
-        let name = name.trim_start_matches("CAP_");
-        match NAMES.iter().position(|known| *known == name) {
+        match number(&name) {
             Some(number) => Ok(mask | 1 << number),
             None => Err(Error::new(format!("unknown capability {name}"))),
         }
     })
 }
-
-/// capabilities(7), in the kernel's order.
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 fn resource(kind: PosixRlimitType) -> u32 {
     let number = match kind {

@@ -1,6 +1,9 @@
 //! What becomes of the container while nobody looks: `--restart`, `--timeout`.
 
+use std::collections::BTreeMap;
+
 use super::health::HealthOptions;
+use super::values::Log;
 use crate::engine::container::record::{Config, Record};
 use crate::error::{Error, Result};
 use crate::image::config::ImageConfig;
@@ -26,6 +29,16 @@ impl Life {
         record.revives = config.health.as_ref().is_some_and(Healthcheck::revives);
         Ok(())
     }
+}
+
+/// What `--log-opt labels=`, `env=` and `tag=` ask for, as far as the container has it (Docker's rules).
+pub(crate) fn log_attributes(log: &Log, record: &Record, config: &Config) -> BTreeMap<String, String> {
+    let labels = log.labels.iter().filter_map(|name| Some((name.clone(), record.labels.get(name)?.clone())));
+    let env = config.spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
+    let variables = env.iter().filter_map(|variable| variable.split_once('='));
+    let variables = variables.filter(|(name, _)| log.env.iter().any(|wanted| wanted == name));
+    let tag = Some(("tag".to_owned(), log.tag.clone())).filter(|(_, tag)| !tag.is_empty());
+    labels.chain(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).chain(tag).collect()
 }
 
 /// `--restart`.

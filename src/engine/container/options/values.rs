@@ -191,6 +191,9 @@ pub(crate) fn device(text: &str) -> Result<Device> {
 /// `--log-driver` and `--log-opt`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Log {
+    /// Names of labels and variables that `logs --details` shows.
+    pub labels: Vec<String>,
+    pub env: Vec<String>,
     pub driver: LogDriver,
     /// Bytes.
     pub max_size: Option<u64>,
@@ -229,7 +232,9 @@ pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
             "path" if value.starts_with('/') => log.path = Some(PathBuf::from(value)),
             "path" => return Err(invalid().hint("the path must be absolute")),
             "tag" => value.clone_into(&mut log.tag),
-            _ => return Err(invalid().hint("the options are max-size, max-file, path and tag")),
+            "labels" => log.labels.extend(value.split(',').map(str::to_owned)),
+            "env" => log.env.extend(value.split(',').map(str::to_owned)),
+            _ => return Err(invalid().hint("the options are max-size, max-file, path, tag, labels and env")),
         }
     }
     Ok(log)
