@@ -48,3 +48,34 @@ pub(crate) struct Push {
     #[arg(value_name = "DESTINATION")]
     pub destination: Option<String>,
 }
+
+/// Search registries for images
+///
+/// TERM may begin with a registry (reg.example/app); otherwise docker.io is searched, or where registries.conf looks for short
+/// names.
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    #[command(flatten)]
+    pub registry: RegistryFlags,
+    /// Show stars, official and automated too, as Docker does
+    #[arg(long)]
+    pub compatible: bool,
+    /// Show only images that match: stars=N, is-official, is-automated
+    #[arg(short, long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Change the output format to JSON or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Show at most so many results
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// List the tags of the repository TERM
+    #[arg(long)]
+    pub list_tags: bool,
+    /// Do not shorten descriptions
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// What to search for
+    #[arg(value_name = "TERM")]
+    pub term: String,
+}

@@ -1,21 +1,44 @@
 //! `rpod push`.
 
+use std::path::Path;
+
 use super::Context;
 use super::pull::registry_options;
+use crate::cli::image::RegistryFlags;
 use crate::cli::registry::Push;
 use crate::engine::events;
 use crate::engine::images::{self, ManifestFormat, PushOptions};
-use crate::error::{Context as _, Error, Result};
+use crate::engine::manifests::{self, List};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::image::compress::Form;
+use crate::image::digest::Digest;
 use crate::image::reference::Reference;
-use crate::image::transport::{Kind, Transport};
+use crate::image::transport::{self, Transport};
 use crate::output::progress::progress;
+use crate::storage::Store;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
-    let options = options(&args)?;
+    let options = options(
+        args.compression_format.as_deref(),
+        args.compression_level,
+        args.force_compression,
+        args.format.as_deref(),
+        &args.registry,
+    )?;
     let store = context.store()?;
-    let image = images::resolve(&store, &args.image)?;
+    let image = match images::resolve(&store, &args.image) {
+        Err(error) if error.kind() == Kind::NoSuchObject => match manifests::find(&store, &args.image)? {
+            Some(found) => {
+                let destination = args.destination.as_deref().unwrap_or(&found.name);
+                // Without --all only the list goes, as in Podman: its images are there already.
+                let digest = list(context, &store, &found, destination, args.all, args.quiet, &options)?;
+                return write_digest(args.digestfile.as_deref(), digest);
+            }
+            None => return Err(error),
+        },
+        image => image?,
+    };
     let destination = match (&args.destination, &image.name) {
         (Some(text), _) => Transport::parse(text)?.unwrap_or_else(|| Transport::Docker(text.clone())),
         (None, Some(name)) => Transport::Docker(name.clone()),
@@ -24,7 +47,7 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
                 .hint("name the destination as well, or push the image by its name"));
         }
     };
-    if args.compress && !matches!(&destination, Transport::Local(local) if local.kind == Kind::Dir) {
+    if args.compress && !matches!(&destination, Transport::Local(local) if local.kind == transport::Kind::Dir) {
         return Err(Error::new("--compress is for dir: destinations; elsewhere layers are compressed anyway"));
     }
     let maps = IdMaps::for_user()?;
@@ -39,19 +62,53 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
     };
     drop(progress);
     events::image(context.dirs()?, "push", &image.id.hex(), args.destination.as_ref().unwrap_or(&args.image));
-    if let Some(file) = &args.digestfile {
+    write_digest(args.digestfile.as_deref(), digest)
+}
+
+fn write_digest(file: Option<&Path>, digest: Digest) -> Result<u8> {
+    if let Some(file) = file {
         std::fs::write(file, digest.to_string()).context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(0)
 }
 
-fn options(args: &Push) -> Result<PushOptions> {
-    let form = match (&args.compression_format, args.compression_level) {
+/// Pushes a manifest list to a registry.
+pub(super) fn list(
+    context: &Context<'_>,
+    store: &Store,
+    list: &List,
+    destination: &str,
+    all: bool,
+    quiet: bool,
+    options: &PushOptions,
+) -> Result<Digest> {
+    let name = match Transport::parse(destination)? {
+        Some(Transport::Docker(name)) => name,
+        Some(Transport::Local(local)) => {
+            return Err(Error::new(format!("manifest lists are pushed to registries, not to {local}")));
+        }
+        None => destination.to_owned(),
+    };
+    let maps = IdMaps::for_user()?;
+    let progress = progress(context.ui, quiet);
+    manifests::push(store, &maps, list, &Reference::parse(&name)?, all, options, &*progress)
+}
+
+/// What the flags about compression and format mean.
+pub(super) fn options(
+    form: Option<&str>,
+    level: Option<i32>,
+    force_compression: Option<bool>,
+    format: Option<&str>,
+    registry: &RegistryFlags,
+) -> Result<PushOptions> {
+    let exact_level = level.is_some();
+    let form = match (form, level) {
         (Some(name), level) => Some(Form::parse(name, level)?),
         (None, Some(level)) => Some(Form::parse("gzip", Some(level))?),
         (None, None) => None,
     };
-    let format = match args.format.as_deref() {
+    let format = match format {
         None | Some("") => None,
         Some("oci") => Some(ManifestFormat::Oci),
         Some("v2s2" | "docker") => Some(ManifestFormat::Docker),
@@ -62,11 +119,5 @@ fn options(args: &Push) -> Result<PushOptions> {
         }
         Some(other) => return Err(Error::new(format!("unknown format {other:?}")).hint("choose from: oci, v2s2")),
     };
-    Ok(PushOptions {
-        form,
-        exact_level: args.compression_level.is_some(),
-        force_compression: args.force_compression,
-        format,
-        registry: registry_options(&args.registry)?,
-    })
+    Ok(PushOptions { form, exact_level, force_compression, format, registry: registry_options(registry)? })
 }

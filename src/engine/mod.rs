@@ -4,3 +4,4 @@ pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod images;
 pub(crate) mod info;
+pub(crate) mod manifests;

@@ -9,4 +9,5 @@ pub(crate) mod digest;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;
+pub(crate) mod signature;
 pub(crate) mod transport;

@@ -40,7 +40,7 @@ pub(crate) struct Local {
 }
 
 impl Kind {
-    fn prefix(self) -> &'static str {
+    pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::DockerArchive => "docker-archive",
             Self::OciArchive => "oci-archive",

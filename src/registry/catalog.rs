@@ -20,6 +20,8 @@ const PER_PAGE: usize = 1000;
 struct Page {
     #[serde(default)]
     tags: Option<Vec<String>>,
+    #[serde(default)]
+    repositories: Option<Vec<String>>,
 }
 
 impl Registry {
@@ -60,5 +62,63 @@ impl Registry {
         let content = body(response, MAX_PAGE, "the registry's list").await?;
         let page = serde_json::from_slice(&content).context(|| "the registry's list is damaged")?;
         Ok((page, next))
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Hit {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default, rename = "star_count")]
+    pub stars: u64,
+    #[serde(default)]
+    pub is_official: bool,
+    #[serde(default)]
+    pub is_automated: bool,
+}
+
+#[derive(Deserialize)]
+struct Hits {
+    results: Vec<Hit>,
+}
+
+impl Registry {
+    /// Images with `term` in their names: by the search that Docker Hub has, otherwise by looking through the catalog.
+    pub(crate) async fn search(&self, term: &str, limit: usize, takes: &dyn Fn(&Hit) -> bool) -> Result<Vec<Hit>> {
+        if !term.is_empty()
+            && let Some(mut hits) = self.search_v1(term, limit).await?
+        {
+            hits.retain(takes);
+            hits.truncate(limit);
+            return Ok(hits);
+        }
+        let first = self.repeat(|| self.root_url("_catalog?n=1000")).await?;
+        let wanted = |name: String| {
+            let hit = Hit { name, ..Hit::default() };
+            (hit.name.contains(term) && takes(&hit)).then_some(hit.name)
+        };
+        let pick = |page: Page| page.repositories.unwrap_or_default().into_iter().filter_map(wanted).collect();
+        let mut names = self.pages(first, pick, |names| names.len() >= limit).await?;
+        names.truncate(limit);
+        Ok(names.into_iter().map(|name| Hit { name, ..Hit::default() }).collect())
+    }
+
+    /// `None` where there is no such search.
+    async fn search_v1(&self, term: &str, limit: usize) -> Result<Option<Vec<Hit>>> {
+        let mut url = self.repeat(|| self.search_url()).await?;
+        url.query_pairs_mut().append_pair("q", term).append_pair("n", &limit.to_string());
+        self.repeat(|| async {
+            // Without credentials: it is public, and not the API that they are for.
+            let response = self.http.send(&Request::get(url.clone(), "application/json")).await?;
+            if !response.status().is_success() {
+                return Ok(None);
+            }
+            let content = body(response, MAX_PAGE, "the registry's answer to a search").await?;
+            Ok(serde_json::from_slice::<Hits>(&content).ok().map(|hits| hits.results))
+        })
+        .await
     }
 }

@@ -50,6 +50,18 @@ impl Registry {
         Self::with_scopes(source, options, Vec::new(), false)
     }
 
+    /// For the list of all repositories.
+    pub(crate) fn for_catalog(source: &Source, options: &Options) -> Result<Self> {
+        Self::with_scopes(source, options, vec!["registry:catalog:*".to_owned()], false)
+    }
+
+    /// Where Docker Hub and registries like it are searched.
+    pub(super) async fn search_url(&self) -> Result<Url, Failure> {
+        let host = if self.host == "registry-1.docker.io" { "index.docker.io" } else { &self.host };
+        let text = format!("{}://{host}/v1/search", self.scheme().await?);
+        Ok(Url::parse(&text).context(|| format!("{text} is not a URL"))?)
+    }
+
     /// The same for a repository to push to; layers may be mounted from the repositories `mounts` of the same registry.
     pub(crate) fn for_push(source: &Source, options: &Options, mounts: &[String]) -> Result<Self> {
         let own = source.reference.path();
@@ -93,6 +105,32 @@ impl Registry {
     /// The manifest or index that the reference names.
     pub(crate) async fn manifest(&self) -> Result<Fetched> {
         self.fetch_manifest(&self.wanted, self.wanted_digest, MAX_MANIFEST).await
+    }
+
+    /// What a tag of the repository means; `None` where there is no such tag.
+    pub(crate) async fn manifest_at(&self, tag: &str) -> Result<Option<Fetched>> {
+        match self.fetch_manifest(tag, None, MAX_MANIFEST).await {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(error) if error.kind() == Kind::NoSuchObject => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A small file from anywhere, without credentials; `None` where there is none.
+    pub(crate) async fn elsewhere(&self, url: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let url = Url::parse(url).context(|| format!("{url:?} is not a URL"))?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(Error::new(format!("{url} is neither http: nor https:")));
+        }
+        self.repeat(|| async {
+            let response = self.http.send(&Request::get(url.clone(), "*/*")).await?;
+            match response.status() {
+                StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(None),
+                status if status.is_success() => Ok(Some(body(response, limit, "a file").await?)),
+                _ => Err(refusal(response).await.into()),
+            }
+        })
+        .await
     }
 
     /// The manifest that an index points to.

@@ -33,6 +33,7 @@ mod transfer;
 mod trust;
 mod upload;
 
+pub(crate) use catalog::Hit;
 pub(crate) use client::{Fetched, Registry};
 pub(crate) use credentials::Credentials;
 pub(crate) use login::{AuthFile, Server};

@@ -35,6 +35,8 @@ pub(crate) struct Freed {
 struct Links {
     config: Option<serde_json::Value>,
     manifests: Vec<Descriptor>,
+    /// Of an artifact they are blobs here; of an image they are not.
+    layers: Vec<Descriptor>,
     rootfs: Option<RootFs>,
     subject: Option<Descriptor>,
 }
@@ -139,7 +141,12 @@ impl Reached<'_> {
             let Ok(links) = serde_json::from_slice::<Links>(&content) else { continue };
             let config =
                 links.config.as_ref().and_then(|config| config.get("digest")).and_then(|digest| digest.as_str());
-            let descriptors = links.manifests.iter().chain(&links.subject).map(|descriptor| descriptor.digest.as_str());
+            let descriptors = links
+                .manifests
+                .iter()
+                .chain(&links.layers)
+                .chain(&links.subject)
+                .map(|descriptor| descriptor.digest.as_str());
             todo.extend(descriptors.chain(config).filter_map(|text| text.parse::<Digest>().ok()));
             let diff_ids = links.rootfs.into_iter().flat_map(|rootfs| rootfs.diff_ids);
             self.layers.extend(diff_ids.filter_map(|text| text.parse::<DiffId>().ok()));

@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod logs;
+mod manifest;
 mod mounts;
 mod namespaces;
 mod network;
@@ -35,6 +36,7 @@ mod storm;
 mod surroundings;
 mod terminal;
 mod transports;
+mod trust;
 mod userns;
 
 use libtest_mimic::Trial;
@@ -71,6 +73,8 @@ pub fn trials() -> Vec<Trial> {
         push::trials(),
         login::trials(),
         transports::trials(),
+        trust::trials(),
+        manifest::trials(),
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),

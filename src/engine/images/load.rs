@@ -10,7 +10,8 @@ use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{LayerState, Progress, collect, keep_nameless, name_image, skipped};
+use super::{LayerState, Progress, collect, keep_nameless, name_image, skipped, verify};
+use crate::config::policy::Policy;
 use crate::error::{Context, Error, Result};
 use crate::image::archive::{self, Archived, ArchivedLayer, Index, Name};
 use crate::image::digest::{DiffId, Digest};
@@ -43,6 +44,8 @@ pub(crate) fn load(
 ) -> Result<Vec<Loaded>> {
     let index = Index::read(seekable(&dirs.data, input)?)?;
     let images = archive::read(&index, &Platform::host())?;
+    let transport = if index.contains("manifest.json") { "docker-archive" } else { "oci-archive" };
+    verify::stream(Policy::load(None)?.as_ref(), transport)?;
     let named = images.into_iter().map(|image| Ok((names(&image)?, image))).collect::<Result<Vec<_>>>()?;
     bring(dirs, store, maps, named, progress)
 }

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::Progress;
 use super::load::{self, Loaded};
+use super::{Progress, verify};
+use crate::config::policy::Policy;
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::image::archive::{self, Index, Name};
 use crate::image::platform::Platform;
@@ -25,6 +26,7 @@ pub(crate) fn pull_local(
 ) -> Result<Vec<Loaded>> {
     let index = open(&dirs.data, local).context(|| format!("cannot read {local}"))?;
     let images = archive::read(&index, wanted).context(|| format!("cannot read {local}"))?;
+    verify::local_image(Policy::load(None)?.as_ref(), local)?;
     let mut named = Vec::new();
     for (number, mut image) in images.into_iter().enumerate() {
         if let Some(name) = &local.name {

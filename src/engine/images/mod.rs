@@ -24,9 +24,12 @@ mod push;
 mod remove;
 mod resolve;
 mod save;
+mod search;
+mod sign;
 mod skipped;
 mod tag;
 mod tags;
+mod verify;
 
 use std::collections::BTreeSet;
 
@@ -47,12 +50,15 @@ pub(crate) use load::{Loaded, load};
 pub(crate) use local::pull_local;
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
-pub(crate) use push::{ManifestFormat, PushOptions, push, push_local};
+pub(crate) use push::{ManifestFormat, PushOptions, push, push_local, push_part};
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
 pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
+pub(crate) use search::{SearchHit, SearchOptions, search, search_tags};
+pub(crate) use sign::sign;
 pub(crate) use tag::{tag, untag};
-pub(crate) use tags::all_tags;
+use tags::list_tags;
+pub(crate) use tags::{all_tags, remote_manifest};
 
 /// The repository of images that never had a name.
 const NAMELESS: &str = "<none>";

@@ -10,12 +10,13 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::net::unix::pipe;
 
-use super::{Image, LayerProgress, LayerState, Progress, collect, name_image, pull_local, resolve, skipped};
+use super::{Image, LayerProgress, LayerState, Progress, collect, name_image, pull_local, resolve, skipped, verify};
+use crate::config::policy::Policy;
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::builtin;
 use crate::image::config::ImageConfig;
-use crate::image::digest::DiffId;
+use crate::image::digest::{DiffId, Digest};
 use crate::image::manifest::{Descriptor, Document, MAX_CONFIG, Manifest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
@@ -169,6 +170,7 @@ fn fetch_reference(
 ) -> Result<Image> {
     let Place { dirs, store, maps } = place;
     let wanted = options.platform.clone().unwrap_or_else(Platform::host);
+    let policy = Policy::load(None)?;
     let sources = registry::sources(config, reference)?;
     let registries =
         sources.iter().map(|source| Registry::new(source, &options.registry)).collect::<Result<Vec<_>>>()?;
@@ -179,6 +181,9 @@ fn fetch_reference(
         .build()
         .context(|| "cannot start the network client")?;
     let found = runtime.block_on(find(store, registries, &wanted, progress))?;
+    let manifests: Vec<Digest> =
+        [&found.manifest].into_iter().chain(&found.index).map(|fetched| fetched.digest).collect();
+    runtime.block_on(verify::registry_image(policy.as_ref(), reference, &found.registry, &manifests))?;
     if wanted.rank(&found.config.platform()).is_none() {
         progress.warning(&format!("the image is for {}, not for {wanted}", found.config.platform()));
     }

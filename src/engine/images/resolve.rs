@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Image, NAMELESS, not_known, split_pinned};
+use crate::engine::manifests;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::manifest::Document;
@@ -30,6 +31,10 @@ pub(crate) fn resolve(store: &Store, name: &str) -> Result<Image> {
 pub(crate) fn resolve_all(store: &Store) -> Result<Vec<(Digest, Vec<String>)>> {
     let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
     for (name, manifest) in store.list_refs()? {
+        // Lists are not images.
+        if name.starts_with(manifests::PREFIX) {
+            continue;
+        }
         names.entry(manifest).or_default().push(name);
     }
     Ok(names.into_iter().collect())
@@ -95,7 +100,8 @@ fn by_last_components(store: &Store, name: &str) -> Result<Option<(String, Diges
     let Ok(wanted) = Reference::with_default_host(name, LOCAL_HOST) else { return Ok(None) };
     let wanted = wanted.store_name();
     let Some(ending) = wanted.strip_prefix(LOCAL_HOST) else { return Ok(None) };
-    let mut found = store.list_refs()?.into_iter().filter(|(full, _)| full.ends_with(ending));
+    let is_image = |full: &str| full.ends_with(ending) && !full.starts_with(manifests::PREFIX);
+    let mut found = store.list_refs()?.into_iter().filter(|(full, _)| is_image(full));
     Ok(found.next())
 }
 

@@ -1,4 +1,4 @@
-//! The tags of a repository: `pull --all-tags`, `search --list-tags`.
+//! What a registry says of a repository: its tags (`pull --all-tags`, `search --list-tags`), its manifests (`manifest inspect`).
 
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Result};
@@ -39,4 +39,18 @@ fn tags(config: &Registries, reference: &Reference, options: &registry::Options)
         .build()
         .context(|| "cannot start the network client")?;
     runtime.block_on(registry.tags()).context(|| format!("cannot list the tags of {}", reference.repository()))
+}
+
+/// The manifest or index that `name` means at its registry, as it is.
+pub(crate) fn remote_manifest(name: &str, options: &registry::Options) -> Result<String> {
+    let config = Registries::load()?;
+    let reference = registry::candidates(&config, name)?.into_iter().next();
+    let reference = reference.ok_or_else(|| Error::new(format!("no registry is configured for {name}")))?;
+    let registry = Registry::new(&registry::push_target(&config, &reference)?, options)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(|| "cannot start the network client")?;
+    let fetched = runtime.block_on(registry.manifest()).context(|| format!("cannot read {reference}"))?;
+    Ok(String::from_utf8_lossy(&fetched.content).into_owned())
 }

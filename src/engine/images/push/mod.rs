@@ -85,6 +85,18 @@ pub(crate) fn push(
     push_as(store, maps, image, name, tag, options, progress).context(|| format!("cannot push {name}"))
 }
 
+/// The same with a manifest that only its digest will name: a part of an index.
+pub(crate) fn push_part(
+    store: &Store,
+    maps: &IdMaps,
+    image: &Image,
+    name: &Reference,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Digest> {
+    push_as(store, maps, image, name, "", options, progress)
+}
+
 fn push_as(
     store: &Store,
     maps: &IdMaps,

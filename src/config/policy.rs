@@ -1,0 +1,317 @@
+//! policy.json (containers-policy.json(5)): which images may be brought in at all, and whose signatures they need.
+//!
+//! Read from `--signature-policy`, else `~/.config/containers/policy.json`, else `/etc/containers/policy.json`. Without any
+//! of them every image is accepted, as Docker does it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use serde::{Deserialize, Serialize};
+
+use super::registries::user_dir;
+use crate::error::{Context, Error, Result};
+use crate::image::reference::Reference;
+
+const SYSTEM_FILE: &str = "/etc/containers/policy.json";
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    pub default: Vec<Requirement>,
+    /// Transport → scope → what images there must fulfil.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
+    #[serde(skip)]
+    path: Option<PathBuf>,
+}
+
+/// One condition; of a list all must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "type")]
+pub(crate) enum Requirement {
+    #[serde(rename = "insecureAcceptAnything")]
+    AcceptAnything,
+    #[serde(rename = "reject")]
+    Reject,
+    #[serde(rename = "signedBy")]
+    SignedBy(Keys),
+    #[serde(rename = "sigstoreSigned")]
+    SigstoreSigned(Keys),
+}
+
+/// The keys of which one must have signed, and for what name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Keys {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_path: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_paths: Vec<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_data: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_datas: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_identity: Option<Identity>,
+}
+
+/// Which names a signature may be for (`signedIdentity`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all_fields = "camelCase")]
+pub(crate) enum Identity {
+    #[serde(rename = "matchExact")]
+    Exact,
+    #[default]
+    #[serde(rename = "matchRepoDigestOrExact")]
+    RepoDigestOrExact,
+    #[serde(rename = "matchRepository")]
+    Repository,
+    #[serde(rename = "exactReference")]
+    ThisReference { docker_reference: String },
+    #[serde(rename = "exactRepository")]
+    ThisRepository { docker_repository: String },
+    #[serde(rename = "remapIdentity")]
+    Remapped { prefix: String, signed_prefix: String },
+}
+
+impl Policy {
+    /// The policy of this user; `None` when there is none.
+    pub(crate) fn load(explicit: Option<&Path>) -> Result<Option<Self>> {
+        let candidates = match explicit {
+            Some(path) => vec![path.to_path_buf()],
+            None => Self::files(),
+        };
+        for path in candidates {
+            let text = match std::fs::read_to_string(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && explicit.is_none() => continue,
+                text => text.context(|| format!("cannot read {}", path.display()))?,
+            };
+            let policy = Self::parse(&text).context(|| format!("cannot use {}", path.display()))?;
+            return Ok(Some(Self { path: Some(path), ..policy }));
+        }
+        Ok(None)
+    }
+
+    /// The user's own file first.
+    pub(crate) fn files() -> Vec<PathBuf> {
+        user_dir().map(|dir| dir.join("policy.json")).into_iter().chain([PathBuf::from(SYSTEM_FILE)]).collect()
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let policy: Self =
+            serde_json::from_str(text).context(|| "it is not a signature policy that rpod understands")?;
+        let lists = policy.transports.values().flat_map(BTreeMap::values).chain([&policy.default]);
+        for list in lists {
+            if list.is_empty() {
+                return Err(
+                    Error::new("a list of requirements is empty").hint("write insecureAcceptAnything or reject")
+                );
+            }
+            list.iter().try_for_each(check)?;
+        }
+        Ok(policy)
+    }
+
+    /// Where it was read from, for messages.
+    pub(crate) fn place(&self) -> String {
+        self.path.as_ref().map_or_else(|| "the signature policy".to_owned(), |path| path.display().to_string())
+    }
+
+    /// What an image of a registry must fulfil: the closest scope counts.
+    pub(crate) fn for_reference(&self, reference: &Reference) -> &[Requirement] {
+        let full = match reference.digest() {
+            Some(digest) => reference.pinned(&digest),
+            None => reference.store_name(),
+        };
+        let repository = reference.repository();
+        let host = reference.host();
+        let parents = std::iter::successors(Some(repository.as_str()), |key| key.rsplit_once('/').map(|(up, _)| up));
+        let domains = std::iter::successors(Some(host), |name| name.split_once('.').map(|(_, up)| up)).skip(1);
+        let scopes = std::iter::once(full.clone())
+            .chain(parents.map(str::to_owned))
+            .chain(domains.map(|domain| format!("*.{domain}")));
+        self.find("docker", scopes)
+    }
+
+    /// What an image in a file or a directory must fulfil. `path` is absolute.
+    pub(crate) fn for_path(&self, transport: &str, path: &Path, name: Option<&str>) -> &[Requirement] {
+        let own = path.display().to_string();
+        let named = name.map(|name| format!("{own}:{name}"));
+        let parents = path.ancestors().map(|path| path.display().to_string());
+        self.find(transport, named.into_iter().chain(parents))
+    }
+
+    fn find(&self, transport: &str, scopes: impl Iterator<Item = String>) -> &[Requirement] {
+        let Some(rules) = self.transports.get(transport) else { return &self.default };
+        let mut scopes = scopes.chain([String::new()]);
+        scopes.find_map(|scope| rules.get(&scope)).map_or(&self.default, |list| list)
+    }
+}
+
+fn check(requirement: &Requirement) -> Result<()> {
+    let keys = match requirement {
+        Requirement::AcceptAnything | Requirement::Reject => return Ok(()),
+        Requirement::SignedBy(keys) => {
+            if keys.key_type.as_deref() != Some("GPGKeys") {
+                return Err(Error::new("keyType of signedBy must be GPGKeys"));
+            }
+            keys
+        }
+        Requirement::SigstoreSigned(keys) => {
+            if keys.key_type.is_some() {
+                return Err(Error::new("sigstoreSigned has no keyType"));
+            }
+            keys
+        }
+    };
+    let given =
+        [keys.key_path.is_some(), !keys.key_paths.is_empty(), keys.key_data.is_some(), !keys.key_datas.is_empty()];
+    if given.iter().filter(|given| **given).count() != 1 {
+        return Err(Error::new("exactly one of keyPath, keyPaths, keyData and keyDatas is needed"));
+    }
+    if let Some(Identity::Remapped { prefix, signed_prefix }) = &keys.signed_identity
+        && (prefix.is_empty() || signed_prefix.is_empty())
+    {
+        return Err(Error::new("remapIdentity needs prefix and signedPrefix"));
+    }
+    Ok(())
+}
+
+impl Keys {
+    /// The content of every key file.
+    pub(crate) fn read(&self) -> Result<Vec<Vec<u8>>> {
+        let paths = self.key_path.iter().chain(&self.key_paths);
+        let files = paths.map(|path| std::fs::read(path).context(|| format!("cannot read the key {}", path.display())));
+        let data = self.key_data.iter().chain(&self.key_datas).map(|text| {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(text.trim());
+            decoded.map_err(|_| Error::new("keyData is not base64"))
+        });
+        files.chain(data).collect()
+    }
+}
+
+impl Identity {
+    /// Whether a signature for `signed` stands for `wanted`.
+    pub(crate) fn allows(&self, wanted: &Reference, signed: &str) -> bool {
+        match self {
+            Self::Exact => wanted.digest().is_none() && same(wanted, signed),
+            Self::RepoDigestOrExact if wanted.digest().is_some() => same_repository(&wanted.repository(), signed),
+            Self::RepoDigestOrExact => same(wanted, signed),
+            Self::Repository => same_repository(&wanted.repository(), signed),
+            Self::ThisReference { docker_reference } => {
+                Reference::parse(docker_reference).is_ok_and(|exact| same(&exact, signed))
+            }
+            Self::ThisRepository { docker_repository } => {
+                Reference::parse(docker_repository).is_ok_and(|exact| same_repository(&exact.repository(), signed))
+            }
+            Self::Remapped { prefix, signed_prefix } => {
+                let full = wanted.to_string();
+                let rest =
+                    full.strip_prefix(prefix.as_str()).filter(|r| r.is_empty() || r.starts_with(['/', ':', '@']));
+                let renamed = match rest {
+                    Some(rest) => Reference::parse(&format!("{signed_prefix}{rest}")),
+                    None => Ok(wanted.clone()),
+                };
+                renamed.is_ok_and(|renamed| Self::RepoDigestOrExact.allows(&renamed, signed))
+            }
+        }
+    }
+}
+
+/// A signature without a tag is for no tag at all: cosign's are, and want matchRepository.
+fn same(wanted: &Reference, signed: &str) -> bool {
+    let last = signed.rsplit('/').next().unwrap_or(signed);
+    last.contains([':', '@']) && Reference::parse(signed).is_ok_and(|signed| signed == *wanted)
+}
+
+fn same_repository(wanted: &str, signed: &str) -> bool {
+    Reference::parse(signed).is_ok_and(|signed| signed.repository() == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = r#"{
+        "default": [{"type": "reject"}],
+        "transports": {
+            "docker": {
+                "": [{"type": "insecureAcceptAnything"}],
+                "docker.io/library": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}],
+                "docker.io/library/free:1": [{"type": "insecureAcceptAnything"}],
+                "*.corp.example": [{"type": "reject"}],
+                "reg.example:5000": [{"type": "sigstoreSigned", "keyData": "aGk=", "signedIdentity": {"type": "matchRepository"}}]
+            },
+            "oci": { "/trusted": [{"type": "insecureAcceptAnything"}] }
+        }
+    }"#;
+
+    #[test]
+    fn the_closest_scope_counts() {
+        let policy = Policy::parse(POLICY).expect("policy");
+        let kind = |name: &str| match policy.for_reference(&Reference::parse(name).expect("name")) {
+            [Requirement::AcceptAnything] => "accept",
+            [Requirement::Reject] => "reject",
+            [Requirement::SignedBy(_)] => "signed",
+            [Requirement::SigstoreSigned(_)] => "sigstore",
+            _ => "?",
+        };
+        for (name, wanted) in [
+            ("alpine", "signed"),
+            ("free:1", "accept"),
+            ("free:2", "signed"),
+            ("user/alpine", "accept"),
+            ("a.corp.example/x", "reject"),
+            ("a.b.corp.example/x", "reject"),
+            ("corp.example/x", "accept"),
+            ("reg.example:5000/a/b", "sigstore"),
+        ] {
+            assert_eq!(kind(name), wanted, "{name}");
+        }
+        let accepts = |path: &str| policy.for_path("oci", Path::new(path), None) == [Requirement::AcceptAnything];
+        assert!(accepts("/trusted/a/b") && accepts("/trusted") && !accepts("/trustedx") && !accepts("/"));
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_understand() {
+        for bad in [
+            "",
+            "{}",
+            r#"{"default": []}"#,
+            r#"{"default": [{"type": "x"}]}"#,
+            r#"{"default": [{"type": "reject"}], "more": 1}"#,
+            r#"{"default": [{"type": "signedBy", "keyPath": "/k"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "keyData": "x"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "fulcio": {}}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "rekorPublicKeyPath": "/r"}]}"#,
+            r#"{"default": [{"type": "signedBaseLayer", "baseLayerIdentity": {}}]}"#,
+        ] {
+            assert!(Policy::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn identities() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let exact = |reference: &str| Identity::ThisReference { docker_reference: reference.to_owned() };
+        let remap = Identity::Remapped { prefix: "mirror.example".to_owned(), signed_prefix: "docker.io".to_owned() };
+        for (identity, wanted, signed, allowed) in [
+            (Identity::Exact, "a.b/c:1", "a.b/c:1", true),
+            (Identity::Exact, "a.b/c:1", "a.b/c", false),
+            (Identity::Exact, "a.b/c", "a.b/c", false),
+            (Identity::RepoDigestOrExact, "a.b/c:1", "a.b/c:2", false),
+            (Identity::RepoDigestOrExact, &format!("a.b/c@{digest}"), "a.b/c:2", true),
+            (Identity::Repository, "a.b/c:1", "a.b/c", true),
+            (Identity::Repository, "a.b/c:1", "a.b/d", false),
+            (exact("a.b/x:1"), "other/y", "a.b/x:1", true),
+            (remap.clone(), "mirror.example/library/alpine:1", "docker.io/library/alpine:1", true),
+            (remap, "mirror.example2/library/alpine:1", "docker.io/library/alpine:1", false),
+        ] {
+            assert_eq!(identity.allows(&Reference::parse(wanted).expect("name"), signed), allowed, "{wanted} {signed}");
+        }
+    }
+}
