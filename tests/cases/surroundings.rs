@@ -64,9 +64,9 @@ fn names_and_zone(t: &Sandbox) -> Outcome {
     )
     .run()
     .lines_are(&["x-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin-y z"]);
-    rpod!(t, "run", "--rm", "--unsetenv-all", "-e", "A=1", image, "/bin/sh", "-c", "echo $A-$(env | grep -c ^PATH)")
-        .run()
-        .lines_are(&["1-0"]);
+    // A shell would make itself a PATH.
+    let bare = rpod!(t, "run", "--rm", "--unsetenv-all", "-e", "A=1", image, "/bin/env").run();
+    assert!(bare.ok().lines().any(|line| line == "A=1") && !bare.stdout.contains("PATH="), "{bare}");
     Ok(())
 }
 
