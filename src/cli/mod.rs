@@ -18,6 +18,7 @@ pub(crate) mod health;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod manifest;
+pub(crate) mod network;
 pub(crate) mod observe;
 pub(crate) mod refused;
 pub(crate) mod registry;

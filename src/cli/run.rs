@@ -276,9 +276,30 @@ pub(crate) struct Storage {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Network {
-    /// none, host, private, slirp4netns[:OPTIONS], pasta[:OPTIONS], container:NAME or ns:PATH
+    /// A bridge network (NAME[:ip=…,ip6=…,mac=…,alias=…,interface_name=…]; several may be given), or none, host,
+    /// private, slirp4netns[:OPTIONS], pasta[:OPTIONS], container:NAME or ns:PATH
     #[arg(long, alias = "net", value_name = "NETWORK")]
     pub network: Vec<String>,
+
+    /// Another name of the container on its networks
+    #[arg(long, alias = "net-alias", value_name = "NAME")]
+    pub network_alias: Vec<String>,
+
+    /// IPv4 address on the bridge network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<String>,
+
+    /// IPv6 address on the bridge network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip6: Option<String>,
+
+    /// Hardware address on the bridge network
+    #[arg(long, value_name = "ADDRESS")]
+    pub mac_address: Option<String>,
+
+    /// Know a container on the same network by another name as well (NAME[:ALIAS])
+    #[arg(long, value_name = "CONTAINER[:ALIAS]")]
+    pub link: Vec<String>,
 
     /// Publish a port of the container ([[IP:][HOST-PORT]:]PORT[/PROTOCOL])
     #[arg(short, long, value_name = "PORT", value_delimiter = ',')]

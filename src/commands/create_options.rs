@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::network_mode;
 use crate::cli::health::Health;
 use crate::cli::run::{Container, Image, Network, Process, Storage};
 use crate::cli::surroundings::Surroundings as Flags;
@@ -16,7 +17,7 @@ use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOpt
 use crate::engine::container::options::{life, limits, mounts, security, userns, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
-use crate::network::mode::{self, Mode};
+use crate::network::mode::Mode;
 use crate::network::ports;
 use crate::spec::{capabilities, defaults};
 use crate::state::names;
@@ -154,15 +155,12 @@ fn shm_size(storage: &Storage) -> Result<u64> {
 }
 
 fn network_options(network: &Network) -> Result<NetworkOptions> {
-    let mode = match &network.network[..] {
-        [] => Mode::default(),
-        [one] => mode::parse(one)?,
-        [_, ..] => {
-            return Err(Error::new(
-                "more than one --network is not supported yet: bridges and named networks come later",
-            ));
-        }
-    };
+    let mode = network_mode::mode(network)?;
+    let links = network.link.iter().map(|link| network_mode::link(link)).collect::<Result<Vec<_>>>()?;
+    if !links.is_empty() && !matches!(mode, Mode::Bridge(_)) {
+        return Err(Error::new("--link needs a bridge network")
+            .hint("add --network NAME, or --network bridge for the default one"));
+    }
     let add_hosts = network.add_host.iter().map(|host| values::add_host(host)).collect::<Result<Vec<_>>>()?;
     if network.no_hosts && !add_hosts.is_empty() {
         return Err(Error::new("--no-hosts and --add-host cannot be set together"));
@@ -176,6 +174,7 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
         add_hosts,
         no_hosts: network.no_hosts,
         no_hostname: false,
+        links,
     })
 }
 
@@ -332,9 +331,22 @@ mod tests {
             ("--rootfs /nonexistent", "cannot use the root file system /nonexistent: No such file or directory"),
             ("--uidmap 0:0:1 --userns host i", "--userns and --uidmap/--gidmap/--subuidname/--subgidname are mutually"),
             ("--userns foo i", "unrecognized namespace mode foo passed"),
+            ("--network mine:foo i", "unknown option \"foo\" of network mine"),
+            (
+                "--network mine --network host i",
+                "cannot set multiple networks without bridge network mode, selected mode host",
+            ),
+            ("--network mine --network mine i", "network \"mine\" is named twice"),
+            ("--ip 10.1.1.1 i", "--ip, --ip6, --mac-address and --network-alias need a bridge network"),
+            (
+                "--network a --network b --ip 10.1.1.1 i",
+                "--ip, --ip6 and --mac-address can be set for one network only",
+            ),
+            ("--network a --network-alias a~b i", "\"a b\" cannot be an alias on a network"),
+            ("--link db i", "--link needs a bridge network"),
+            ("--network a --link a~b i", "invalid --link"),
             ("--pid foo:x i", "unrecognized namespace mode foo:x passed"),
             ("--uidmap x i", "initializing ID mappings: UID setting is malformed"),
-            ("--network mine i", "network \"mine\" is not supported yet"),
             ("--hostname a~b i", "invalid hostname \"a b\""),
             ("--umask 999 i", "invalid umask 999: invalid argument"),
             ("--oom-score-adj 2000 i", "invalid value for oom-score-adj: 2000"),

@@ -8,8 +8,12 @@ use super::table::{Group, NOUNS, VERBS, Verb};
 use crate::cli::system::Help;
 use crate::error::Result;
 
-const GROUPS: &[(Group, &str)] =
-    &[(Group::Containers, "Containers"), (Group::Images, "Images"), (Group::System, "System")];
+const GROUPS: &[(Group, &str)] = &[
+    (Group::Containers, "Containers"),
+    (Group::Images, "Images"),
+    (Group::Networks, "Networks"),
+    (Group::System, "System"),
+];
 
 pub(crate) fn run(args: Help, context: &Context<'_>) -> Result<u8> {
     let text = match args.words.as_slice() {

@@ -33,6 +33,15 @@ mod logs;
 #[cfg(test)]
 mod man;
 mod manifest;
+mod network_connect;
+mod network_create;
+mod network_exists;
+mod network_inspect;
+mod network_ls;
+mod network_mode;
+mod network_prune;
+mod network_rm;
+mod network_update;
 mod pause;
 mod port;
 mod ps;

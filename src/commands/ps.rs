@@ -227,8 +227,8 @@ fn seconds(time: Option<Timestamp>) -> i64 {
 }
 
 /// Networks that have a name; the user-mode ones have none, as in Podman's list.
-fn networks(_container: &Container) -> Vec<String> {
-    Vec::new()
+fn networks(container: &Container) -> &[String] {
+    &container.record.networks
 }
 
 fn size(container: &Container) -> String {

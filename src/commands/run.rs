@@ -5,6 +5,7 @@ use super::create;
 use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
+use crate::engine::container::lifecycle::{self, Removal};
 use crate::engine::container::{start, store};
 use crate::engine::events;
 use crate::engine::images::{self, RemoveOptions};
@@ -25,7 +26,12 @@ pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;
-    let client = start::start(dirs, container, config, made.lock, foreground::size())?;
+    let client = start::start(dirs, container, config, made.lock, foreground::size()).inspect_err(|_| {
+        if container.record.rm {
+            // It never ran; what keeps it from being removed now will be told by `rm`.
+            let _ = lifecycle::remove(dirs, container, Removal { force: false, seconds: None, volumes: true });
+        }
+    })?;
     // While the monitor is at work, which writes nothing that has to be flushed.
     flush(container)?;
     events::container(dirs, "create", &container.record);

@@ -11,6 +11,7 @@ use crate::error::{Context as _, Result};
 pub(crate) enum Group {
     Containers,
     Images,
+    Networks,
     System,
 }
 
@@ -29,6 +30,7 @@ pub(crate) const NOUNS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
     ("healthcheck", "Manage health checks of containers"),
     ("image", "Manage images"),
+    ("network", "Manage networks"),
     ("manifest", "Manage manifest lists"),
     ("system", "Manage rpod itself"),
     ("volume", "Manage volumes"),
@@ -97,6 +99,16 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Images, cli::trust::Trust, super::trust::trust, ["image trust"]),
     verb!(Images, cli::image::Tag, super::tag::tag, ["tag", "image tag"]),
     verb!(Images, cli::image::Untag, super::tag::untag, ["untag", "image untag"]),
+    verb!(Networks, cli::network::Connect, super::network_connect::connect, ["network connect"]),
+    verb!(Networks, cli::network::Disconnect, super::network_connect::disconnect, ["network disconnect"]),
+    verb!(Networks, cli::network::Reload, super::network_connect::reload, ["network reload"]),
+    verb!(Networks, cli::network::Create, super::network_create::run, ["network create"]),
+    verb!(Networks, cli::network::Exists, super::network_exists::run, ["network exists"]),
+    verb!(Networks, cli::network::Inspect, super::network_inspect::run, ["network inspect"]),
+    verb!(Networks, cli::network::Ls, super::network_ls::run, ["network ls", "network list"]),
+    verb!(Networks, cli::network::Prune, super::network_prune::run, ["network prune"]),
+    verb!(Networks, cli::network::Rm, super::network_rm::run, ["network rm", "network remove"]),
+    verb!(Networks, cli::network::Update, super::network_update::run, ["network update"]),
     verb!(System, cli::system::Completion, super::completion::run, ["completion"]),
     verb!(System, cli::system::Events, super::events::run, ["events", "system events"]),
     verb!(System, cli::system::Help, super::help::run, ["help"]),

@@ -5,3 +5,4 @@ pub(crate) mod events;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod manifests;
+pub(crate) mod network;

@@ -1,6 +1,6 @@
 //! From a plan to a running container: streams, cgroup, runtime, network, log.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -141,11 +141,17 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     // The requests were compiled before; the child only sends them.
     let setup = network.netdev().cloned();
     let configure = setup.as_ref().map(|setup| move || netdev::configure(setup));
+    let keep = || "cannot keep the netkeeper's user namespace";
+    let parent = match network.parent() {
+        Some((user, maps)) => Some((user.try_clone_to_owned().context(keep)?, maps.clone())),
+        None => None,
+    };
     let mut meanwhile =
         Meanwhile { place: launch.place, log: launch.log, network: Some(network), first: restarts == 0, made: None };
     let bundle = Bundle {
         spec: launch.spec,
         maps: launch.maps,
+        parent: parent.as_ref().map(|(user, maps)| (user.as_fd(), maps)),
         rootfs: std::mem::replace(&mut launch.rootfs, Rootfs::Directory { path: "/".into() }),
         stdio,
         netdev: configure.as_ref().map(|configure| configure as &runtime::Netdev<'_>),

@@ -33,11 +33,12 @@ pub(crate) fn resolv_conf(host: &str, facts: &Facts, options: &DnsOptions) -> Re
     let mut servers = given.collect::<Result<Vec<String>>>()?;
     if servers.is_empty() {
         servers.extend(facts.dns.iter().map(ToString::to_string));
-        let visible = |server: &&str| facts.shares_host || !on_loopback(server);
+        // The name server of bridges asks the host's; a resolver that asked those as well would miss names of containers.
+        let visible = |server: &&str| !facts.bridged && (facts.shares_host || !on_loopback(server));
         servers.extend(from_host.servers.into_iter().filter(visible).map(str::to_owned));
     }
     let search: Vec<&str> = match options.search.as_slice() {
-        [] => from_host.search,
+        [] => facts.domain.into_iter().chain(from_host.search).collect(),
         // A single dot means: none.
         given => given.iter().map(String::as_str).filter(|domain| *domain != ".").collect(),
     };
@@ -86,6 +87,11 @@ impl<'a> HostResolver<'a> {
     }
 }
 
+/// The name servers that a resolv.conf names.
+pub(crate) fn host_resolvers(text: &str) -> Vec<IpAddr> {
+    HostResolver::parse(text).servers.iter().filter_map(|server| server.parse().ok()).collect()
+}
+
 /// Loopback, also with a zone (`fe80::1%eth0` names an interface that the container does not have).
 fn on_loopback(server: &str) -> bool {
     match server.parse::<IpAddr>() {
@@ -114,6 +120,9 @@ pub(crate) fn hosts(host: &str, facts: &Facts, names: &HostNames<'_>) -> Result<
         let (addresses, added_names) = add_host(added, host_address)?;
         let _ = writeln!(text, "{addresses}\t{added_names}");
     }
+    for (ip, names) in &facts.linked {
+        let _ = writeln!(text, "{ip}\t{names}");
+    }
     text.push_str(host);
     if !host.is_empty() && !host.ends_with('\n') {
         text.push('\n');
@@ -134,9 +143,43 @@ pub(crate) fn hosts(host: &str, facts: &Facts, names: &HostNames<'_>) -> Result<
         own_names.dedup();
         if !own_names.is_empty() {
             let _ = writeln!(text, "{address}\t{}", own_names.join(" "));
+            for more in facts.container.iter().skip(1).filter(|_| facts.bridged) {
+                let _ = writeln!(text, "{more}\t{}", own_names.join(" "));
+            }
         }
     }
     Ok(text)
+}
+
+/// The lines of a hosts file that say who the container is, for other addresses; everything else stays.
+pub(crate) fn own_lines(text: &str, before: &[IpAddr], after: &[IpAddr], names: &HostNames<'_>) -> String {
+    let mut own_names = vec![names.hostname, names.name];
+    own_names.retain(|name| !name.is_empty());
+    own_names.dedup();
+    let own = own_names.join(" ");
+    let stale = |line: &&str| {
+        let address = line.split_whitespace().next().and_then(|word| word.parse::<IpAddr>().ok());
+        address.is_some_and(|ip| before.contains(&ip)) && line.split_once('\t').is_some_and(|(_, rest)| rest == own)
+    };
+    let mut lines: Vec<String> = text.lines().filter(|line| !stale(line)).map(str::to_owned).collect();
+    lines.extend(after.iter().map(|ip| format!("{ip}\t{own}")));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// A resolv.conf with the name servers of other networks; everything else stays.
+pub(crate) fn own_servers(text: &str, before: &[IpAddr], after: &[IpAddr]) -> String {
+    let stale = |line: &&str| {
+        let server = line.strip_prefix("nameserver ").and_then(|server| server.trim().parse::<IpAddr>().ok());
+        server.is_some_and(|ip| before.contains(&ip))
+    };
+    let (search, rest): (Vec<&str>, Vec<&str>) =
+        text.lines().filter(|line| !stale(line)).partition(|line| line.starts_with("search "));
+    let servers = after.iter().filter(|ip| ip.is_ipv4() || after.iter().all(IpAddr::is_ipv6)).take(3);
+    let servers = servers.map(|ip| format!("nameserver {ip}"));
+    let lines: Vec<String> =
+        search.into_iter().map(str::to_owned).chain(servers).chain(rest.into_iter().map(str::to_owned)).collect();
+    lines.join("\n") + "\n"
 }
 
 /// `NAME[;NAME…]:ADDRESS`, the address possibly `host-gateway` or an IPv6 one in brackets.
@@ -249,5 +292,24 @@ mod tests {
         for bad in ["x", ":1.2.3.4", "x:", "x:y", "a b:1.1.1.1", "a\nb:1.1.1.1"] {
             assert!(add_host(bad, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_a_running_container_change() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("parses");
+        let names = HostNames { added: &[], hostname: "h1", name: "c1" };
+        let text = "127.0.0.1\tlocalhost\n10.1.0.2\th1 c1\n10.1.0.2\tmine\n";
+        assert_eq!(
+            own_lines(text, &[ip("10.1.0.2")], &[ip("10.2.0.2"), ip("10.3.0.2")], &names),
+            "127.0.0.1\tlocalhost\n10.1.0.2\tmine\n10.2.0.2\th1 c1\n10.3.0.2\th1 c1\n"
+        );
+        assert_eq!(
+            own_servers(
+                "search a\nnameserver 10.1.0.1\nnameserver 9.9.9.9\noptions x\n",
+                &[ip("10.1.0.1")],
+                &[ip("10.2.0.1")]
+            ),
+            "search a\nnameserver 10.2.0.1\nnameserver 9.9.9.9\noptions x\n"
+        );
     }
 }

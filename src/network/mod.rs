@@ -8,11 +8,15 @@
 //! files    what /etc/resolv.conf and /etc/hosts of the container say (pure)
 //! ```
 
+pub(crate) mod bridge;
+pub(crate) mod dns;
 pub(crate) mod files;
 pub(crate) mod forward;
 pub(crate) mod helper;
+pub(crate) mod keeper;
 pub(crate) mod mode;
 mod pasta_options;
 pub(crate) mod ports;
 #[cfg(test)]
 pub(crate) mod scenarios;
+pub(crate) mod subnet;

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::bridge::endpoint::Endpoint;
 use super::pasta_options;
 use crate::error::{Error, Result};
+use crate::state::names;
 
 /// How a container is connected.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub(crate) enum Mode {
     Host,
     Slirp4netns(SlirpOptions),
     Pasta(PastaOptions),
+    /// Bridge networks, in the order of the container's interfaces.
+    Bridge(Vec<Endpoint>),
     /// The namespace of another container, by name or id.
     Container(String),
     /// A namespace kept at a path.
@@ -103,6 +107,7 @@ impl fmt::Display for Mode {
             Self::Host => f.write_str("host"),
             Self::Slirp4netns(_) => f.write_str("slirp4netns"),
             Self::Pasta(_) => f.write_str("pasta"),
+            Self::Bridge(_) => f.write_str("bridge"),
             Self::Container(id) => write!(f, "container:{id}"),
             Self::Path(path) => write!(f, "ns:{}", path.display()),
         }
@@ -133,8 +138,44 @@ pub(crate) fn parse(value: &str) -> Result<Mode> {
             Some(path) => Ok(Mode::Path(PathBuf::from(path))),
             None => Err(Error::new("network \"ns:\" needs the path of a network namespace")),
         },
-        _ => Err(Error::new(format!("network {name:?} is not supported yet: bridges and named networks come later"))
-            .hint("What works now: none, host, private, slirp4netns[:OPTIONS], pasta[:OPTIONS], container:NAME and ns:PATH")),
+        "pod" => Err(Error::new("network \"pod\" is for containers of a pod")),
+        _ => {
+            names::check(name).map_err(|e| Error::wrap(format!("network name {name} invalid"), e))?;
+            Endpoint::parse(name, rest.unwrap_or_default()).map(|endpoint| Mode::Bridge(vec![endpoint]))
+        }
+    }
+}
+
+/// The meaning of all `--network` values: several must be bridge networks.
+pub(crate) fn parse_all(values: &[String]) -> Result<Mode> {
+    let mut modes = values.iter().map(|value| parse(value)).collect::<Result<Vec<_>>>()?;
+    if modes.len() < 2 {
+        return Ok(modes.pop().unwrap_or_default());
+    }
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for mode in modes {
+        let Mode::Bridge(more) = mode else {
+            return Err(Error::new(format!(
+                "cannot set multiple networks without bridge network mode, selected mode {mode}: invalid argument"
+            )));
+        };
+        for endpoint in more {
+            if endpoints.iter().any(|other| other.network == endpoint.network) {
+                return Err(Error::new(format!("network {:?} is named twice", endpoint.network)));
+            }
+            endpoints.push(endpoint);
+        }
+    }
+    Ok(Mode::Bridge(endpoints))
+}
+
+impl Mode {
+    /// Names of the bridge networks, as typed.
+    pub(crate) fn networks(&self) -> Vec<String> {
+        match self {
+            Self::Bridge(endpoints) => endpoints.iter().map(|endpoint| endpoint.network.clone()).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -244,8 +285,10 @@ mod tests {
     #[test]
     fn refusals() {
         for (value, part) in [
-            ("bridge", "not supported yet"),
-            ("mynet:ip=10.1.1.1", "not supported yet"),
+            ("bridge:foo=1", "unknown option"),
+            ("mynet:ip=10.1.1", "invalid ip address"),
+            ("my/net", "names must match"),
+            ("pod", "containers of a pod"),
             ("none:x", "takes no options"),
             ("host:", "takes no options"),
             ("container:", "needs the name or id"),

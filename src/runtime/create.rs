@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 
 use super::child::{self, State};
+use super::nested::Nested;
 use super::plan::{self, Plan};
 use super::protocol::{self, Kind, Message, STEP_EXECUTE};
 use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
@@ -19,8 +20,10 @@ use crate::userns::{enter, mapping};
 pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Created> {
     let mut plan = plan::compile(&bundle)?;
     let joins = joins(&bundle)?;
+    let nested = Nested::of(&bundle)?;
     let process = Process {
         plan: &plan,
+        nested: nested.as_ref(),
         join: bundle
             .join
             .iter()
@@ -75,7 +78,9 @@ pub(super) fn bring_up(
     console: &mut Option<OwnedFd>,
 ) -> Result<()> {
     let Some(init) = &mut guard.init else { return Ok(()) };
-    let pending = bundle.maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
+    // In another's user namespace the ids have been mapped already.
+    let maps = bundle.maps.filter(|_| bundle.parent.is_none());
+    let pending = maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
     if bundle.netdev.is_some() {
         init.link = expect(&guard.channel, plan, Kind::Device)?.fd;
     }
@@ -119,6 +124,7 @@ fn gone() -> Error {
 /// What is needed to start a process that follows a plan.
 pub(super) struct Process<'a> {
     pub plan: &'a Plan,
+    pub nested: Option<&'a Nested<'a>>,
     pub join: Vec<(BorrowedFd<'a>, i32)>,
     pub mapped: bool,
     pub cgroup: Option<BorrowedFd<'a>>,
@@ -150,7 +156,7 @@ impl Process<'_> {
         };
         debug_assert!(crate::sys::process::single_threaded(), "clone with more than one thread");
         // A channel of its own for the go-between: the process it makes may be heard before it is.
-        let between = match self.join.is_empty() {
+        let between = match self.join.is_empty() && self.nested.is_none() {
             true => None,
             false => Some(message::pair().context(|| "cannot make a socket pair")?),
         };
@@ -160,9 +166,10 @@ impl Process<'_> {
             Ok(Cloned::Child) => {
                 // With a copy of the caller's end it would wait for ever for a caller that was killed.
                 drop(channel);
-                let work = || match &between {
-                    Some((_, between)) => self.go_between(&mut state, between),
-                    None => child::run(&mut state),
+                let work = || match (&between, self.nested) {
+                    (Some((_, between)), Some(nested)) => nested.go_between(self, &mut state, between),
+                    (Some((_, between)), None) => self.go_between(&mut state, between),
+                    (None, _) => child::run(&mut state),
                 };
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
                 exit_now(125)

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::create::{self, bring_up};
 use super::guard::Guard;
+use super::nested::Nested;
 use super::plan::{self, Plan};
 use super::{Bundle, Created, Hooks, Init, Rest, Rootfs, Stdio};
 use crate::error::{Context, Error, Kind, Result};
@@ -80,7 +81,9 @@ pub(crate) fn create(crun: Crun, bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> R
 
 /// Brings up the process that becomes `crun create`; answers its pidfd.
 fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut Vec<String>) -> Result<OwnedFd> {
+    let nested = Nested::of(bundle)?;
     let process = create::Process {
+        nested: nested.as_ref(),
         plan,
         join: Vec::new(),
         mapped: bundle.maps.is_none(),

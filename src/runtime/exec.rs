@@ -61,6 +61,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         kinds &= !libc::CLONE_NEWUSER;
     }
     let starter = Process {
+        nested: None,
         plan: &plan,
         join: vec![(target.pidfd, kinds)],
         mapped: true,

@@ -28,6 +28,7 @@ pub(crate) mod crun;
 mod exec;
 mod fuse;
 mod guard;
+mod nested;
 pub(crate) mod netdev;
 mod ops;
 mod place;
@@ -43,7 +44,7 @@ pub(crate) use exec::{Target, enters_user, exec};
 pub(crate) use guard::Guard;
 pub(crate) use plan::kind as namespace_kind;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
@@ -60,6 +61,8 @@ pub(crate) struct Bundle<'a> {
     pub spec: &'a Spec,
     /// The new user namespace's ids; `None` makes no user namespace (or joins one through `join`).
     pub maps: Option<&'a IdMaps>,
+    /// The user namespace in which the new one is made, with its ids; `None`: the caller's.
+    pub parent: Option<(BorrowedFd<'a>, &'a IdMaps)>,
     pub rootfs: Rootfs,
     pub stdio: Stdio,
     /// Run in the new network namespace before anything else.

@@ -19,6 +19,12 @@ pub(crate) fn setns(fd: BorrowedFd<'_>, kinds: libc::c_int) -> Result<(), Errno>
     if unsafe { libc::setns(fd.as_raw_fd(), kinds) } == 0 { Ok(()) } else { Err(super::last_errno()) }
 }
 
+/// The parent of a user namespace (ioctl_ns(2), NS_GET_PARENT).
+pub(crate) fn parent(user: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const NS_GET_PARENT: u64 = 0xb702;
+    descriptor(user, NS_GET_PARENT)
+}
+
 /// Has a program start in another user namespace, with all of its capabilities.
 pub(crate) fn enter_before_exec(command: &mut std::process::Command, user: OwnedFd) {
     use std::os::fd::AsFd;
@@ -54,7 +60,7 @@ pub(crate) fn of_socket(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 
 /// An ioctl without an argument that answers a new descriptor.
 fn descriptor(fd: BorrowedFd<'_>, request: u64) -> Result<OwnedFd, Errno> {
-    // SAFETY: the two requests take no argument and touch no memory; what they answer is a new descriptor of ours.
+    // SAFETY: the requests take no argument and touch no memory; what they answer is a new descriptor of ours.
     unsafe {
         match libc::ioctl(fd.as_raw_fd(), request as _) {
             -1 => Err(super::last_errno()),

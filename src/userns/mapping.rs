@@ -117,7 +117,7 @@ fn write_directly(pid: Pid, maps: &IdMaps, deny_setgroups: bool) -> Result<()> {
     write("gid_map", &lines(&maps.gids))
 }
 
-fn lines(ranges: &[IdRange]) -> String {
+pub(super) fn lines(ranges: &[IdRange]) -> String {
     ranges.iter().fold(String::new(), |mut text, r| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{} {} {}", r.container, r.host, r.size);

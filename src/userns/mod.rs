@@ -104,6 +104,16 @@ impl IdMaps {
         total(&self.uids) <= 1 || total(&self.gids) <= 1
     }
 
+    /// The same ids as a process in a namespace with the ids `outer` sees them; `None` when not all are among those.
+    pub(crate) fn within(&self, outer: &Self) -> Option<Self> {
+        Some(Self { uids: within(&self.uids, &outer.uids)?, gids: within(&self.gids, &outer.gids)?, single: None })
+    }
+
+    /// As uid_map and gid_map take them.
+    pub(crate) fn texts(&self) -> (String, String) {
+        (mapping::lines(&self.uids), mapping::lines(&self.gids))
+    }
+
     pub(crate) fn host_uid(&self, container: u32) -> Option<u32> {
         to_host(&self.uids, container)
     }
@@ -127,6 +137,24 @@ impl fmt::Display for SingleReason {
 
 fn to_host(ranges: &[IdRange], id: u32) -> Option<u32> {
     ranges.iter().find(|r| id >= r.container && id - r.container < r.size).map(|r| r.host + (id - r.container))
+}
+
+/// Splits ranges where those of the outer namespace end: the kernel looks each of them up in one of those.
+fn within(ranges: &[IdRange], outer: &[IdRange]) -> Option<Vec<IdRange>> {
+    let mut inner: Vec<IdRange> = Vec::new();
+    for range in ranges {
+        let mut done = 0;
+        while done < range.size {
+            let host = range.host + done;
+            let found = outer.iter().find(|o| host >= o.host && host - o.host < o.size)?;
+            let offset = host - found.host;
+            let size = (range.size - done).min(found.size - offset);
+            let next = IdRange { container: range.container + done, host: found.container + offset, size };
+            inner.push(next);
+            done += size;
+        }
+    }
+    Some(inner)
 }
 
 fn total(ranges: &[IdRange]) -> u64 {
@@ -186,6 +214,23 @@ mod tests {
         }
         assert!(!maps.is_single());
         assert!(IdMaps::single_id(5, 5).is_single());
+    }
+
+    #[test]
+    fn ids_seen_from_another_namespace() {
+        let outer = stack(1000, &[(100_000, 65_536), (300_000, 10)]);
+        let maps = |uids: Vec<IdRange>| IdMaps { gids: uids.clone(), uids, single: None };
+        let whole = maps(outer.clone()).within(&maps(outer.clone())).expect("within");
+        let own = |first, size| IdRange { container: first, host: first, size };
+        assert_eq!(whole.uids, [own(0, 1), own(1, 65_536), own(65_537, 10)]);
+        let some =
+            maps(vec![IdRange { container: 5, host: 165_535, size: 1 }, IdRange { container: 9, host: 1000, size: 1 }]);
+        let seen = some.within(&maps(outer.clone())).expect("within");
+        assert_eq!(
+            seen.uids,
+            [IdRange { container: 5, host: 65_536, size: 1 }, IdRange { container: 9, host: 0, size: 1 }]
+        );
+        assert!(maps(vec![IdRange { container: 0, host: 300_009, size: 2 }]).within(&maps(outer)).is_none());
     }
 
     #[test]

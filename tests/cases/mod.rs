@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod bridges;
 mod change;
 mod cli;
 mod cve;
@@ -78,6 +79,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_registry::trials(),
         network::trials(),
         ports::trials(),
+        bridges::trials(),
         scenario::trials(),
         readme::trials(),
         storm::trials(),

@@ -100,6 +100,24 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
+/// On this network ports do all that they do on a helper's.
+pub fn on(t: &Sandbox, network: &str) -> Outcome {
+    need([Need::Curl])?;
+    if crate::support::is_root() {
+        client_address(t, network)?;
+        rpod!(t, "rm", "-af", "-t", "0").run().ok();
+    }
+    let port = serve(t, "tcp", &["--network", network], "127.0.0.1:")?;
+    let seen = ask_tcp("127.0.0.1", port)?;
+    assert!(!seen.starts_with("127."), "seen as {seen}");
+    // Reached through the host's address, from a neighbour and from itself.
+    rpod!(t, "port", "probe").run().lines_are(&[&format!("7/tcp -> 127.0.0.1:{port}")]);
+    rpod!(t, "rm", "-af", "-t", "0").run().ok();
+    bulk(t, network)?;
+    rpod!(t, "rm", "-af", "-t", "0").run().ok();
+    Ok(())
+}
+
 /// A container with the probe on port 7; where it is published.
 fn serve(t: &Sandbox, verb: &str, options: &[&str], publish: &str) -> Result<u16, Stop> {
     let image = t.busybox()?;

@@ -151,7 +151,9 @@ impl Filter {
             Self::Since(time) => record.created > *time,
             Self::Volume(mounts) => mounts.iter().any(|mount| has_mount(container, mount)),
             Self::Command(words) => words.iter().any(|word| record.command.first() == Some(word)),
-            Self::Network(networks) => networks.contains(&record.network),
+            Self::Network(networks) => {
+                networks.contains(&record.network) || record.networks.iter().any(|name| networks.contains(name))
+            }
             Self::RestartPolicy(names) => names.iter().any(|name| name == record.restart.name()),
             Self::Health(words) => {
                 let health = container.health_word(state);

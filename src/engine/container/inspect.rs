@@ -9,6 +9,7 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Spec};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::attached;
 use super::ports;
 use super::record::{Config, Mount, Root};
 use super::resolve::MountKind;
@@ -17,7 +18,9 @@ use super::store::Container;
 use crate::error::Result;
 use crate::monitor::health::{Destination, Healthcheck, Report};
 use crate::monitor::state::{State, Status};
+use crate::network::keeper::order::Attached;
 use crate::network::ports::PortMapping;
+use crate::state::id::short;
 use crate::state::paths::Dirs;
 use crate::sys::signal;
 
@@ -132,7 +135,7 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         size_root_fs: size.then(|| container.written() + container.image_size()),
         mounts: mounts(&config),
         dependencies: [],
-        network_settings: network(ports, &record.exposed),
+        network_settings: network(container, &state, ports)?,
         namespace: "",
         is_infra: false,
         is_service: false,
@@ -259,15 +262,52 @@ fn propagation(options: &[String]) -> &str {
     options.iter().map(String::as_str).find(|option| KINDS.contains(option)).unwrap_or("rprivate")
 }
 
-fn network(ports: &[PortMapping], exposed: &[String]) -> Value {
-    json!({
-        "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0,
-        "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
-        "MacAddress": "", "Bridge": "", "SandboxID": "", "HairpinMode": false,
+/// `NetworkSettings`: with one network its addresses stand at the top as well.
+fn network(container: &Container, state: &State, ports: &[PortMapping]) -> Result<Value> {
+    let attached = if state.status.has_processes() { attached::load(&container.place)? } else { Vec::new() };
+    let (Value::Object(mut all), single) = (addresses(None), attached.len() == 1) else { return Ok(Value::Null) };
+    if let (true, Value::Object(own)) = (single, addresses(attached.first())) {
+        all.extend(own);
+    }
+    let more = json!({
+        "Bridge": "", "SandboxID": "", "HairpinMode": false,
         "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
-        "Ports": bindings(ports, exposed),
-        "SandboxKey": "",
+        "Ports": bindings(ports, &container.record.exposed),
+        "SandboxKey": if state.status.has_processes() { format!("/proc/{}/ns/net", state.pid) } else { String::new() },
         "Networks": {},
+    });
+    if let Value::Object(more) = more {
+        all.extend(more);
+    }
+    if !container.record.networks.is_empty() {
+        let mut networks = Map::new();
+        for name in &container.record.networks {
+            let link = attached.iter().find(|link| link.network == *name);
+            let mut shown = addresses(link);
+            shown["NetworkID"] = name.as_str().into();
+            shown["DriverOpts"] = Value::Null;
+            shown["IPAMConfig"] = Value::Null;
+            shown["Links"] = Value::Null;
+            let mut aliases = vec![short(container.id()).to_owned()];
+            aliases.extend(link.iter().flat_map(|link| link.aliases.iter().cloned()));
+            shown["Aliases"] = json!(aliases);
+            networks.insert(name.clone(), shown);
+        }
+        all.insert("Networks".to_owned(), networks.into());
+    }
+    Ok(Value::Object(all))
+}
+
+/// The addresses on one network.
+fn addresses(link: Option<&Attached>) -> Value {
+    let of = |ipv6: bool| link.iter().flat_map(|l| &l.addresses).find(|address| address.ip.is_ipv6() == ipv6);
+    let ip = |ipv6| of(ipv6).map(|address| address.ip.to_string()).unwrap_or_default();
+    let prefix = |ipv6| of(ipv6).map_or(0, |address| address.prefix);
+    let gateway = |ipv6| of(ipv6).and_then(|a| a.gateway).map(|ip| ip.to_string()).unwrap_or_default();
+    json!({
+        "EndpointID": "", "Gateway": gateway(false), "IPAddress": ip(false), "IPPrefixLen": prefix(false),
+        "IPv6Gateway": gateway(true), "GlobalIPv6Address": ip(true), "GlobalIPv6PrefixLen": prefix(true),
+        "MacAddress": link.map(|link| link.mac.as_str()).unwrap_or_default(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::bridges;
 use super::create::Reserved;
 use super::ids::{self, Ids};
 use super::joining;
@@ -57,6 +58,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     if order.runtime.is_some() && (options.init || joined.is_some()) {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
+    let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
@@ -66,7 +68,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let directories = rootfs.directories();
     let volumes = dirs.data.join("volumes");
     let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
-    let resolved = resolve::resolve(&Request {
+    let mut resolved = resolve::resolve(&Request {
         id: &reserved.id,
         options,
         image: image.map(|image| &image.config),
@@ -78,6 +80,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
+    resolved.network = network;
     let mut warnings = resolved.warnings.clone();
     if let Some(reason) = &whole.single {
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
@@ -168,6 +171,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         exposed: exposed.collect(),
         mounts: shown(resolved),
         network: network_name(&resolved.network),
+        networks: resolved.network.networks(),
         rm: options.rm,
         tty: options.tty,
         interactive: options.interactive,
@@ -240,6 +244,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         asked: options.asked.clone(),
         maps: resolved.maps,
         network: resolved.network,
+        links: options.network.links.clone(),
         entrypoint: resolved.entrypoint,
     })
 }
@@ -283,6 +288,7 @@ fn network_name(mode: &Network) -> String {
         Network::Host => "host".to_owned(),
         Network::Slirp4netns(_) => "slirp4netns".to_owned(),
         Network::Pasta(_) => "pasta".to_owned(),
+        Network::Bridge(_) => "bridge".to_owned(),
         Network::Container(id) => format!("container:{id}"),
         Network::Path(path) => format!("ns:{}", path.display()),
     }

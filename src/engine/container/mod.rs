@@ -18,6 +18,8 @@
 //! ```
 
 pub(crate) mod asked;
+pub(crate) mod attached;
+mod bridges;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod filter;
@@ -28,9 +30,9 @@ pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
 pub(crate) mod make;
-mod namefiles;
+pub(crate) mod namefiles;
 pub(crate) mod options;
-mod pattern;
+pub(crate) mod pattern;
 pub(crate) mod pause;
 pub(crate) mod ports;
 mod processes;

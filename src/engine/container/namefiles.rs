@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use super::record::{NameFiles, Record};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::network::files::{self, DnsOptions, HostNames};
 use crate::network::helper::Facts;
+use crate::network::keeper::order::Address;
 use crate::state::file::{self, Durability};
 
 /// Writes the files to the record directory. They are bind mounts of the container's: replaced at a start, never while
 /// it runs.
-pub(super) fn write(dir: &Path, record: &Record, names: &NameFiles, facts: &Facts) -> Result<()> {
+pub(crate) fn write(dir: &Path, record: &Record, names: &NameFiles, facts: &Facts) -> Result<()> {
     let put = |name: &str, text: &str| file::write(&dir.join(name), text.as_bytes(), Durability::Volatile);
     put("hostname", &format!("{}\n", names.hostname))?;
     put(".containerenv", "")?;
@@ -30,6 +31,35 @@ pub(super) fn write(dir: &Path, record: &Record, names: &NameFiles, facts: &Fact
         }
     }
     Ok(())
+}
+
+/// A running container has other addresses now. Its files stay the same inodes, which it has mounted, and keep what it
+/// wrote into them itself.
+pub(crate) fn readdress(
+    dir: &Path,
+    record: &Record,
+    names: &NameFiles,
+    before: &[Address],
+    after: &[Address],
+) -> Result<()> {
+    let gateways = |addresses: &[Address]| addresses.iter().filter_map(|address| address.gateway).collect::<Vec<_>>();
+    if !names.no_hosts {
+        let own = HostNames { added: &[], hostname: &names.hostname, name: &record.name };
+        let ips = |addresses: &[Address]| addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
+        edit(&dir.join("hosts"), |text| files::own_lines(text, &ips(before), &ips(after), &own))?;
+    }
+    if !names.unmanaged_dns && names.dns.is_empty() {
+        edit(&dir.join("resolv.conf"), |text| files::own_servers(text, &gateways(before), &gateways(after)))?;
+    }
+    Ok(())
+}
+
+/// Writes in place. A reader may see the file half written, as it may with any editor that keeps the inode.
+fn edit(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
+    let what = || format!("cannot change {}", path.display());
+    let old = std::fs::read_to_string(path).context(what)?;
+    let new = change(&old);
+    if new == old { Ok(()) } else { std::fs::write(path, new).context(what) }
 }
 
 /// A host without the file has nothing to say.

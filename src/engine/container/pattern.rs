@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// A compiled pattern; it matches when any of its alternatives is found anywhere in the text.
 #[derive(Debug)]
-pub(super) struct Pattern(Vec<Alternative>);
+pub(crate) struct Pattern(Vec<Alternative>);
 
 #[derive(Debug)]
 struct Alternative {
@@ -30,7 +30,7 @@ enum One {
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Result<Self> {
+    pub(crate) fn new(text: &str) -> Result<Self> {
         let alternatives: Option<Vec<_>> = text.split('|').map(alternative).collect();
         alternatives.map(Self).ok_or_else(|| {
             Error::new(format!("cannot understand the pattern {text:?}"))
@@ -38,7 +38,7 @@ impl Pattern {
         })
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let chars: Vec<char> = text.chars().collect();
         self.0.iter().any(|alternative| {
             let last = if alternative.start { 0 } else { chars.len() };

@@ -53,6 +53,9 @@ pub(crate) struct Record {
     pub mounts: Vec<String>,
     /// The network as it was asked for, normalised.
     pub network: String,
+    /// The bridge networks it is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
     /// Removed as soon as it ends.
     #[serde(default)]
     pub rm: bool,
@@ -103,6 +106,9 @@ pub(crate) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<PathBuf>,
     pub network: Mode,
+    /// `--link`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     pub names: NameFiles,
     pub log: log::Options,
     #[serde(default)]
@@ -155,6 +161,14 @@ pub(crate) struct NameFiles {
     /// The image's /etc/hostname stays.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_hostname: bool,
+}
+
+/// `--link NAME[:ALIAS]`: a container that this one knows by another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    /// Its name or id.
+    pub container: String,
+    pub alias: String,
 }
 
 /// A mount that was asked for.

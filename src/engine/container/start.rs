@@ -8,12 +8,13 @@ use oci_spec::runtime::Spec;
 
 use super::record::Config;
 use super::store::Container;
-use super::{joining, namefiles, remove};
+use super::{bridges, joining, namefiles, remove};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::state::State;
 use crate::monitor::{self, Fresh, Launch};
 use crate::network::helper;
+use crate::network::mode::Mode;
 use crate::runtime::Rootfs;
 use crate::spec::seccomp;
 use crate::state::events;
@@ -58,7 +59,10 @@ pub(crate) fn start(
     let record = &container.record;
     let (spec, join) = joining::at_start(dirs, &config.spec)?;
     let fresh = |join| -> Result<Fresh> {
-        let network = helper::prepare(&config.network)?;
+        let network = match &config.network {
+            Mode::Bridge(endpoints) => bridges::prepare(dirs, container, config, endpoints)?,
+            other => helper::prepare(other)?,
+        };
         namefiles::write(&container.place.record, record, &config.names, network.facts())?;
         Ok(Fresh { rootfs: rootfs(container, &config.rootfs), join, network })
     };

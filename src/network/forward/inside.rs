@@ -27,6 +27,8 @@ pub(super) struct Inside {
     netlink: OwnedFd,
     container: Vec<IpAddr>,
     gateways: Vec<IpAddr>,
+    /// The container is in another namespace, behind a bridge of this one, where the netkeeper made the rules.
+    bridged: bool,
     /// Routes to UDP clients, and how many flows need each.
     clients: HashMap<IpAddr, usize>,
 }
@@ -43,6 +45,10 @@ impl Inside {
     pub(super) fn new(facts: &Facts, ports: &[(Protocol, u16)]) -> Result<Self> {
         let what = "cannot prepare the container's network for published ports";
         let netlink = netlink::socket().context(|| what)?;
+        let (container, gateways) = (facts.container.clone(), facts.gateways.clone());
+        if facts.bridged {
+            return Ok(Self { netlink, container, gateways, bridged: true, clients: HashMap::new() });
+        }
         let ipv6 = std::path::Path::new("/proc/sys/net/ipv6").exists();
         inherit_marks(ipv6).context(|| what)?;
         let clients = ranges(ports.iter().filter(|(protocol, _)| *protocol == Protocol::Udp).map(|(_, port)| *port));
@@ -61,8 +67,7 @@ impl Inside {
                 apply(&netlink, &batch)?;
             }
         }
-        let (container, gateways) = (facts.container.clone(), facts.gateways.clone());
-        Ok(Self { netlink, container, gateways, clients: HashMap::new() })
+        Ok(Self { netlink, container, gateways, bridged: false, clients: HashMap::new() })
     }
 
     /// The ways to a service, best first: in the client's own name; by the other protocol version, as the gateway, for services
@@ -99,7 +104,9 @@ impl Inside {
     pub(super) fn connect(&self, way: Way) -> Result<OwnedFd, Errno> {
         let begin = |way: Way| {
             let fd = open(SocketType::STREAM, way)?;
-            socket::set_mark(&fd, MARK)?;
+            if !self.bridged {
+                socket::set_mark(&fd, MARK)?;
+            }
             sockopt::set_tcp_nodelay(&fd, true)?;
             sockopt::set_socket_keepalive(&fd, true)?;
             bind_as(&fd, way)?;
@@ -115,7 +122,9 @@ impl Inside {
     pub(super) fn datagrams(&mut self, way: Way) -> Result<OwnedFd, Errno> {
         let begin = |way: Way| {
             let fd = open(SocketType::DGRAM, way)?;
-            socket::set_mark(&fd, MARK)?;
+            if !self.bridged {
+                socket::set_mark(&fd, MARK)?;
+            }
             bind_as(&fd, way)?;
             connect(&fd, &way.to)?;
             Ok(fd)
@@ -160,7 +169,7 @@ impl Inside {
 
     /// The client's address, unless it is local here anyway.
     fn foreign(&self, way: Way) -> Option<IpAddr> {
-        way.from.map(|from| from.ip()).filter(|ip| !self.container.contains(ip))
+        way.from.map(|from| from.ip()).filter(|ip| !self.bridged && !self.container.contains(ip))
     }
 }
 

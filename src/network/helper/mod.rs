@@ -16,6 +16,7 @@
 //! **Messages.** Standard error is a sealed memfd of fixed size: what a failing helper said becomes the error, and one that
 //! talks without end fills neither a pipe nor the disk.
 
+mod bridge;
 mod pasta;
 mod program;
 mod slirp;
@@ -28,10 +29,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
+use super::keeper::Link;
 use super::mode::Mode;
 use crate::error::{Context, Error, Result};
 use crate::runtime::netdev::Setup;
 use crate::sys::namespace;
+use crate::userns::IdMaps;
+use bridge::Bridge;
 use program::Started;
 
 /// No helper needs longer to come up, however busy the machine is.
@@ -45,6 +49,8 @@ pub(crate) struct Prepared {
     facts: Facts,
     target: Option<Target>,
     started: Option<Started>,
+    /// The netkeeper connects the container instead.
+    bridge: Option<Bridge>,
 }
 
 #[derive(Debug)]
@@ -66,6 +72,12 @@ pub(crate) struct Facts {
     pub host: Option<IpAddr>,
     /// The container has the host's network.
     pub shares_host: bool,
+    /// The container is behind a bridge, whose namespace brings answers of published ports back to the forwarder.
+    pub bridged: bool,
+    /// The domain that containers are in.
+    pub domain: Option<&'static str>,
+    /// Lines for /etc/hosts (`--link`).
+    pub linked: Vec<(IpAddr, String)>,
 }
 
 /// The namespaces of a container, kept open.
@@ -80,7 +92,9 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Running {
     helper: Option<(Helper, Started)>,
+    /// Where published ports are forwarded from.
     pub target: Option<Target>,
+    bridge: Option<Bridge>,
 }
 
 /// Checks that a mode can be set up here, and how.
@@ -88,11 +102,12 @@ pub(crate) struct Running {
 /// # Errors
 /// When the helper is not installed, naming the package that has it.
 pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
-    let plain = |netdev, facts| Prepared { helper: None, netdev, facts, target: None, started: None };
+    let plain = |netdev, facts| Prepared { helper: None, netdev, facts, target: None, started: None, bridge: None };
     match mode {
         Mode::None => Ok(plain(Some(Setup::new(None)), Facts::default())),
         Mode::Host => Ok(plain(None, Facts { shares_host: true, ..Facts::default() })),
         Mode::Container(_) | Mode::Path(_) => Ok(plain(None, Facts::default())),
+        Mode::Bridge(_) => Err(Error::new("a bridge network is connected by the netkeeper")),
         Mode::Slirp4netns(options) => slirp_prepared(program::find("slirp4netns"), options),
         Mode::Pasta(options) => pasta_prepared(program::find("pasta"), options),
         Mode::Private => {
@@ -115,7 +130,7 @@ pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
 fn slirp_prepared(found: Result<std::path::PathBuf>, options: &super::mode::SlirpOptions) -> Result<Prepared> {
     let slirp = slirp::Slirp::new(found?, options)?;
     let (netdev, facts) = (Some(slirp.netdev()), slirp.facts());
-    Ok(Prepared { helper: Some(Helper::Slirp(slirp)), netdev, facts, target: None, started: None })
+    Ok(Prepared { helper: Some(Helper::Slirp(slirp)), netdev, facts, target: None, started: None, bridge: None })
 }
 
 fn pasta_prepared(found: Result<std::path::PathBuf>, options: &super::mode::PastaOptions) -> Result<Prepared> {
@@ -127,10 +142,30 @@ fn pasta_prepared(found: Result<std::path::PathBuf>, options: &super::mode::Past
         facts,
         target: None,
         started: None,
+        bridge: None,
     })
 }
 
+/// A container on bridges, whose addresses the netkeeper has found.
+pub(crate) fn bridged(link: Link, linked: Vec<(IpAddr, String)>) -> Prepared {
+    let (netdev, facts) = (Some(Setup::new(None)), Facts { linked, ..bridge::facts(&link.order) });
+    Prepared { helper: None, netdev, facts, target: None, started: None, bridge: Some(Bridge::new(link)) }
+}
+
 impl Prepared {
+    /// The user namespace in which the container's is to be made, and its ids; `None`: the caller's own.
+    pub(crate) fn parent(&self) -> Option<(BorrowedFd<'_>, &IdMaps)> {
+        self.bridge.as_ref().map(Bridge::parent)
+    }
+
+    /// The namespaces are these; `link` is what [`Prepared::netdev`] answered in them.
+    pub(crate) fn place(&mut self, target: Target, link: Option<OwnedFd>) {
+        if let Some(Helper::Slirp(slirp)) = &mut self.helper {
+            slirp.link = link;
+        }
+        self.target = Some(target);
+    }
+
     /// What the container's first process has to configure; `None` without a network namespace of its own.
     pub(crate) fn netdev(&self) -> Option<&Setup> {
         self.netdev.as_ref()
@@ -142,11 +177,15 @@ impl Prepared {
 
     /// The namespaces exist and [`Prepared::netdev`] is configured; `link` is what that answered.
     pub(crate) fn cloned(&mut self, link: Option<OwnedFd>) -> Result<()> {
-        if self.helper.is_none() {
+        if self.helper.is_none() && self.bridge.is_none() {
             return Ok(());
         }
         let link = link.ok_or_else(|| Error::new("the container's network was not configured"))?;
-        self.target = Some(Target::of(&link)?);
+        let target = Target::of(&link)?;
+        if let Some(bridge) = &mut self.bridge {
+            return bridge.wire(target);
+        }
+        self.target = Some(target);
         if let Some(Helper::Slirp(slirp)) = &mut self.helper {
             slirp.link = Some(link);
         }
@@ -165,11 +204,14 @@ impl Prepared {
 
     /// Waits until the container can use the network.
     pub(crate) fn ready(self) -> Result<Running> {
+        if let Some(mut bridge) = self.bridge {
+            return Ok(Running { helper: None, target: Some(bridge.wired()?), bridge: Some(bridge) });
+        }
         let helper = self.helper.zip(self.started);
         if let Some((helper, started)) = &helper {
             helper.wait_ready(started)?;
         }
-        Ok(Running { helper, target: self.target })
+        Ok(Running { helper, target: self.target, bridge: None })
     }
 }
 
@@ -218,16 +260,24 @@ impl Helper {
 impl Running {
     /// Readable once the helper has ended; `None` for a network without one.
     pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.helper.as_ref().map(|(_, started)| started.pidfd.as_fd())
+        let bridge = self.bridge.as_ref().map(Bridge::descriptor);
+        bridge.or_else(|| self.helper.as_ref().map(|(_, started)| started.pidfd.as_fd()))
     }
 
     /// The helper's program.
     pub(crate) fn name(&self) -> &'static str {
-        self.helper.as_ref().map_or("", |(_, started)| started.name)
+        match &self.bridge {
+            Some(_) => "the netkeeper",
+            None => self.helper.as_ref().map_or("", |(_, started)| started.name),
+        }
     }
 
     /// Starts the helper again, in the namespaces as the last one left them. For a process with one thread.
     pub(crate) fn restart(&mut self) -> Result<()> {
+        if let Some(bridge) = &mut self.bridge {
+            self.target = Some(bridge.again()?);
+            return Ok(());
+        }
         let (Some((helper, started)), Some(target)) = (&mut self.helper, &self.target) else { return Ok(()) };
         if let Helper::Slirp(slirp) = helper {
             // What the last one's coming and going left to hear.

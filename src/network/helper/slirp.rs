@@ -63,7 +63,7 @@ impl Slirp {
             dns: vec![cidr.dns().into()],
             // Only so does the gateway lead to the host's services.
             host: self.options.allow_host_loopback.then(|| cidr.gateway().into()),
-            shares_host: false,
+            ..Facts::default()
         };
         if self.ipv6 {
             facts.container.push(inside(0x100).into());

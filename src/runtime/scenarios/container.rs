@@ -91,6 +91,7 @@ impl Fixture {
             false => Rootfs::Directory { path: self.root() },
         };
         Bundle {
+            parent: None,
             spec,
             maps: Some(&self.maps),
             rootfs,

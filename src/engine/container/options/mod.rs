@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::asked::Asked;
+use super::record::Link;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::spec::capabilities;
@@ -126,6 +127,8 @@ pub(crate) struct NetworkOptions {
     pub no_hosts: bool,
     /// The image's /etc/hostname stays.
     pub no_hostname: bool,
+    /// `--link`.
+    pub links: Vec<Link>,
 }
 
 /// `--dns`, `--dns-search`, `--dns-option`.

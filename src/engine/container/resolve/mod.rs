@@ -232,7 +232,7 @@ fn namespaces(options: &RunOptions, joined: Option<&Path>) -> Namespaces {
             Mode::Host => Namespace::Host,
             Mode::Path(path) => Namespace::Join(path.clone()),
             Mode::Container(id) => Namespace::Join(joining::of_container(id)),
-            Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) => Namespace::New,
+            Mode::Private | Mode::None | Mode::Slirp4netns(_) | Mode::Pasta(_) | Mode::Bridge(_) => Namespace::New,
         },
         pid: from(&options.pid),
         ipc: from(&options.ipc),
@@ -256,7 +256,7 @@ fn hostname(request: &Request<'_>, namespaces: &Namespaces) -> Result<String> {
 /// Published ports; those of `-P` take a free port of the host.
 fn published(options: &RunOptions, exposed: Option<Vec<&str>>, warnings: &mut Vec<String>) -> Result<Vec<PortMapping>> {
     let network = &options.network;
-    let connected = matches!(network.mode, Mode::Private | Mode::Slirp4netns(_) | Mode::Pasta(_));
+    let connected = matches!(network.mode, Mode::Private | Mode::Slirp4netns(_) | Mode::Pasta(_) | Mode::Bridge(_));
     let dns_given =
         !network.dns.servers.is_empty() || !network.dns.search.is_empty() || !network.dns.options.is_empty();
     if dns_given && matches!(network.mode, Mode::None | Mode::Container(_)) {

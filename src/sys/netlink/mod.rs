@@ -1,7 +1,11 @@
 //! rtnetlink(7): batches of requests prepared as bytes, so that they can be sent without allocating.
 
+mod link;
+
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+
+pub(crate) use link::{Action, Mac, Peer, Selector, is_gone};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send};
@@ -180,8 +184,16 @@ impl Batch {
 
     /// Carries the requests out, allocating nothing; on failure the step's name.
     pub(crate) fn apply(&self, socket: &OwnedFd, late: u32) -> Result<(), (&'static str, Errno)> {
+        self.exchange(socket, late, &mut [0u8; LIMIT])
+    }
+
+    /// [`Batch::apply`] for any number of requests.
+    pub(crate) fn apply_all(&self, socket: &OwnedFd, late: u32) -> Result<(), (&'static str, Errno)> {
+        self.exchange(socket, late, &mut vec![0u8; self.bytes.len().max(LIMIT)])
+    }
+
+    fn exchange(&self, socket: &OwnedFd, late: u32, buffer: &mut [u8]) -> Result<(), (&'static str, Errno)> {
         let first = self.steps.first().copied().unwrap_or("netlink");
-        let mut buffer = [0u8; LIMIT];
         let message = buffer.get_mut(..self.bytes.len()).ok_or((first, Errno::TOOBIG))?;
         message.copy_from_slice(&self.bytes);
         for &place in &self.late {
@@ -189,21 +201,23 @@ impl Batch {
         }
         send(socket, message, SendFlags::empty()).map_err(|e| (first, e))?;
         let mut answered = 0;
+        let mut failed = None;
         while answered < self.steps.len() {
-            let (_, length) = recv(socket, &mut buffer[..], RecvFlags::empty()).map_err(|e| (first, e))?;
+            let (_, length) = recv(socket, &mut *buffer, RecvFlags::empty()).map_err(|e| (first, e))?;
             for (kind, sequence, body) in Messages(buffer.get(..length).unwrap_or_default()) {
                 if kind != NLMSG_ERROR {
                     continue;
                 }
                 answered += 1;
                 let code = word(body, 0) as i32;
-                if code != 0 {
+                if code != 0 && failed.is_none() {
                     let step = self.steps.get(sequence as usize).copied().unwrap_or(first);
-                    return Err((step, Errno::from_raw_os_error(-code)));
+                    failed = Some((step, Errno::from_raw_os_error(-code)));
                 }
             }
         }
-        Ok(())
+        // Every answer was taken from the socket, so that it can be used again.
+        failed.map_or(Ok(()), Err)
     }
 
     fn begin(&mut self, step: &'static str, kind: u16, flags: u16) {
@@ -304,6 +318,19 @@ pub(crate) fn addresses_and_gateways() -> Result<(Vec<IpAddr>, Vec<IpAddr>), Err
         }
     })?;
     Ok((addresses, gateways))
+}
+
+/// The networks that the caller's network namespace has routes to, beside the default: address and prefix length.
+pub(crate) fn networks() -> Result<Vec<(IpAddr, u8)>, Errno> {
+    const UNICAST: u8 = 1;
+    let socket = socket()?;
+    let mut networks = Vec::new();
+    dump(&socket, RTM_GETROUTE, RTM_NEWROUTE, 12, |body| {
+        if let (Some(&prefix @ 1..), Some(&UNICAST)) = (body.get(1), body.get(7)) {
+            networks.extend(attribute_ip(body, 12, 1).map(|ip| (ip, prefix)));
+        }
+    })?;
+    Ok(networks)
 }
 
 fn dump(socket: &OwnedFd, ask: u16, expect: u16, header: usize, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {

@@ -1,0 +1,98 @@
+//! Connecting containers to networks and taking them off, while they run or not.
+
+use super::store;
+use crate::engine::container::namefiles;
+use crate::engine::container::record::{Config, Record};
+use crate::engine::container::rename::change;
+use crate::engine::container::store::Container;
+use crate::error::{Error, Kind, Result};
+use crate::network::bridge::endpoint::Endpoint;
+use crate::network::keeper;
+use crate::network::keeper::order::{Join, Order};
+use crate::network::mode::Mode;
+use crate::state::file::Durability;
+use crate::state::paths::Dirs;
+
+/// Connects a container to a network, at once when it runs.
+pub(crate) fn connect(dirs: &Dirs, container: &Container, endpoint: &Endpoint) -> Result<()> {
+    let network = store::find(dirs, &endpoint.network)?;
+    let endpoint = Endpoint { network: network.name.clone(), ..endpoint.clone() };
+    endpoint.check(&network)?;
+    alter(dirs, container, |endpoints, running| {
+        if endpoints.iter().any(|other| other.network == network.name) {
+            return Err(Error::new(format!(
+                "container {} is already connected to network {:?}: network already connected",
+                container.id(),
+                network.name
+            ))
+            .with_kind(Kind::Conflict));
+        }
+        endpoints.push(endpoint.clone());
+        let join = Join { network: network.clone(), endpoint: endpoint.clone() };
+        running.then(|| keeper::connect_container(&dirs.runtime, container.id(), join)).transpose()
+    })
+}
+
+/// Takes a container off a network, at once when it runs.
+pub(crate) fn disconnect(dirs: &Dirs, container: &Container, name: &str) -> Result<()> {
+    let network = match store::find(dirs, name) {
+        Ok(network) => network.name,
+        // The network may be gone, its name in the record is not.
+        Err(e) if e.kind() == Kind::NoSuchObject && container.record.networks.iter().any(|n| n == name) => {
+            name.to_owned()
+        }
+        Err(e) => return Err(e),
+    };
+    alter(dirs, container, |endpoints, running| {
+        let before = endpoints.len();
+        endpoints.retain(|endpoint| endpoint.network != network);
+        if endpoints.len() == before {
+            return Err(Error::new(format!(
+                "container {} is not connected to network {network:?}: network not connected",
+                container.id()
+            )));
+        }
+        running.then(|| keeper::disconnect_container(&dirs.runtime, container.id(), &network)).transpose()
+    })
+}
+
+/// Connects a running container anew, with the addresses it has.
+pub(crate) fn reload(dirs: &Dirs, container: &Container) -> Result<()> {
+    if container.record.networks.is_empty() || !container.state(dirs)?.status.has_processes() {
+        return Ok(());
+    }
+    keeper::reload_container(&dirs.runtime, container.id()).map(drop)
+}
+
+/// Changes the endpoints: in the netkeeper (`apply` answers what became of a running container), its files, its record.
+fn alter(
+    dirs: &Dirs,
+    container: &Container,
+    apply: impl FnOnce(&mut Vec<Endpoint>, bool) -> Result<Option<Vec<Join>>>,
+) -> Result<()> {
+    change(container, |record| {
+        let place = &container.place;
+        let mut config = Config::load(&place.record)?;
+        let Mode::Bridge(endpoints) = &mut config.network else {
+            return Err(Error::new(format!("{:?} is not supported: invalid network mode", config.network.to_string()))
+                .hint("only containers made with a bridge network can be connected to others: --network NAME"));
+        };
+        let running = container.state(dirs)?.status.has_processes();
+        if let Some(joins) = apply(endpoints, running)? {
+            let mut order = Order::load(&place.runtime)?.ok_or_else(|| {
+                Error::new("what the container is connected to is not known").hint("restart the container")
+            })?;
+            let before = order.addresses();
+            order.joins = joins;
+            order.store(&place.runtime)?;
+            namefiles::readdress(&place.record, record, &config.names, &before, &order.addresses())?;
+        }
+        record.networks = endpoints.iter().map(|endpoint| endpoint.network.clone()).collect();
+        config.store(&place.record, durability(record))?;
+        Ok(true)
+    })
+}
+
+fn durability(record: &Record) -> Durability {
+    if record.rm { Durability::Volatile } else { Durability::Synced }
+}

@@ -1,0 +1,70 @@
+//! Everything known about a network, with the containers on it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::users;
+use crate::engine::container::attached;
+use crate::error::Result;
+use crate::network::bridge::object::Network;
+use crate::state::paths::Dirs;
+
+/// A network with its containers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inspected {
+    #[serde(flatten)]
+    network: Network,
+    containers: BTreeMap<String, Value>,
+}
+
+/// Looks at a network.
+pub(crate) fn inspect(dirs: &Dirs, network: Network) -> Result<Inspected> {
+    let mut containers = BTreeMap::new();
+    for container in users::of(dirs, &network)? {
+        if !container.state(dirs)?.status.has_processes() {
+            continue;
+        }
+        let mut interfaces = BTreeMap::new();
+        for link in attached::load(&container.place)?.into_iter().filter(|link| link.network == network.name) {
+            let subnets: Vec<Value> = link
+                .addresses
+                .iter()
+                .map(|address| json!({ "ipnet": format!("{}/{}", address.ip, address.prefix), "gateway": address.gateway }))
+                .collect();
+            interfaces.insert(link.interface, json!({ "subnets": subnets, "mac_address": link.mac }));
+        }
+        let shown = json!({ "name": container.record.name, "interfaces": interfaces });
+        containers.insert(container.id().to_owned(), shown);
+    }
+    Ok(Inspected { network, containers })
+}
+
+impl Inspected {
+    /// With the names that Podman's templates use.
+    pub(crate) fn fields(&self) -> Value {
+        let network = &self.network;
+        json!({
+            "Name": network.name,
+            "ID": network.id,
+            "Driver": network.driver,
+            "NetworkInterface": network.network_interface,
+            "Created": network.created.to_string(),
+            "Subnets": network.subnets.iter().map(|range| json!({
+                "Subnet": range.subnet,
+                "Gateway": range.gateway,
+                "LeaseRange": range.lease_range.map(|lease| json!({ "StartIP": lease.start_ip, "EndIP": lease.end_ip })),
+            })).collect::<Vec<_>>(),
+            "Routes": network.routes,
+            "IPv6Enabled": network.ipv6_enabled,
+            "Internal": network.internal,
+            "DNSEnabled": network.dns_enabled,
+            "NetworkDNSServers": network.network_dns_servers,
+            "Labels": network.labels,
+            "Options": network.options,
+            "IPAMOptions": network.ipam_options,
+            "Containers": self.containers,
+        })
+    }
+}

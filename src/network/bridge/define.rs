@@ -1,0 +1,469 @@
+//! `network create` as typed → [`Network`]. Pure: what is taken already comes in as data. Refusals have Podman's words.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use jiff::Timestamp;
+
+use super::object::{self, BRIDGE, Lease, Network, Range, Route};
+use crate::error::{Error, Kind, Result};
+use crate::network::subnet::{self, Subnet};
+use crate::state::names;
+
+/// What was typed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub name: Option<String>,
+    pub driver: String,
+    pub subnets: Vec<String>,
+    pub gateways: Vec<String>,
+    pub ranges: Vec<String>,
+    pub routes: Vec<String>,
+    pub dns: Vec<String>,
+    pub interface: Option<String>,
+    pub ipam_driver: Option<String>,
+    pub internal: bool,
+    pub ipv6: bool,
+    pub disable_dns: bool,
+    pub labels: BTreeMap<String, String>,
+    pub options: Vec<String>,
+}
+
+/// What cannot be had any more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Taken {
+    /// Of other networks, and of the host's interfaces, routes and resolvers.
+    pub subnets: Vec<Subnet>,
+    pub names: Vec<String>,
+    /// Of bridges.
+    pub interfaces: Vec<String>,
+}
+
+/// Modes of `--network`, which cannot be names of networks.
+const MODES: [&str; 10] =
+    ["none", "host", "default", "private", "container", "ns", "slirp4netns", "pasta", "bridge", "pod"];
+
+/// Where subnets are taken from by themselves, 256 addresses each: Podman's pools first, then those of Docker, so that one
+/// is left where a site's own network has all of 10.0.0.0/8.
+const POOLS: [&str; 7] =
+    ["10.89.0.0/16", "10.90.0.0/15", "10.92.0.0/14", "10.96.0.0/11", "10.128.0.0/9", "172.16.0.0/12", "192.168.0.0/16"];
+
+/// The network, or why there cannot be one. `random` gives a new IPv6 network its number (RFC 4193).
+pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Timestamp) -> Result<Network> {
+    driver(wanted)?;
+    let name = name(wanted, taken)?;
+    let mut options = options(wanted)?;
+    let docker_name = options.remove("com.docker.network.bridge.name");
+    let interface = interface(wanted.interface.as_deref().or(docker_name.as_deref()), taken)?;
+    let mut subnets = subnets(wanted, taken)?;
+    if !subnets.iter().any(|range| !range.subnet.is_ipv6()) && (wanted.subnets.is_empty() || wanted.ipv6) {
+        subnets.insert(0, range(free(taken, &subnets)?));
+    }
+    if wanted.ipv6 && !subnets.iter().any(|range| range.subnet.is_ipv6()) {
+        subnets.push(range(unique_local(random)?));
+    }
+    let ipv6_enabled = subnets.iter().any(|range| range.subnet.is_ipv6());
+    if ipv6_enabled && options.get("mtu").and_then(|mtu| mtu.parse::<u32>().ok()).is_some_and(|mtu| mtu < 1280) {
+        return Err(Error::new("mtu: IPv6 needs at least 1280"));
+    }
+    let routes = wanted.routes.iter().map(|text| route(text, &subnets)).collect::<Result<_>>()?;
+    let dns = wanted.dns.iter().map(|text| {
+        text.parse::<IpAddr>()
+            .map_err(|_| Error::new(format!("unable to parse ip {text}")).hint("--dns takes IP addresses"))
+    });
+    let network_dns_servers = dns.collect::<Result<Vec<_>>>()?;
+    if !network_dns_servers.is_empty() && wanted.disable_dns {
+        return Err(Error::new("cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument"));
+    }
+    Ok(Network {
+        id: object::id(&name),
+        name,
+        driver: BRIDGE.to_owned(),
+        network_interface: interface,
+        created: now,
+        subnets,
+        routes,
+        ipv6_enabled,
+        internal: wanted.internal,
+        dns_enabled: !wanted.disable_dns,
+        network_dns_servers,
+        labels: wanted.labels.clone(),
+        options,
+        ipam_options: object::host_local(),
+    })
+}
+
+fn driver(wanted: &Wanted) -> Result<()> {
+    match wanted.driver.as_str() {
+        "" | BRIDGE => {}
+        driver @ ("macvlan" | "ipvlan") => {
+            return Err(Error::new(format!(
+                "cannot create a {driver} network: a sub-interface of the host's needs root"
+            ))
+            .hint(
+                "A bridge network has its own addresses too, and -p publishes ports with the clients' addresses kept",
+            ));
+        }
+        "overlay" => {
+            return Err(Error::new("cannot create an overlay network: networks across hosts are not supported yet")
+                .hint("Publish ports with -p on each host instead"));
+        }
+        other => return Err(Error::new(format!("failed to find driver or plugin {other:?}"))),
+    }
+    match wanted.ipam_driver.as_deref() {
+        None | Some("" | "host-local") => Ok(()),
+        Some("none" | "dhcp") => Err(Error::new("only the ipam driver host-local gives addresses on a bridge here")),
+        Some(other) => Err(Error::new(format!("unsupported ipam driver {other:?}"))),
+    }
+}
+
+fn name(wanted: &Wanted, taken: &Taken) -> Result<String> {
+    let Some(name) = &wanted.name else {
+        let free = (1..).map(|number: u32| format!("podman{number}")).find(|name| !taken.names.contains(name));
+        return free.ok_or_else(|| Error::new("no network name is left"));
+    };
+    names::check(name).map_err(|e| Error::wrap(format!("network name {name} invalid"), e))?;
+    if MODES.contains(&name.as_str()) {
+        return Err(Error::new(format!(
+            "cannot create network with name {name:?} because it conflicts with a valid network mode"
+        )));
+    }
+    if taken.names.contains(name) {
+        return Err(
+            Error::new(format!("network name {name} already used: network already exists")).with_kind(Kind::Conflict)
+        );
+    }
+    Ok(name.clone())
+}
+
+/// A bridge's name (netdevice(7)): unused, and free for the ends of cables that containers are connected by.
+fn interface(wanted: Option<&str>, taken: &Taken) -> Result<String> {
+    let Some(name) = wanted else {
+        let free = (1..).map(|number: u32| format!("podman{number}")).find(|name| !taken.interfaces.contains(name));
+        return free.ok_or_else(|| Error::new("no interface name is left"));
+    };
+    check_interface(name)?;
+    if name == "lo" || name.starts_with("tap") || name.starts_with("rpod") {
+        return Err(Error::new(format!("the interface name {name} is used by rpod itself")));
+    }
+    if taken.interfaces.iter().any(|other| other == name) {
+        return Err(Error::new(format!("bridge name {name} already in use")).with_kind(Kind::Conflict));
+    }
+    Ok(name.to_owned())
+}
+
+/// Refuses what the kernel would not take for the name of an interface (dev_valid_name()).
+pub(crate) fn check_interface(name: &str) -> Result<()> {
+    let odd = |b: u8| b == b'/' || b == b':' || b.is_ascii_whitespace() || !b.is_ascii_graphic() || b == b'%';
+    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.bytes().any(odd) {
+        return Err(Error::new(format!("{name:?} cannot be the name of an interface"))
+            .hint("1 to 15 visible ASCII characters, without / and :"));
+    }
+    Ok(())
+}
+
+fn options(wanted: &Wanted) -> Result<BTreeMap<String, String>> {
+    let mut options = BTreeMap::new();
+    for option in &wanted.options {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        let boolean = || match value {
+            "true" | "false" | "1" | "0" => Ok(()),
+            _ => Err(Error::new(format!("{key}: the value must be true or false, not {value:?}"))),
+        };
+        let key = match key {
+            "mtu" | "com.docker.network.driver.mtu" => {
+                let mtu = value.parse::<u32>().ok().filter(|mtu| (68..=65521).contains(mtu));
+                mtu.ok_or_else(|| Error::new(format!("mtu: {value:?} is not a number from 68 to 65521")))?;
+                "mtu"
+            }
+            // Networks are always kept apart here, so what either value wishes for holds or does no harm.
+            "isolate" if value == "strict" => key,
+            "isolate" => boolean().map(|()| key)?,
+            "no_default_route" => boolean().map(|()| key)?,
+            "com.docker.network.bridge.name" => key,
+            "vlan" | "vrf" | "mode" | "metric" | "com.docker.network.bridge.enable_icc" => {
+                return Err(Error::new(format!("the bridge network option {key} is not supported here")));
+            }
+            _ => return Err(Error::new(format!("unsupported bridge network option {key}"))),
+        };
+        options.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(options)
+}
+
+fn subnets(wanted: &Wanted, taken: &Taken) -> Result<Vec<Range>> {
+    if wanted.subnets.is_empty() && !(wanted.gateways.is_empty() && wanted.ranges.is_empty()) {
+        return Err(Error::new("cannot set gateway or range without subnet"));
+    }
+    if wanted.gateways.len() > wanted.subnets.len() || wanted.ranges.len() > wanted.subnets.len() {
+        return Err(Error::new("cannot set more gateways or ranges than subnets"));
+    }
+    let mut all: Vec<Range> = Vec::new();
+    for (index, text) in wanted.subnets.iter().enumerate() {
+        let subnet: Subnet = text.parse().map_err(|why: String| Error::new(why))?;
+        usable(&subnet)?;
+        let used = taken.subnets.iter().chain(all.iter().map(|range| &range.subnet));
+        if used.into_iter().any(|other| other.overlaps(&subnet)) {
+            return Err(Error::new(format!("subnet {subnet} is already used on the host or by another config"))
+                .with_kind(Kind::Conflict)
+                .hint("without --subnet a free one is chosen"));
+        }
+        if all.iter().any(|range| range.subnet.is_ipv6() == subnet.is_ipv6()) {
+            return Err(Error::new("one IPv4 and one IPv6 subnet is all that a network can have here"));
+        }
+        let mut range = range(subnet);
+        if let Some(text) = wanted.gateways.get(index) {
+            range.gateway = Some(gateway(text, &subnet)?);
+        }
+        if let Some(text) = wanted.ranges.get(index) {
+            range.lease_range = Some(lease(text, &subnet)?);
+        }
+        all.push(range);
+    }
+    Ok(all)
+}
+
+/// Refuses networks in which no container could have an address of its own.
+fn usable(subnet: &Subnet) -> Result<()> {
+    let (longest, ip) = if subnet.is_ipv6() { (126, subnet.address) } else { (30, subnet.address) };
+    let special = match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.octets()[0] >= 240,
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.is_unicast_link_local(),
+    };
+    if special || subnet.prefix == 0 {
+        return Err(Error::new(format!("subnet {subnet} cannot be used: its addresses have a meaning of their own")));
+    }
+    if subnet.prefix > longest {
+        return Err(Error::new(format!("subnet {subnet} is too small: the prefix can be at most /{longest}")));
+    }
+    if subnet.overlaps(&Subnet { address: Ipv4Addr::new(10, 0, 2, 0).into(), prefix: 24 })
+        || subnet.overlaps(&Subnet { address: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).into(), prefix: 64 })
+    {
+        return Err(Error::new(format!("subnet {subnet} is already used on the host or by another config"))
+            .hint("10.0.2.0/24 and fd00::/64 lead to the outside (slirp4netns)"));
+    }
+    Ok(())
+}
+
+fn range(subnet: Subnet) -> Range {
+    Range { gateway: subnet.first_host(), subnet, lease_range: None }
+}
+
+fn gateway(text: &str, subnet: &Subnet) -> Result<IpAddr> {
+    let ip: IpAddr = text.parse().map_err(|_| Error::new(format!("invalid gateway address {text:?}")))?;
+    if !subnet.contains(ip) {
+        return Err(Error::new(format!("gateway {ip} not in subnet {subnet}")));
+    }
+    if ip == subnet.address || (!subnet.is_ipv6() && ip == subnet.last()) {
+        return Err(Error::new(format!("gateway {ip} is the network's own or its broadcast address")));
+    }
+    Ok(ip)
+}
+
+/// `10.2.0.128/25` or `10.2.0.10-10.2.0.20`.
+fn lease(text: &str, subnet: &Subnet) -> Result<Lease> {
+    let invalid =
+        || Error::new(format!("invalid --ip-range {text:?}")).hint("write 10.2.0.128/25 or 10.2.0.10-10.2.0.20");
+    let (start_ip, end_ip) = match text.split_once('-') {
+        Some((first, last)) => (first.parse().map_err(|_| invalid())?, last.parse().map_err(|_| invalid())?),
+        None => {
+            let range: Subnet = text.parse().map_err(|_| invalid())?;
+            (range.first_host().ok_or_else(invalid)?, range.last())
+        }
+    };
+    for (what, ip) in [("start", start_ip), ("end", end_ip)] {
+        if !subnet.contains(ip) {
+            return Err(Error::new(format!("lease range {what} ip {ip} not in subnet {subnet}")));
+        }
+    }
+    if start_ip > end_ip {
+        return Err(invalid());
+    }
+    Ok(Lease { start_ip, end_ip })
+}
+
+/// `DESTINATION,GATEWAY[,METRIC]`.
+fn route(text: &str, subnets: &[Range]) -> Result<Route> {
+    let invalid =
+        |why: String| Error::new(format!("invalid route {text:?}: {why}")).hint("write DESTINATION,GATEWAY[,METRIC]");
+    let parts: Vec<&str> = text.split(',').collect();
+    let (destination, gateway, metric) = match parts[..] {
+        [destination, gateway] => (destination, gateway, None),
+        [destination, gateway, metric] => (destination, gateway, Some(metric)),
+        _ => return Err(invalid("two or three parts are needed".to_owned())),
+    };
+    let destination: Subnet = destination.parse().map_err(invalid)?;
+    let gateway: IpAddr = gateway.parse().map_err(|_| invalid(format!("{gateway:?} is no IP address")))?;
+    let metric = metric.map(|text| text.parse().map_err(|_| invalid(format!("{text:?} is no metric")))).transpose()?;
+    if destination.is_ipv6() != gateway.is_ipv6() {
+        return Err(invalid("destination and gateway are of different protocol versions".to_owned()));
+    }
+    if !subnets.iter().any(|range| range.subnet.contains(gateway)) {
+        return Err(invalid(format!("the gateway {gateway} is not in a subnet of this network")));
+    }
+    Ok(Route { destination, gateway, metric })
+}
+
+/// The first free one of 256 addresses.
+fn free(taken: &Taken, own: &[Range]) -> Result<Subnet> {
+    for pool in POOLS {
+        let Ok(pool) = pool.parse::<Subnet>() else { continue };
+        let mut next = Some(pool.address);
+        while let Some(subnet) = next.filter(|ip| pool.contains(*ip)).and_then(|ip| Subnet::of(ip, 24)) {
+            let used = taken.subnets.iter().chain(own.iter().map(|range| &range.subnet));
+            // Past everything that overlaps, not past one candidate after the other: a route may cover the whole pool.
+            match used.filter(|other| other.overlaps(&subnet)).map(Subnet::last).max() {
+                None => return Ok(subnet),
+                Some(last) => next = subnet::after(last.max(subnet.last()), 1),
+            }
+        }
+    }
+    Err(Error::new("could not find free subnet from subnet pools").hint("name one with --subnet"))
+}
+
+/// A random network of RFC 4193.
+fn unique_local(random: [u8; 7]) -> Result<Subnet> {
+    let mut octets = [0; 16];
+    octets[0] = 0xfd;
+    octets[1..8].copy_from_slice(&random);
+    Subnet::of(Ipv6Addr::from(octets).into(), 64).ok_or_else(|| Error::new("no IPv6 network could be made"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(words: &str) -> Wanted {
+        let mut wanted = Wanted { name: Some("n".into()), ..Wanted::default() };
+        for word in words.split_whitespace() {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            let value = value.to_owned();
+            match key {
+                "subnet" => wanted.subnets.push(value),
+                "gateway" => wanted.gateways.push(value),
+                "range" => wanted.ranges.push(value),
+                "route" => wanted.routes.push(value),
+                "dns" => wanted.dns.push(value),
+                "opt" => wanted.options.push(value),
+                "driver" => wanted.driver = value,
+                "name" => wanted.name = Some(value),
+                "interface" => wanted.interface = Some(value),
+                "ipv6" => wanted.ipv6 = true,
+                "nodns" => wanted.disable_dns = true,
+                _ => panic!("{word}"),
+            }
+        }
+        wanted
+    }
+
+    fn taken() -> Taken {
+        let subnets = ["10.89.0.0/24", "10.89.2.0/23", "192.0.2.0/24"];
+        Taken {
+            subnets: subnets.iter().filter_map(|text| text.parse().ok()).collect(),
+            names: vec!["podman".into(), "podman1".into()],
+            interfaces: vec!["podman0".into(), "podman1".into()],
+        }
+    }
+
+    fn show(words: &str) -> String {
+        match define(&wanted(words), &taken(), [1, 2, 3, 4, 5, 6, 7], Timestamp::UNIX_EPOCH) {
+            Err(e) => format!("ERR {e}"),
+            Ok(network) => {
+                let range = |range: &Range| {
+                    let lease = range.lease_range.map(|l| format!(" {}-{}", l.start_ip, l.end_ip)).unwrap_or_default();
+                    format!("{} {}{lease}", range.subnet, range.gateway.map(|ip| ip.to_string()).unwrap_or_default())
+                };
+                network.subnets.iter().map(range).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    #[test]
+    fn subnets_are_chosen_or_checked() {
+        for (words, expected) in [
+            ("", "10.89.1.0/24 10.89.1.1"),
+            ("ipv6", "10.89.1.0/24 10.89.1.1, fd01:203:405:607::/64 fd01:203:405:607::1"),
+            ("subnet=10.77.0.9/24", "10.77.0.0/24 10.77.0.1"),
+            (
+                "subnet=10.77.0.0/24 gateway=10.77.0.254 range=10.77.0.128/25",
+                "10.77.0.0/24 10.77.0.254 10.77.0.129-10.77.0.255",
+            ),
+            ("subnet=10.77.0.0/24 range=10.77.0.5-10.77.0.9", "10.77.0.0/24 10.77.0.1 10.77.0.5-10.77.0.9"),
+            ("subnet=fd99::/64", "fd99::/64 fd99::1"),
+            ("subnet=fd99::/64 ipv6", "10.89.1.0/24 10.89.1.1, fd99::/64 fd99::1"),
+            ("subnet=10.77.0.0/24 ipv6", "10.77.0.0/24 10.77.0.1, fd01:203:405:607::/64 fd01:203:405:607::1"),
+            ("subnet=10.89.0.128/25", "ERR subnet 10.89.0.128/25 is already used on the host or by another config"),
+            ("subnet=10.0.0.0/8", "ERR subnet 10.0.0.0/8 is already used on the host or by another config"),
+            ("subnet=10.0.2.0/24", "ERR subnet 10.0.2.0/24 is already used on the host or by another config"),
+            ("subnet=foo", "ERR invalid CIDR address: foo"),
+            ("subnet=10.1.0.0/31", "ERR subnet 10.1.0.0/31 is too small: the prefix can be at most /30"),
+            (
+                "subnet=127.0.0.0/24",
+                "ERR subnet 127.0.0.0/24 cannot be used: its addresses have a meaning of their own",
+            ),
+            ("subnet=0.0.0.0/0", "ERR subnet 0.0.0.0/0 cannot be used: its addresses have a meaning of their own"),
+            ("subnet=fe80::/64", "ERR subnet fe80::/64 cannot be used: its addresses have a meaning of their own"),
+            (
+                "subnet=10.1.0.0/24 subnet=10.2.0.0/24",
+                "ERR one IPv4 and one IPv6 subnet is all that a network can have here",
+            ),
+            ("gateway=1.2.3.4", "ERR cannot set gateway or range without subnet"),
+            ("subnet=10.1.0.0/24 gateway=1.2.3.4", "ERR gateway 1.2.3.4 not in subnet 10.1.0.0/24"),
+            (
+                "subnet=10.1.0.0/24 gateway=10.1.0.255",
+                "ERR gateway 10.1.0.255 is the network's own or its broadcast address",
+            ),
+            ("subnet=10.2.0.0/24 range=10.3.0.0/24", "ERR lease range start ip 10.3.0.1 not in subnet 10.2.0.0/24"),
+            ("subnet=10.2.0.0/24 range=10.2.0.9-10.2.0.3", "ERR invalid --ip-range \"10.2.0.9-10.2.0.3\""),
+            ("driver=foo", "ERR failed to find driver or plugin \"foo\""),
+            ("driver=macvlan", "ERR cannot create a macvlan network: a sub-interface of the host's needs root"),
+            ("name=podman", "ERR network name podman already used: network already exists"),
+            (
+                "name=host",
+                "ERR cannot create network with name \"host\" because it conflicts with a valid network mode",
+            ),
+            ("opt=foo=bar", "ERR unsupported bridge network option foo"),
+            ("opt=mtu=x", "ERR mtu: \"x\" is not a number from 68 to 65521"),
+            ("opt=mtu=1000 ipv6", "ERR mtu: IPv6 needs at least 1280"),
+            ("interface=podman0", "ERR bridge name podman0 already in use"),
+            ("interface=a/b", "ERR \"a/b\" cannot be the name of an interface"),
+            ("dns=x", "ERR unable to parse ip x"),
+            (
+                "nodns dns=1.1.1.1",
+                "ERR cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument",
+            ),
+            (
+                "route=10.9.0.0/16,10.77.0.2",
+                "ERR invalid route \"10.9.0.0/16,10.77.0.2\": the gateway 10.77.0.2 is not in a subnet of this network",
+            ),
+        ] {
+            assert_eq!(show(words), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_site_that_has_all_of_ten_leaves_others() {
+        let all = Taken { subnets: vec!["10.0.0.0/8".parse().expect("parses")], ..Taken::default() };
+        let network = define(&wanted(""), &all, [0; 7], Timestamp::UNIX_EPOCH).expect("defined");
+        assert_eq!(network.subnets[0].subnet.to_string(), "172.16.0.0/24");
+        let none = Taken { subnets: vec!["0.0.0.0/0".parse().expect("parses")], ..Taken::default() };
+        assert!(define(&wanted(""), &none, [0; 7], Timestamp::UNIX_EPOCH).is_err());
+    }
+
+    #[test]
+    fn names_and_routes() {
+        let network = define(
+            &Wanted {
+                name: None,
+                ..wanted("subnet=10.77.0.0/24 route=10.9.0.0/16,10.77.0.2,100 opt=com.docker.network.bridge.name=br9")
+            },
+            &taken(),
+            [0; 7],
+            Timestamp::UNIX_EPOCH,
+        )
+        .expect("defined");
+        assert_eq!((network.name.as_str(), network.network_interface.as_str()), ("podman2", "br9"));
+        assert_eq!(network.routes[0].metric, Some(100));
+        assert!(network.options.is_empty());
+    }
+}

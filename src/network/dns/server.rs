@@ -1,0 +1,302 @@
+//! The name server's sockets and its loop, which is a part of the netkeeper's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, acceptfrom_with, bind, listen, socket_with, sockopt};
+
+use super::answer::{self, Verdict};
+use super::tcp::Stream;
+use super::upstream::{Sockets, Upstream};
+use super::zone::Zone;
+use crate::sys::socket;
+
+const PORT: u16 = 53;
+
+/// Connections at once, all together and of one client, and how long one may be idle.
+const CONNECTIONS: usize = 64;
+const SHARE: usize = 16;
+const IDLE: Duration = Duration::from_secs(8);
+
+/// Datagrams before others have their turn.
+const TURN: usize = 128;
+
+/// Whom an answer is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asker {
+    Datagram { socket: usize, to: SocketAddr, from: Option<(IpAddr, u32)> },
+    Stream { index: usize, generation: u32, ip: IpAddr },
+}
+
+impl Asker {
+    pub(super) fn ip(&self) -> IpAddr {
+        match self {
+            Self::Datagram { to, .. } => to.ip(),
+            Self::Stream { ip, .. } => *ip,
+        }
+    }
+
+    pub(super) fn is_tcp(&self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
+}
+
+/// What an event is about, packed into epoll's 64 bits.
+pub(super) struct Token;
+
+impl Token {
+    const DATAGRAMS: u64 = 0;
+    const LISTENER: u64 = 1;
+    const CLIENT: u64 = 2;
+    const UPSTREAM: u64 = 3;
+
+    fn pack(kind: u64, index: usize) -> epoll::EventData {
+        epoll::EventData::new_u64(kind << 32 | index as u64)
+    }
+
+    pub(super) fn upstream(index: usize) -> epoll::EventData {
+        Self::pack(Self::UPSTREAM, index)
+    }
+}
+
+#[derive(Debug)]
+struct Client {
+    socket: OwnedFd,
+    ip: IpAddr,
+    generation: u32,
+    stream: Stream,
+    active: Instant,
+}
+
+/// The name server.
+pub(crate) struct Server {
+    epoll: OwnedFd,
+    datagrams: Vec<OwnedFd>,
+    listeners: Vec<OwnedFd>,
+    clients: Vec<Option<Client>>,
+    generation: u32,
+    upstream: Upstream,
+    events: Vec<epoll::Event>,
+    turn: usize,
+}
+
+impl Server {
+    /// Listens in the caller's network namespace.
+    pub(crate) fn new(sockets: Sockets) -> Result<Self, Errno> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut server = Self {
+            epoll,
+            datagrams: Vec::new(),
+            listeners: Vec::new(),
+            clients: Vec::new(),
+            generation: 0,
+            upstream: Upstream::new(sockets),
+            events: Vec::with_capacity(64),
+            turn: 0,
+        };
+        server.listen(Ipv4Addr::UNSPECIFIED.into())?;
+        match server.listen(Ipv6Addr::UNSPECIFIED.into()) {
+            // A kernel without IPv6.
+            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {}
+            result => result?,
+        }
+        Ok(server)
+    }
+
+    fn listen(&mut self, any: IpAddr) -> Result<(), Errno> {
+        let family = if any.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let udp = socket_with(family, SocketType::DGRAM, flags, None)?;
+        let tcp = socket_with(family, SocketType::STREAM, flags, None)?;
+        if any.is_ipv6() {
+            sockopt::set_ipv6_v6only(&udp, true)?;
+            sockopt::set_ipv6_v6only(&tcp, true)?;
+        }
+        socket::tell_destination(&udp, any.is_ipv6())?;
+        sockopt::set_socket_reuseaddr(&tcp, true)?;
+        let address = SocketAddr::new(any, PORT);
+        bind(&udp, &address)?;
+        bind(&tcp, &address)?;
+        listen(&tcp, 64)?;
+        let flags = epoll::EventFlags::IN;
+        epoll::add(&self.epoll, &udp, Token::pack(Token::DATAGRAMS, self.datagrams.len()), flags)?;
+        epoll::add(&self.epoll, &tcp, Token::pack(Token::LISTENER, self.listeners.len()), flags)?;
+        self.datagrams.push(udp);
+        self.listeners.push(tcp);
+        Ok(())
+    }
+
+    /// Readable when [`Server::turn`] has something to do.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// When [`Server::turn`] has something to do in any case.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let idle = self.clients.iter().flatten().map(|client| client.active + IDLE).min();
+        [self.upstream.deadline(), idle].into_iter().flatten().min()
+    }
+
+    /// The address that names of the host stand for.
+    pub(crate) fn host_address(&self) -> Option<IpAddr> {
+        self.upstream.host_address()
+    }
+
+    /// Answers what has come.
+    pub(crate) fn turn(&mut self, zone: &Zone) -> Result<(), Errno> {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&now)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            let data = event.data.u64();
+            let index = (data & 0xffff_ffff) as usize;
+            match data >> 32 {
+                Token::DATAGRAMS => self.receive(index, zone),
+                Token::LISTENER => self.accept(index),
+                Token::CLIENT => self.client(index, zone),
+                _ => {
+                    if let Some((asker, answer)) = self.upstream.event(&self.epoll, index) {
+                        self.deliver(asker, &answer);
+                    }
+                }
+            }
+        }
+        self.events = events;
+        for (asker, answer) in self.upstream.expire(&self.epoll) {
+            self.deliver(asker, &answer);
+        }
+        for place in &mut self.clients {
+            // Dropped, it is closed, which ends the watching too.
+            let _ = place.take_if(|client| client.active.elapsed() >= IDLE);
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize, zone: &Zone) {
+        let mut buffer = [0; 4096];
+        for _ in 0..TURN {
+            let Some(udp) = self.datagrams.get(index) else { return };
+            // Errors of earlier answers (a client that is gone) are told here; there is nothing to do about them.
+            let datagram = match socket::receive(udp, &mut buffer) {
+                Ok(datagram) => datagram,
+                Err(Errno::AGAIN) => return,
+                Err(_) => continue,
+            };
+            let packet = &buffer[..datagram.length.min(buffer.len())];
+            self.turn = self.turn.wrapping_add(1);
+            let asker = Asker::Datagram { socket: index, to: datagram.from, from: datagram.to };
+            match answer::answer(packet, datagram.from.ip(), zone, false, self.turn) {
+                Verdict::Answer(answer) => self.deliver(asker, &answer),
+                Verdict::Forward(servers) => {
+                    // A client that hears nothing asks again.
+                    let _ = self.upstream.ask(&self.epoll, asker, packet, servers);
+                }
+                Verdict::Ignore => {}
+            }
+        }
+    }
+
+    fn deliver(&mut self, asker: Asker, answer: &[u8]) {
+        match asker {
+            Asker::Datagram { socket, to, from } => {
+                if let Some(udp) = self.datagrams.get(socket) {
+                    // A full queue or a client that is gone: as lost as any datagram.
+                    let _ = socket::send_from(udp, answer, to, from);
+                }
+            }
+            Asker::Stream { index, generation, .. } => {
+                let Some(place) = self.clients.get_mut(index) else { return };
+                if let Some(client) = place.as_mut().filter(|client| client.generation == generation) {
+                    client.stream.say(answer);
+                    if client.stream.flush(&client.socket).is_err() {
+                        *place = None;
+                        return;
+                    }
+                    let output = client.stream.has_output();
+                    watch(&self.epoll, &client.socket, index, output);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..TURN {
+            let Some(listener) = self.listeners.get(index) else { return };
+            let (socket, peer) = match acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok((socket, Some(peer))) => (socket, peer),
+                Err(Errno::INTR | Errno::CONNABORTED) | Ok(_) => continue,
+                Err(_) => return,
+            };
+            let Ok(peer) = SocketAddr::try_from(peer) else { continue };
+            let share = self.clients.iter().flatten().filter(|client| client.ip == peer.ip()).count();
+            let free = self.clients.iter().position(Option::is_none).unwrap_or(self.clients.len());
+            if share >= SHARE || free >= CONNECTIONS {
+                continue;
+            }
+            self.generation = self.generation.wrapping_add(1);
+            if epoll::add(&self.epoll, &socket, Token::pack(Token::CLIENT, free), epoll::EventFlags::IN).is_err() {
+                continue;
+            }
+            let client = Client {
+                socket,
+                ip: peer.ip(),
+                generation: self.generation,
+                stream: Stream::default(),
+                active: Instant::now(),
+            };
+            match self.clients.get_mut(free) {
+                Some(place) => *place = Some(client),
+                None => self.clients.push(Some(client)),
+            }
+        }
+    }
+
+    fn client(&mut self, index: usize, zone: &Zone) {
+        loop {
+            let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else { return };
+            client.active = Instant::now();
+            let question = client.stream.flush(&client.socket).and_then(|()| client.stream.question(&client.socket));
+            let (generation, ip) = (client.generation, client.ip);
+            match question {
+                Ok(None) => {
+                    let output = client.stream.has_output();
+                    return watch(&self.epoll, &client.socket, index, output);
+                }
+                Err(_) => {
+                    self.clients[index] = None;
+                    return;
+                }
+                Ok(Some(packet)) => {
+                    self.turn = self.turn.wrapping_add(1);
+                    let asker = Asker::Stream { index, generation, ip };
+                    match answer::answer(&packet, ip, zone, true, self.turn) {
+                        Verdict::Answer(answer) => self.deliver(asker, &answer),
+                        Verdict::Forward(servers) => {
+                            if !self.upstream.ask(&self.epoll, asker, &packet, servers) {
+                                self.clients[index] = None;
+                                return;
+                            }
+                        }
+                        Verdict::Ignore => {
+                            self.clients[index] = None;
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn watch(epoll: &OwnedFd, socket: &OwnedFd, index: usize, output: bool) {
+    let flags = if output { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+    // Fails only for a socket that is not watched, which is closed then.
+    let _ = epoll::modify(epoll, socket, Token::pack(Token::CLIENT, index), flags);
+}

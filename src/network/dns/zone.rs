@@ -1,0 +1,207 @@
+//! Who is called what, as each container may know it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// The domain that containers are in, as Podman calls it.
+pub(crate) const DOMAIN: &str = "dns.podman";
+
+/// Names that stand for the host.
+const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
+
+/// One container, seen by name service.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entry {
+    pub name: String,
+    /// Networks with their names and this container's addresses there.
+    pub places: Vec<Place>,
+    /// Names that only this container knows, with their addresses.
+    pub links: Vec<(String, Vec<IpAddr>)>,
+}
+
+/// A container on one network.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Place {
+    pub network: String,
+    pub addresses: Vec<IpAddr>,
+    /// Its names there, in lower case.
+    pub names: Vec<String>,
+    /// Names are resolved on this network.
+    pub enabled: bool,
+    /// No way out, for questions neither.
+    pub internal: bool,
+    /// What the network asks instead of the host's resolvers.
+    pub servers: Vec<IpAddr>,
+}
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub(crate) struct Zone {
+    /// By network and name.
+    names: HashMap<(String, String), Vec<IpAddr>>,
+    /// By network and address.
+    reverse: HashMap<(String, IpAddr), String>,
+    clients: HashMap<IpAddr, Client>,
+    /// Addresses of the host.
+    host: Vec<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    networks: Vec<String>,
+    links: HashMap<String, Vec<IpAddr>>,
+    servers: Vec<IpAddr>,
+    /// It is on a network with a way out.
+    outside: bool,
+}
+
+/// What a name means to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// These addresses, of both versions.
+    Addresses(Vec<IpAddr>),
+    Unknown,
+    /// Not here: ask these servers, or the host's when there are none.
+    Elsewhere(Vec<IpAddr>),
+    /// The client is nobody's.
+    Stranger,
+}
+
+impl Zone {
+    pub(crate) fn new(entries: &[Entry], host: Vec<IpAddr>) -> Self {
+        let mut zone = Self { host, ..Self::default() };
+        for entry in entries {
+            let mut client = Client::default();
+            for place in &entry.places {
+                client.outside |= !place.internal;
+                for server in &place.servers {
+                    if !client.servers.contains(server) {
+                        client.servers.push(*server);
+                    }
+                }
+                if !place.enabled {
+                    continue;
+                }
+                client.networks.push(place.network.clone());
+                for name in &place.names {
+                    let key = (place.network.clone(), name.clone());
+                    zone.names.entry(key).or_default().extend(&place.addresses);
+                }
+                for ip in &place.addresses {
+                    zone.reverse.insert((place.network.clone(), *ip), entry.name.clone());
+                }
+            }
+            client.links = entry.links.iter().map(|(name, ips)| (name.to_ascii_lowercase(), ips.clone())).collect();
+            // The same client, whatever network it asks through.
+            for ip in entry.places.iter().flat_map(|place| &place.addresses) {
+                let Client { networks, links, servers, outside } = &client;
+                let copy = Client {
+                    networks: networks.clone(),
+                    links: links.clone(),
+                    servers: servers.clone(),
+                    outside: *outside,
+                };
+                zone.clients.insert(*ip, copy);
+            }
+        }
+        zone
+    }
+
+    /// `name` is in lower case, without a final dot.
+    pub(crate) fn look_up(&self, client: IpAddr, name: &str) -> Meaning {
+        let Some(client) = self.clients.get(&client) else { return Meaning::Stranger };
+        if HOST.contains(&name) {
+            return Meaning::Addresses(self.host.clone());
+        }
+        let short = name.strip_suffix(DOMAIN).and_then(|rest| rest.strip_suffix('.'));
+        for name in [Some(name), short].into_iter().flatten() {
+            let mut found: Vec<IpAddr> = client.links.get(name).cloned().unwrap_or_default();
+            for network in &client.networks {
+                found.extend(self.names.get(&(network.clone(), name.to_owned())).into_iter().flatten());
+            }
+            if !found.is_empty() {
+                found.sort_unstable();
+                found.dedup();
+                return Meaning::Addresses(found);
+            }
+        }
+        if short.is_some() || name == DOMAIN { Meaning::Unknown } else { client.elsewhere() }
+    }
+
+    /// The name that an address has for this client.
+    pub(crate) fn reverse(&self, client: IpAddr, ip: IpAddr) -> Result<String, Meaning> {
+        let Some(client) = self.clients.get(&client) else { return Err(Meaning::Stranger) };
+        let found = client.networks.iter().find_map(|network| self.reverse.get(&(network.clone(), ip)));
+        found.map(|name| format!("{name}.{DOMAIN}.")).ok_or_else(|| client.elsewhere())
+    }
+
+    /// What answers a question that is not about addresses of a name.
+    pub(crate) fn elsewhere(&self, client: IpAddr) -> Meaning {
+        self.clients.get(&client).map_or(Meaning::Stranger, Client::elsewhere)
+    }
+}
+
+impl Client {
+    fn elsewhere(&self) -> Meaning {
+        if self.outside { Meaning::Elsewhere(self.servers.clone()) } else { Meaning::Unknown }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::network::dns) fn ip(text: &str) -> IpAddr {
+        text.parse().expect("parses")
+    }
+
+    /// web is on a and b, db on a, other on b, inner on an internal network c.
+    pub(in crate::network::dns) fn zone() -> Zone {
+        let place = |network: &str, address: &str, names: &[&str]| Place {
+            network: network.into(),
+            addresses: vec![ip(address)],
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            enabled: true,
+            ..Place::default()
+        };
+        let entry = |name: &str, places| Entry { name: name.into(), places, links: Vec::new() };
+        let mut web = entry("web", vec![place("a", "10.1.0.2", &["web"]), place("b", "10.2.0.2", &["web", "www"])]);
+        web.links.push(("Database".into(), vec![ip("10.1.0.3")]));
+        let mut db = entry("db", vec![place("a", "10.1.0.3", &["db", "data"])]);
+        db.places[0].addresses.push(ip("fd00:1::3"));
+        let db2 = entry("db2", vec![place("a", "10.1.0.4", &["db2", "data"])]);
+        let other = entry("other", vec![place("b", "10.2.0.3", &["other"])]);
+        let mut inner = entry("inner", vec![place("c", "10.3.0.2", &["inner"])]);
+        inner.places[0].internal = true;
+        Zone::new(&[web, db, db2, other, inner], vec![ip("192.0.2.9")])
+    }
+
+    #[test]
+    fn names_are_known_on_their_networks_only() {
+        let zone = zone();
+        let show = |client: &str, name: &str| match zone.look_up(ip(client), name) {
+            Meaning::Addresses(ips) => ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            other => format!("{other:?}"),
+        };
+        for (client, name, expected) in [
+            ("10.1.0.2", "db", "10.1.0.3 fd00:1::3"),
+            ("10.1.0.2", "db.dns.podman", "10.1.0.3 fd00:1::3"),
+            ("10.2.0.2", "db", "10.1.0.3 fd00:1::3"),
+            ("10.1.0.2", "data", "10.1.0.3 10.1.0.4 fd00:1::3"),
+            ("10.1.0.2", "database", "10.1.0.3"),
+            ("10.1.0.3", "database", "Elsewhere([])"),
+            ("10.1.0.3", "www", "Elsewhere([])"),
+            ("10.1.0.3", "other", "Elsewhere([])"),
+            ("10.1.0.3", "other.dns.podman", "Unknown"),
+            ("10.2.0.3", "www", "10.2.0.2"),
+            ("10.3.0.2", "example.org", "Unknown"),
+            ("10.3.0.2", "inner", "10.3.0.2"),
+            ("10.1.0.3", "host.containers.internal", "192.0.2.9"),
+            ("10.9.0.9", "web", "Stranger"),
+        ] {
+            assert_eq!(show(client, name), expected, "{client} {name}");
+        }
+        assert_eq!(zone.reverse(ip("10.1.0.3"), ip("10.1.0.2")), Ok("web.dns.podman.".into()));
+        assert_eq!(zone.reverse(ip("10.1.0.3"), ip("10.2.0.3")), Err(Meaning::Elsewhere(Vec::new())));
+    }
+}

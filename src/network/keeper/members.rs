@@ -1,0 +1,271 @@
+//! The containers on bridge networks: addresses, cables, and what name service knows of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use super::lease::Leases;
+use super::order::{Join, Order};
+use super::wires::{Cable, Wires, mac_of};
+use crate::error::{Error, Kind, Result};
+use crate::network::bridge::endpoint::Endpoint;
+use crate::network::dns::zone::{Entry, Place, Zone};
+use crate::state::id;
+
+/// How long a new netkeeper keeps the addresses of containers that an earlier one left behind.
+const HOLD: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+struct Member {
+    order: Order,
+    /// Once it is wired.
+    namespace: Option<OwnedFd>,
+    cables: Vec<Cable>,
+    /// Tells this start of the container from the one before.
+    generation: u64,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Members {
+    pub wires: Wires,
+    members: BTreeMap<String, Member>,
+    leases: HashMap<(String, bool), Leases>,
+    held: HashSet<(String, IpAddr)>,
+    held_until: Instant,
+    generations: u64,
+}
+
+impl Members {
+    pub(super) fn new(wires: Wires, held: HashSet<(String, IpAddr)>) -> Self {
+        Self {
+            wires,
+            members: BTreeMap::new(),
+            leases: HashMap::new(),
+            held,
+            held_until: Instant::now() + HOLD,
+            generations: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Finds addresses; answers the complete order, and what stands for this start of the container.
+    pub(super) fn reserve(&mut self, mut order: Order) -> Result<(Order, u64)> {
+        // A monitor that was killed a moment ago, whose connection has not been looked at yet.
+        self.remove(&order.container);
+        let mut done = 0;
+        let mut taken = Vec::new();
+        let result = order.joins.iter_mut().try_for_each(|join| {
+            self.complete(join, &taken)?;
+            taken.extend(join.endpoint.interface.clone());
+            done += 1;
+            Ok(())
+        });
+        if let Err(error) = result {
+            order.joins.truncate(done);
+            order.joins.iter().for_each(|join| self.give_back(join));
+            return Err(error);
+        }
+        self.generations += 1;
+        let member = Member { order: order.clone(), namespace: None, cables: Vec::new(), generation: self.generations };
+        self.members.insert(order.container.clone(), member);
+        Ok((order, self.generations))
+    }
+
+    /// Fills in what an endpoint leaves open; `taken` are names of the container's other interfaces.
+    fn complete(&mut self, join: &mut Join, taken: &[String]) -> Result<()> {
+        let Join { network, endpoint } = join;
+        self.wires.check(network)?;
+        endpoint.check(network)?;
+        interface(endpoint, taken)?;
+        if self.held_until <= Instant::now() {
+            self.held.clear();
+        }
+        let held: HashSet<IpAddr> =
+            self.held.iter().filter(|(name, _)| *name == network.name).map(|(_, ip)| *ip).collect();
+        let mut given: Vec<IpAddr> = Vec::new();
+        for range in &network.subnets {
+            let ipv6 = range.subnet.is_ipv6();
+            let wish = if ipv6 { endpoint.ip6.map(IpAddr::V6) } else { endpoint.ip.map(IpAddr::V4) };
+            let leases = self.leases.entry((network.name.clone(), ipv6)).or_default();
+            let result = match wish {
+                Some(ip) => leases.take(ip, &network.name).map(|()| ip),
+                None => leases.next(range, &held, &network.name),
+            };
+            match result {
+                Ok(ip) => given.push(ip),
+                Err(error) => {
+                    for ip in given {
+                        self.release(&network.name, ip);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        for ip in &given {
+            // Whoever had it has come back.
+            self.held.remove(&(network.name.clone(), *ip));
+            match ip {
+                IpAddr::V4(ip) => endpoint.ip = Some(*ip),
+                IpAddr::V6(ip) => endpoint.ip6 = Some(*ip),
+            }
+        }
+        if endpoint.mac.is_none() {
+            endpoint.mac = given.first().map(|ip| mac_of(*ip));
+        }
+        Ok(())
+    }
+
+    /// Connects a container whose addresses are reserved.
+    pub(super) fn wire(&mut self, container: &str, namespace: OwnedFd) -> Result<()> {
+        let member = self.members.get_mut(container).ok_or_else(|| unknown(container))?;
+        let Order { joins, ports, .. } = &member.order;
+        member.cables = self.wires.connect(joins, ports, &namespace, 0)?;
+        member.namespace = Some(namespace);
+        Ok(())
+    }
+
+    /// Connects a running container to one more network; answers all of its networks.
+    pub(super) fn connect(&mut self, container: &str, mut join: Join) -> Result<Vec<Join>> {
+        let member = self.members.get(container).ok_or_else(|| unknown(container))?;
+        if member.order.joins.iter().any(|other| other.network.name == join.network.name) {
+            return Err(Error::new(format!(
+                "container {} is already connected to network {:?}: network already connected",
+                id::short(container),
+                join.network.name
+            ))
+            .with_kind(Kind::Conflict));
+        }
+        let taken: Vec<String> = member.cables.iter().map(|cable| cable.interface().to_owned()).collect();
+        self.complete(&mut join, &taken)?;
+        let Some(member) = self.members.get_mut(container) else { return Err(unknown(container)) };
+        let Some(namespace) = &member.namespace else { return Err(unknown(container)) };
+        let number = member.cables.len();
+        match self.wires.connect(std::slice::from_ref(&join), &member.order.ports, namespace, number) {
+            Ok(cables) => {
+                member.cables.extend(cables);
+                member.order.joins.push(join);
+                Ok(member.order.joins.clone())
+            }
+            Err(error) => {
+                self.give_back(&join);
+                Err(error)
+            }
+        }
+    }
+
+    /// Connects a running container anew, with the addresses it has.
+    pub(super) fn reload(&mut self, container: &str) -> Result<Vec<Join>> {
+        let member = self.members.get_mut(container).ok_or_else(|| unknown(container))?;
+        let namespace = member.namespace.as_ref().ok_or_else(|| unknown(container))?;
+        for cable in std::mem::take(&mut member.cables) {
+            self.wires.disconnect(cable);
+        }
+        member.cables = self.wires.connect(&member.order.joins, &member.order.ports, namespace, 0)?;
+        Ok(member.order.joins.clone())
+    }
+
+    /// Takes a running container off a network; answers those that are left.
+    pub(super) fn disconnect(&mut self, container: &str, network: &str) -> Result<Vec<Join>> {
+        let member = self.members.get_mut(container).ok_or_else(|| unknown(container))?;
+        let Some(place) = member.order.joins.iter().position(|join| join.network.name == network) else {
+            return Err(Error::new(format!(
+                "container {} is not connected to network {network}: network not connected",
+                id::short(container)
+            )));
+        };
+        let join = member.order.joins.remove(place);
+        let cable = member.cables.iter().position(|cable| cable.network == network).map(|i| member.cables.remove(i));
+        let left = member.order.joins.clone();
+        self.give_back(&join);
+        if let Some(cable) = cable {
+            self.wires.disconnect(cable);
+        }
+        Ok(left)
+    }
+
+    /// A connection has ended: the container with it, unless it has been started again.
+    pub(super) fn leave(&mut self, container: &str, generation: u64) -> bool {
+        let this = self.members.get(container).is_some_and(|member| member.generation == generation);
+        if this {
+            self.remove(container);
+        }
+        this
+    }
+
+    fn remove(&mut self, container: &str) {
+        let Some(member) = self.members.remove(container) else { return };
+        // The namespace first: cables that end with it end anyway.
+        drop(member.namespace);
+        for cable in member.cables {
+            self.wires.disconnect(cable);
+        }
+        member.order.joins.iter().for_each(|join| self.give_back(join));
+    }
+
+    fn give_back(&mut self, join: &Join) {
+        for address in join.addresses() {
+            self.release(&join.network.name, address.ip);
+        }
+    }
+
+    fn release(&mut self, network: &str, ip: IpAddr) {
+        if let Some(leases) = self.leases.get_mut(&(network.to_owned(), ip.is_ipv6())) {
+            leases.give_back(ip);
+        }
+    }
+
+    /// What name service knows from now on.
+    pub(super) fn zone(&self, host: Option<IpAddr>) -> Zone {
+        let entries: Vec<Entry> = self.members.values().map(|member| self.entry(member)).collect();
+        Zone::new(&entries, host.into_iter().collect())
+    }
+
+    fn entry(&self, member: &Member) -> Entry {
+        let Order { container, name, links, joins, .. } = &member.order;
+        let place = |join: &Join| {
+            let own = [name.as_str(), id::short(container), container.as_str()];
+            let names = own.into_iter().chain(join.endpoint.aliases.iter().map(String::as_str));
+            Place {
+                network: join.network.name.clone(),
+                addresses: join.addresses().iter().map(|address| address.ip).collect(),
+                names: names.map(str::to_ascii_lowercase).collect(),
+                enabled: join.network.dns_enabled,
+                internal: join.network.internal,
+                servers: join.network.network_dns_servers.clone(),
+            }
+        };
+        let shared = |other: &Member| -> Vec<IpAddr> {
+            let on_mine = |join: &&Join| joins.iter().any(|own| own.network.name == join.network.name);
+            other.order.joins.iter().filter(on_mine).flat_map(Join::addresses).map(|address| address.ip).collect()
+        };
+        let link = |(alias, target): &(String, String)| Some((alias.clone(), shared(self.members.get(target)?)));
+        Entry {
+            name: name.clone(),
+            places: joins.iter().map(place).collect(),
+            links: links.iter().filter_map(link).collect(),
+        }
+    }
+}
+
+/// The interface's name: the one asked for, or the first `ethN` that is free.
+fn interface(endpoint: &mut Endpoint, taken: &[String]) -> Result<()> {
+    match &endpoint.interface {
+        Some(name) if taken.contains(name) || name == "lo" => {
+            Err(Error::new(format!("the interface name {name} is used twice in the container")))
+        }
+        Some(_) => Ok(()),
+        None => {
+            endpoint.interface = (0u32..).map(|number| format!("eth{number}")).find(|name| !taken.contains(name));
+            Ok(())
+        }
+    }
+}
+
+fn unknown(container: &str) -> Error {
+    Error::new(format!("container {} is not on a bridge network now", id::short(container)))
+}

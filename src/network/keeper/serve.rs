@@ -1,0 +1,193 @@
+//! The netkeeper's loop: requests of commands and monitors, ends of connections, name service, the uplink's end.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use super::members::Members;
+use super::protocol::{self, Answer, LIMIT, Request};
+use crate::error::{Context, Error, Result};
+use crate::network::dns::Server;
+use crate::network::dns::zone::Zone;
+use crate::network::helper;
+use crate::userns::IdMaps;
+
+/// How long it waits for its first container.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// Connections at once; each container has one.
+const CONNECTIONS: usize = 4096;
+
+#[derive(Debug)]
+struct Connection {
+    socket: OwnedFd,
+    /// The container that this connection stands for.
+    container: Option<(String, u64)>,
+}
+
+/// Everything the loop works on.
+pub(super) struct Keeper {
+    pub listener: OwnedFd,
+    /// The user namespace that containers are made in, and its ids.
+    pub user: OwnedFd,
+    pub maps: IdMaps,
+    pub members: Members,
+    pub names: Server,
+    pub uplink: helper::Running,
+    connections: BTreeMap<usize, Connection>,
+    next: usize,
+    zone: Zone,
+    born: Instant,
+    /// There was a container.
+    used: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        listener: OwnedFd,
+        user: OwnedFd,
+        maps: IdMaps,
+        members: Members,
+        names: Server,
+        uplink: helper::Running,
+    ) -> Self {
+        let (connections, zone) = (BTreeMap::new(), Zone::default());
+        let born = Instant::now();
+        Self { listener, user, maps, members, names, uplink, connections, next: 0, zone, born, used: false }
+    }
+
+    /// Works until the last container has gone, or the uplink.
+    pub(super) fn run(&mut self) -> Result<()> {
+        let mut buffer = vec![0; LIMIT];
+        loop {
+            if self.is_done() {
+                return Ok(());
+            }
+            let mut ready: Vec<usize> = Vec::new();
+            let (listener, names) = {
+                let mut fds = Vec::with_capacity(self.connections.len() + 3);
+                fds.push(PollFd::new(&self.listener, PollFlags::IN));
+                fds.push(PollFd::from_borrowed_fd(self.names.descriptor(), PollFlags::IN));
+                let uplink = self.uplink.pidfd();
+                let first = fds.len() + usize::from(uplink.is_some());
+                fds.extend(uplink.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+                fds.extend(self.connections.values().map(|c| PollFd::new(&c.socket, PollFlags::IN)));
+                let timeout = self.timeout().and_then(|time| Timespec::try_from(time).ok());
+                match poll(&mut fds, timeout.as_ref()) {
+                    Err(Errno::INTR) => continue,
+                    result => result.context(|| "cannot wait for requests")?,
+                };
+                if uplink.is_some() && fds.get(2).is_some_and(|fd| !fd.revents().is_empty()) {
+                    // Only from the host's namespace could another one be started: a new netkeeper does.
+                    return Err(Error::new("the network helper has ended"));
+                }
+                let events = fds.iter().skip(first).zip(self.connections.keys());
+                ready.extend(events.filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, number)| *number));
+                let is = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+                (is(0), is(1))
+            };
+            for number in ready {
+                self.request(number, &mut buffer);
+            }
+            if listener {
+                self.accept();
+            }
+            let due = self.names.deadline().is_some_and(|deadline| deadline <= Instant::now());
+            if names || due {
+                self.names.turn(&self.zone).context(|| "cannot serve names")?;
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.members.is_empty() && (self.used || self.born.elapsed() >= FIRST)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let first = (!self.used).then(|| self.born + FIRST);
+        let deadline = [first, self.names.deadline()].into_iter().flatten().min()?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn accept(&mut self) {
+        while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            if self.connections.len() < CONNECTIONS {
+                self.connections.insert(self.next, Connection { socket, container: None });
+                self.next = self.next.wrapping_add(1);
+            }
+        }
+    }
+
+    /// One request, or the end of a connection.
+    fn request(&mut self, number: usize, buffer: &mut [u8]) {
+        let Some(connection) = self.connections.get(&number) else { return };
+        let request = match protocol::receive::<Request>(&connection.socket, buffer) {
+            Ok(Some(request)) => request,
+            Ok(None) | Err(_) => return self.end(number),
+        };
+        let answer = self.answer(number, request);
+        let Some(connection) = self.connections.get(&number) else { return };
+        let (answer, fd) = answer.unwrap_or_else(|error| (Answer::refused(&error), None));
+        let fd = match fd {
+            Some(Descriptor::User) => Some(self.user.as_fd()),
+            Some(Descriptor::Network) => Some(self.members.wires.namespace().as_fd()),
+            None => None,
+        };
+        if protocol::send(&connection.socket, &answer, fd).is_err() {
+            self.end(number);
+        }
+    }
+
+    fn answer(&mut self, number: usize, request: (Request, Option<OwnedFd>)) -> Result<(Answer, Option<Descriptor>)> {
+        let connection =
+            self.connections.get_mut(&number).ok_or_else(|| Error::new("the connection has ended meanwhile"))?;
+        let done = match request {
+            (Request::Reserve(order), _) => {
+                if connection.container.is_some() {
+                    return Err(Error::new("a connection stands for one container only"));
+                }
+                let (order, generation) = self.members.reserve(order)?;
+                connection.container = Some((order.container.clone(), generation));
+                self.used = true;
+                let answer = Answer::Reserved { order: Box::new(order), maps: self.maps.clone() };
+                // Its names are known before its program runs: it is in nobody's way earlier.
+                (answer, Some(Descriptor::User))
+            }
+            (Request::Wire, Some(namespace)) => {
+                let (container, _) =
+                    connection.container.as_ref().ok_or_else(|| Error::new("no container was named before"))?;
+                self.members.wire(container, namespace)?;
+                (Answer::Wired, Some(Descriptor::Network))
+            }
+            (Request::Wire, None) => return Err(Error::new("the network namespace is missing")),
+            (Request::Connect { container, join }, _) => {
+                (Answer::Changed(self.members.connect(&container, *join)?), None)
+            }
+            (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
+            (Request::Disconnect { container, network }, _) => {
+                (Answer::Changed(self.members.disconnect(&container, &network)?), None)
+            }
+        };
+        self.zone = self.members.zone(self.names.host_address());
+        Ok(done)
+    }
+
+    fn end(&mut self, number: usize) {
+        let Some(connection) = self.connections.remove(&number) else { return };
+        if let Some((container, generation)) = connection.container
+            && self.members.leave(&container, generation)
+        {
+            self.zone = self.members.zone(self.names.host_address());
+        }
+    }
+}
+
+/// Which descriptor goes with an answer.
+enum Descriptor {
+    User,
+    Network,
+}

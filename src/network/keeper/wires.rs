@@ -1,0 +1,488 @@
+//! Bridges and cables in the netkeeper's namespace, by netlink.
+//!
+//! Packets that come from a bridge go through these rules, in this order; the uplink is the main table's default route.
+//!
+//! | priority | from a bridge | |
+//! |---|---|---|
+//! | 100 | from a published port of a container | to this host: the forwarder's transparent socket has the client's address |
+//! | 200 | to the same network | main table |
+//! | 300 | to another network | refused: networks are apart |
+//! | 400 | to anywhere, on an internal network | refused |
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::order::{Address, Join};
+use crate::error::{Context, Error, Kind, Result};
+use crate::network::bridge::object::Network;
+use crate::network::ports::Protocol;
+use crate::sys::netlink::{self, Action, Batch, Index, Mac, Peer, Selector, is_gone};
+use crate::sys::process::exit_now;
+use crate::sys::{namespace, tun};
+
+const TABLE_LOCAL: u32 = 0x7270_6f66;
+const TABLE_REFUSED: u32 = 0x7270_6f67;
+const TABLE_MAIN: u32 = 254;
+
+/// Of bridges and cables where the network says nothing: what the uplink takes. Nothing below it is a real wire.
+const MTU: u32 = 65520;
+
+/// Preference of a container's default routes: the first network's before the second's.
+const METRIC: u32 = 100;
+
+/// What is wired.
+#[derive(Debug)]
+pub(super) struct Wires {
+    netlink: OwnedFd,
+    own: OwnedFd,
+    /// Index of the uplink's interface, where neighbours ask for containers' IPv6 addresses.
+    uplink: Option<u32>,
+    ipv6: bool,
+    bridges: HashMap<String, Bridge>,
+    cables: u32,
+}
+
+#[derive(Debug)]
+struct Bridge {
+    network: Network,
+    index: u32,
+    users: usize,
+}
+
+/// A container's cable to one network.
+#[derive(Debug)]
+pub(super) struct Cable {
+    pub network: String,
+    name: String,
+    interface: String,
+    addresses: Vec<Address>,
+    ports: Vec<(Protocol, u16, u16)>,
+}
+
+impl Wires {
+    /// Prepares the namespace `own`, which the caller is in.
+    pub(super) fn new(own: OwnedFd) -> Result<Self> {
+        let what = || "cannot prepare the network namespace";
+        let netlink = netlink::socket().context(what)?;
+        let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
+        let set = |path: &str, value: &str| std::fs::write(Path::new("/proc/sys/net").join(path), value);
+        set("ipv4/ip_forward", "1").context(what)?;
+        set("ipv4/conf/all/rp_filter", "1").context(what)?;
+        set("ipv4/conf/default/rp_filter", "1").context(what)?;
+        if ipv6 {
+            set("ipv6/conf/all/forwarding", "1").context(what)?;
+        }
+        // Bridged packets have no business with the rules of routed ones; kernels without br_netfilter have no such files.
+        for name in ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"] {
+            let _ = set(&format!("bridge/{name}"), "0");
+        }
+        // slirp4netns looks for the containers' addresses as for neighbours, and is answered in their place.
+        let uplink = tun::interface_index(&netlink, c"tap0").ok();
+        if uplink.is_some() {
+            set("ipv4/conf/tap0/proxy_arp", "1").context(what)?;
+            if ipv6 {
+                set("ipv6/conf/tap0/proxy_ndp", "1").context(what)?;
+            }
+        }
+        let mut batch = Batch::default();
+        batch.local_default("route packets to the forwarder", TABLE_LOCAL, Ipv4Addr::UNSPECIFIED.into());
+        if ipv6 {
+            batch.local_default("route packets to the forwarder", TABLE_LOCAL, Ipv6Addr::UNSPECIFIED.into());
+        }
+        apply(&netlink, &batch)?;
+        Ok(Self { netlink, own, uplink, ipv6, bridges: HashMap::new(), cables: 0 })
+    }
+
+    /// The namespace that bridges are in.
+    pub(super) fn namespace(&self) -> &OwnedFd {
+        &self.own
+    }
+
+    /// Refuses a network that is not the one that containers are on under its name, or that has addresses of one of them.
+    pub(super) fn check(&mut self, network: &Network) -> Result<()> {
+        self.clear_for(network);
+        let conflict = |what: String| Err(Error::new(what).with_kind(Kind::Conflict));
+        for (name, bridge) in &self.bridges {
+            if *name == network.name {
+                if !same(&bridge.network, network) {
+                    return conflict(format!("network {name} was made anew while containers are on the old one"))
+                        .map_err(|e| e.hint("stop the containers that are on it"));
+                }
+                continue;
+            }
+            let overlap = |range: &&crate::network::bridge::object::Range| {
+                bridge.network.subnets.iter().any(|other| other.subnet.overlaps(&range.subnet))
+            };
+            if let Some(range) = network.subnets.iter().find(overlap) {
+                return conflict(format!(
+                    "subnet {} of network {} overlaps with network {name}",
+                    range.subnet, network.name
+                ));
+            }
+        }
+        if !self.ipv6 && network.range(true).is_some() {
+            return Err(Error::new(format!(
+                "network {} has IPv6 addresses, but this kernel has no IPv6",
+                network.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Connects a network namespace; on failure nothing stays connected.
+    pub(super) fn connect(
+        &mut self,
+        joins: &[Join],
+        ports: &[(Protocol, u16)],
+        namespace: &OwnedFd,
+        metric: usize,
+    ) -> Result<Vec<Cable>> {
+        let mut made = Vec::with_capacity(joins.len());
+        match self.try_connect(joins, ports, namespace, metric, &mut made) {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                for cable in made {
+                    self.disconnect(cable);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn try_connect(
+        &mut self,
+        joins: &[Join],
+        ports: &[(Protocol, u16)],
+        namespace: &OwnedFd,
+        metric: usize,
+        made: &mut Vec<Cable>,
+    ) -> Result<()> {
+        for join in joins {
+            let index = self.bridge(&join.network)?;
+            self.cables = self.cables.wrapping_add(1);
+            let cable = Cable {
+                network: join.network.name.clone(),
+                name: format!("rpod{:x}", self.cables),
+                interface: join.endpoint.interface.clone().unwrap_or_default(),
+                addresses: join.addresses(),
+                ports: ranges(ports),
+            };
+            let mac = join.endpoint.mac.unwrap_or_default();
+            let mtu = join.network.mtu().unwrap_or(MTU);
+            let mut batch = Batch::default();
+            let peer = Peer { name: &cable.interface, mac, namespace: namespace.as_fd() };
+            batch.cable("connect the container to the bridge", &cable.name, index, mtu, peer);
+            // From here on the bridge has a user, who may have to be taken off again.
+            made.push(cable);
+            let Some(cable) = made.last() else { return Ok(()) };
+            match batch.apply_all(&self.netlink, 0) {
+                // What a netkeeper that was killed left.
+                Err((_, Errno::EXIST)) => {
+                    self.inside(namespace, |socket| {
+                        let mut removal = Batch::default();
+                        removal.remove_link("remove the old interface", &cable.interface);
+                        apply(socket, &removal)
+                    })?;
+                    apply(&self.netlink, &batch)?;
+                }
+                result => result.map_err(explain)?,
+            }
+            let mut batch = Batch::default();
+            self.answer_for(&mut batch, cable, false);
+            self.port_rules(&mut batch, cable, false);
+            if !batch.is_empty() {
+                apply(&self.netlink, &batch)?;
+            }
+        }
+        self.inside(namespace, |socket| {
+            joins.iter().enumerate().try_for_each(|(number, join)| configure(socket, join, metric + number))
+        })
+    }
+
+    /// Takes a cable away.
+    pub(super) fn disconnect(&mut self, cable: Cable) {
+        let mut batch = Batch::default();
+        self.answer_for(&mut batch, &cable, true);
+        self.port_rules(&mut batch, &cable, true);
+        batch.remove_link("remove a cable", &cable.name);
+        // With the container's namespace the cable goes by itself, and its rules are those of this bridge only.
+        let _ = batch.apply_all(&self.netlink, 0);
+        // A bridge without users stays: making one takes time, and it ends with the netkeeper.
+        if let Some(bridge) = self.bridges.get_mut(&cable.network) {
+            bridge.users = bridge.users.saturating_sub(1);
+        }
+    }
+
+    /// Removes bridges without users that are in the way of this network.
+    fn clear_for(&mut self, network: &Network) {
+        let in_the_way = |bridge: &Bridge| {
+            let other = &bridge.network;
+            bridge.users == 0
+                && !same(other, network)
+                && (other.name == network.name
+                    || other.network_interface == network.network_interface
+                    || other.subnets.iter().any(|a| network.subnets.iter().any(|b| a.subnet.overlaps(&b.subnet))))
+        };
+        let names: Vec<String> =
+            self.bridges.iter().filter(|(_, bridge)| in_the_way(bridge)).map(|(name, _)| name.clone()).collect();
+        for bridge in names.iter().filter_map(|name| self.bridges.remove(name)).collect::<Vec<_>>() {
+            let mut batch = Batch::default();
+            self.network_rules(&mut batch, &bridge.network, true);
+            batch.remove_link("remove a bridge", &bridge.network.network_interface);
+            // What stays of it makes the new one fail, which is told.
+            let _ = batch.apply_all(&self.netlink, 0);
+        }
+    }
+
+    /// The bridge's index, for one more user; made when it is the first.
+    fn bridge(&mut self, network: &Network) -> Result<u32> {
+        if let Some(bridge) = self.bridges.get_mut(&network.name) {
+            bridge.users += 1;
+            return Ok(bridge.index);
+        }
+        self.check(network)?;
+        let name = &network.network_interface;
+        let gateways: Vec<Address> = network
+            .subnets
+            .iter()
+            .filter_map(|range| Some(Address { ip: range.gateway?, prefix: range.subnet.prefix, gateway: None }))
+            .collect();
+        let first = gateways.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip);
+        let mut batch = Batch::default();
+        // With an address of its own: one that it takes from its cables would change as they come and go.
+        batch.bridge("make the bridge", name, mac_of(first), network.mtu().unwrap_or(MTU));
+        apply(&self.netlink, &batch)?;
+        let configured = self.configure_bridge(network, &gateways);
+        match configured {
+            Ok(index) => {
+                self.bridges.insert(network.name.clone(), Bridge { network: network.clone(), index, users: 1 });
+                Ok(index)
+            }
+            Err(error) => {
+                let mut batch = Batch::default();
+                batch.remove_link("remove the bridge", name);
+                let _ = batch.apply_all(&self.netlink, 0);
+                Err(error)
+            }
+        }
+    }
+
+    fn configure_bridge(&self, network: &Network, gateways: &[Address]) -> Result<u32> {
+        let index = index(&self.netlink, &network.network_interface)?;
+        let mut batch = Batch::default();
+        if self.ipv6 {
+            batch.no_link_local("set up IPv6", index);
+        }
+        batch.up("bring up the bridge", Index::Known(index), None, true);
+        for address in gateways {
+            batch.address("give the bridge its address", Index::Known(index), address.ip, address.prefix);
+        }
+        if let Some(first) = gateways.first().filter(|_| network.range(true).is_some()) {
+            // Neighbours are asked for in its name when a packet's sender is a client outside.
+            let ip = link_local(mac_of(first.ip)).into();
+            batch.address("give the bridge its address", Index::Known(index), ip, 64);
+        }
+        self.network_rules(&mut batch, network, false);
+        apply(&self.netlink, &batch)?;
+        Ok(index)
+    }
+
+    /// Rules 200 to 400.
+    fn network_rules(&self, batch: &mut Batch, network: &Network, remove: bool) {
+        for range in &network.subnets {
+            let ipv6 = range.subnet.is_ipv6();
+            let any = Selector {
+                ipv6,
+                from_interface: &network.network_interface,
+                source: None,
+                destination: None,
+                ports: None,
+            };
+            let destination = (range.subnet.address, range.subnet.prefix);
+            let own = Selector { destination: Some(destination), ..any };
+            batch.bridge_rule("route within the network", remove, own, Action::Table(TABLE_MAIN), 200);
+            batch.bridge_rule("keep networks apart", remove, any, Action::Table(TABLE_REFUSED), 300);
+            batch.refusal("keep networks apart", remove, destination, TABLE_REFUSED);
+        }
+        if network.internal {
+            let versions: &[bool] = if self.ipv6 { &[false, true] } else { &[false] };
+            for &ipv6 in versions {
+                let any = Selector {
+                    ipv6,
+                    from_interface: &network.network_interface,
+                    source: None,
+                    destination: None,
+                    ports: None,
+                };
+                batch.bridge_rule("close the internal network", remove, any, Action::Prohibit, 400);
+            }
+        }
+    }
+
+    /// Rule 100.
+    fn port_rules(&self, batch: &mut Batch, cable: &Cable, remove: bool) {
+        let Some(bridge) = self.bridges.get(&cable.network) else { return };
+        for address in &cable.addresses {
+            for &(protocol, first, last) in &cable.ports {
+                let number = match protocol {
+                    Protocol::Tcp => libc::IPPROTO_TCP,
+                    Protocol::Udp => libc::IPPROTO_UDP,
+                } as u8;
+                let select = Selector {
+                    ipv6: address.ip.is_ipv6(),
+                    from_interface: &bridge.network.network_interface,
+                    source: Some(address.ip),
+                    destination: None,
+                    ports: Some((number, first, last)),
+                };
+                batch.bridge_rule(
+                    "bring answers of published ports back",
+                    remove,
+                    select,
+                    Action::Table(TABLE_LOCAL),
+                    100,
+                );
+            }
+        }
+    }
+
+    /// The uplink finds IPv6 addresses one by one.
+    fn answer_for(&self, batch: &mut Batch, cable: &Cable, remove: bool) {
+        let Some(uplink) = self.uplink else { return };
+        for address in cable.addresses.iter().filter(|address| address.ip.is_ipv6()) {
+            batch.proxy("answer for the container", remove, uplink, address.ip);
+        }
+    }
+
+    /// Runs `f` with a netlink socket of another network namespace.
+    fn inside<T>(&self, namespace: &OwnedFd, f: impl FnOnce(&OwnedFd) -> Result<T>) -> Result<T> {
+        let what = || "cannot enter the container's network";
+        namespace::setns(namespace.as_fd(), libc::CLONE_NEWNET).context(what)?;
+        let socket = netlink::socket();
+        if namespace::setns(self.own.as_fd(), libc::CLONE_NEWNET).is_err() {
+            // Whatever it did from here would be done to the container. Another netkeeper is better than this one.
+            exit_now(1);
+        }
+        f(&socket.context(what)?)
+    }
+}
+
+impl Cable {
+    /// Where the container sees it.
+    pub(super) fn interface(&self) -> &str {
+        &self.interface
+    }
+}
+
+/// Gives the container's end its addresses and routes.
+fn configure(socket: &OwnedFd, join: &Join, metric: usize) -> Result<()> {
+    let interface = join.endpoint.interface.as_deref().unwrap_or_default();
+    let index = index(socket, interface)?;
+    let addresses = join.addresses();
+    let mut batch = Batch::default();
+    // A kernel without IPv6 knows nothing of it.
+    if std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        batch.no_link_local("set up IPv6", index);
+    }
+    batch.up("bring up the interface", Index::Known(index), None, true);
+    for address in &addresses {
+        batch.address("set the address", Index::Known(index), address.ip, address.prefix);
+    }
+    if addresses.iter().any(|address| address.ip.is_ipv6())
+        && let Some(mac) = join.endpoint.mac
+    {
+        batch.address("set the link-local address", Index::Known(index), link_local(mac).into(), 64);
+    }
+    let metric = METRIC + u32::try_from(metric).unwrap_or(0);
+    if join.network.has_default_route() {
+        for address in &addresses {
+            if let Some(gateway) = address.gateway {
+                let any: IpAddr =
+                    if gateway.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+                batch.route("set the default route", (any, 0), gateway, Some(metric));
+            }
+        }
+    }
+    for route in &join.network.routes {
+        let destination = (route.destination.address, route.destination.prefix);
+        batch.route("set a route of the network", destination, route.gateway, Some(route.metric.unwrap_or(METRIC)));
+    }
+    apply(socket, &batch)
+}
+
+/// Containers with the same address have the same hardware address: nobody remembers a wrong one.
+pub(super) fn mac_of(ip: IpAddr) -> Mac {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            [0x02, 0x42, a, b, c, d]
+        }
+        IpAddr::V6(ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            [0x02, 0x43, a, b, c, d]
+        }
+    }
+}
+
+/// RFC 4291, appendix A.
+fn link_local(mac: Mac) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac;
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
+/// Whether two descriptions are those of one bridge; name servers and labels may have changed.
+fn same(a: &Network, b: &Network) -> bool {
+    (&a.network_interface, &a.subnets, a.internal, a.mtu()) == (&b.network_interface, &b.subnets, b.internal, b.mtu())
+}
+
+fn index(socket: &OwnedFd, name: &str) -> Result<u32> {
+    let what = || format!("cannot find the interface {name}");
+    let name = CString::new(name).context(what)?;
+    tun::interface_index(socket, &name).context(what)
+}
+
+fn apply(socket: &OwnedFd, batch: &Batch) -> Result<()> {
+    batch.apply_all(socket, 0).map_err(explain)
+}
+
+fn explain((step, errno): (&'static str, Errno)) -> Error {
+    let error = Error::wrap(format!("cannot {step}"), errno);
+    match errno {
+        Errno::OPNOTSUPP => error.hint("the kernel has no bridges or virtual cables (CONFIG_BRIDGE, CONFIG_VETH)"),
+        e if is_gone(e) => error.hint("the container or the network has just ended"),
+        _ => error,
+    }
+}
+
+/// Ports as few ranges.
+fn ranges(ports: &[(Protocol, u16)]) -> Vec<(Protocol, u16, u16)> {
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable();
+    let mut ranges: Vec<(Protocol, u16, u16)> = Vec::new();
+    for (protocol, port) in sorted {
+        match ranges.last_mut() {
+            Some((before, _, last)) if *before == protocol && port <= last.saturating_add(1) => *last = port,
+            _ => ranges.push((protocol, port, port)),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_and_addresses() {
+        use Protocol::{Tcp, Udp};
+        let given = [(Tcp, 81), (Udp, 53), (Tcp, 80), (Tcp, 80), (Tcp, 90)];
+        assert_eq!(ranges(&given), [(Tcp, 80, 81), (Tcp, 90, 90), (Udp, 53, 53)]);
+        assert_eq!(mac_of(IpAddr::V4(Ipv4Addr::new(10, 89, 0, 5))), [2, 0x42, 10, 89, 0, 5]);
+        assert_eq!(link_local([2, 0x42, 10, 89, 0, 5]).to_string(), "fe80::42:aff:fe59:5");
+    }
+}
