@@ -168,6 +168,9 @@ pub(crate) struct Rm {
     /// Remove the container that was created last
     #[arg(short, long)]
     pub latest: bool,
+    /// Remove the containers that require it as well
+    #[arg(long)]
+    pub depend: bool,
     /// Remove anonymous volumes of the container as well
     #[arg(short, long)]
     pub volumes: bool,

@@ -9,6 +9,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::health::Health;
+use super::life::Life;
 use super::surroundings::Surroundings;
 
 /// Run a command in a new container
@@ -73,6 +74,8 @@ pub(crate) struct Container {
     pub surroundings: Surroundings,
     #[command(flatten)]
     pub health: Health,
+    #[command(flatten)]
+    pub life: Life,
 
     /// The image, then the command
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND [ARG...]]")]
@@ -109,7 +112,7 @@ pub(crate) struct General {
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
 
-    /// How output is kept: k8s-file, json-file or none (default "k8s-file")
+    /// How output is kept: k8s-file, json-file, none, passthrough or passthrough-tty (default "k8s-file")
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
 

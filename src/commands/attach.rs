@@ -4,6 +4,7 @@ use super::Context;
 use super::foreground::{self, Connect};
 use crate::cli::container::Attach;
 use crate::engine::container::select::Selection;
+use crate::engine::events;
 use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(args: Attach, context: &Context<'_>) -> Result<u8> {
         detach_keys: args.detach_keys.as_deref(),
         owner: false,
     };
+    events::container(dirs, "attach", &container.record);
     context.ui.flush()?;
     foreground::follow(Client::connect(&container.place)?, &container, &connect, context)
 }

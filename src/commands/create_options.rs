@@ -47,6 +47,9 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     let Container { general, process, storage, network, security, limits, .. } = args;
     let namespace =
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
+    if process.tty && general.log_driver.as_deref().is_some_and(|driver| driver.starts_with("passthrough")) {
+        return Err(Error::new("--tty gives the program a terminal of its own: there is nothing to pass through"));
+    }
     Ok(RunOptions {
         root: if storage.rootfs { values::rootfs(&first)? } else { RootSource::Image(first) },
         command: words.collect(),
@@ -97,6 +100,8 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         asked: asked(args),
         life: Life {
             health: health(&args.health)?,
+            sdnotify: life::sdnotify(args.life.sdnotify.as_deref())?,
+            requires: args.life.requires.clone(),
             restart: life::restart(general.restart.as_deref(), general.rm)?,
             timeout: general.timeout.unwrap_or(0),
         },
@@ -322,6 +327,7 @@ mod tests {
             ("--health-start-period -1s --health-cmd x i", "healthcheck-start-period must be 0 seconds or greater"),
             ("--health-log-destination /nonexist i", "HealthCheck Log '/nonexist' destination error: No such file"),
             ("--health-startup-retries 3 i", "startup healthcheck options need --health-startup-cmd"),
+            ("--sdnotify maybe i", "invalid sdnotify value \"maybe\": must be container, conmon, healthy or ignore"),
             ("--restart sometimes i", "\"sometimes\" is not a valid restart policy: invalid argument"),
             ("--restart on-failure:x i", "\"on-failure:x\" is not a valid restart policy: invalid argument"),
             ("--name a/b i", "running container create option: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*"),

@@ -10,8 +10,8 @@ use crate::engine::container::select::Selection;
 use crate::engine::container::store::Container;
 use crate::engine::container::when;
 use crate::error::{Error, Result};
+use crate::monitor::log::Options;
 use crate::monitor::log::reader::{self, Entry, Filter, Sink};
-use crate::monitor::log::{Driver, Options};
 use crate::monitor::protocol::Stream;
 use crate::output::ui::Ui;
 use crate::state::id;
@@ -33,10 +33,11 @@ pub(crate) fn run(args: Logs, context: &Context<'_>) -> Result<u8> {
     let mut followers = Vec::new();
     for (index, (_, container)) in containers.iter().enumerate() {
         let options = container.config()?.log;
-        if options.driver == Driver::None {
-            return Err(Error::new(
-                "this container is using the 'none' log driver, cannot read logs: this container is not logging output",
-            ));
+        if options.driver.keeps_nothing() {
+            return Err(Error::new(format!(
+                "this container is using the '{}' log driver, cannot read logs: this container is not logging output",
+                options.driver.as_str()
+            )));
         }
         let monitor = if args.follow { running_monitor(container, context)? } else { None };
         let prefix = match (args.names, several) {

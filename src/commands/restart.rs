@@ -4,7 +4,7 @@ use super::Context;
 use super::each::each;
 use crate::cli::container::Restart;
 use crate::engine::container::select::Selection;
-use crate::engine::container::{lifecycle, start};
+use crate::engine::container::{lifecycle, requires, start};
 use crate::error::Result;
 use crate::monitor::state::Status;
 
@@ -24,6 +24,7 @@ pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
             return Ok(());
         }
         lifecycle::ask_to_stop(dirs, container, lifecycle::patience(container, args.time))?.finish()?;
+        requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
         if let Some(lock) = start::claim(dirs, container)? {
             let client = start::start(dirs, container, &container.config()?, lock, None)?;
             client.wait_started(&mut |warning| context.ui.warn(warning))?;

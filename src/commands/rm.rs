@@ -4,9 +4,12 @@ use super::Context;
 use super::each::each;
 use crate::cli::container::Rm;
 use crate::engine::container::lifecycle::{self, Removal};
+use crate::engine::container::requires;
 use crate::engine::container::select::Selection;
-use crate::error::{Kind, Result};
+use crate::engine::container::store::Container;
+use crate::error::{Error, Kind, Result};
 use crate::output;
+use crate::state::paths::Dirs;
 
 pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -28,7 +31,7 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
             if let Some(stopping) = asked? {
                 stopping.finish()?;
             }
-            lifecycle::remove(dirs, container, removal)?;
+            remove(dirs, container, removal, args.depend || args.all)?;
             context.ui.line(name)
         })
     });
@@ -41,4 +44,20 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
         output::report::error(context.ui, &error);
         Ok(code)
     })
+}
+
+/// Removes a container; with `depend` those that require it before.
+fn remove(dirs: &Dirs, container: &Container, removal: Removal, depend: bool) -> Result<()> {
+    let dependents = requires::dependents(dirs, container)?;
+    if !dependents.is_empty() && !depend {
+        let ids: Vec<&str> = dependents.iter().map(Container::id).collect();
+        return Err(Error::new(format!(
+            "container {} has dependent containers which must be removed before it: {}: container already exists",
+            container.id(),
+            ids.join(", ")
+        ))
+        .hint("rpod rm --depend removes them as well"));
+    }
+    dependents.iter().try_for_each(|dependent| remove(dirs, dependent, removal, true))?;
+    lifecycle::remove(dirs, container, removal)
 }

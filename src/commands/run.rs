@@ -6,7 +6,7 @@ use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::{start, store};
+use crate::engine::container::{requires, start, store};
 use crate::engine::events;
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Kind, Result};
@@ -23,6 +23,7 @@ pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
     }
     let dirs = context.dirs()?;
     let store = context.store()?;
+    requires::start_all(dirs, &args.container.life.requires, &mut |warning| context.ui.warn(warning))?;
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;

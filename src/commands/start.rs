@@ -5,8 +5,8 @@ use super::each::each;
 use super::foreground::{self, Connect};
 use crate::cli::container::Start;
 use crate::engine::container::select::Selection;
-use crate::engine::container::start;
 use crate::engine::container::store::Container;
+use crate::engine::container::{requires, start};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
 
@@ -35,6 +35,7 @@ pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
 
 fn start_detached(container: &Container, context: &Context<'_>) -> Result<()> {
     let dirs = context.dirs()?;
+    requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
     if let Some(lock) = start::claim(dirs, container)? {
         let client = start::start(dirs, container, &container.config()?, lock, None)?;
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
@@ -60,6 +61,7 @@ fn start_attached(args: &Start, container: &Container, context: &Context<'_>) ->
         owner: false,
     };
     context.ui.flush()?;
+    requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
     let client = match start::claim(dirs, container)? {
         Some(lock) => start::start(dirs, container, &container.config()?, lock, foreground::size())?,
         None => Client::connect(&container.place)?,

@@ -5,6 +5,7 @@ use super::each::each;
 use crate::cli::container::Stop;
 use crate::engine::container::lifecycle;
 use crate::engine::container::select::Selection;
+use crate::engine::events;
 use crate::error::Result;
 
 pub(crate) fn run(args: Stop, context: &Context<'_>) -> Result<u8> {
@@ -28,6 +29,7 @@ pub(crate) fn run(args: Stop, context: &Context<'_>) -> Result<u8> {
         .collect();
     each(context, asked, |(name, container, patience, asked)| {
         let killed = asked?.finish()?;
+        events::container(dirs, "stop", &container.record);
         if let Some(patience) = patience.filter(|patience| killed && !patience.is_zero()) {
             context.ui.warn(format!(
                 "StopSignal {} failed to stop container {} in {} seconds, resorting to SIGKILL",

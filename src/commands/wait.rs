@@ -6,7 +6,7 @@ use super::Context;
 use crate::cli::container::Wait;
 use crate::engine::container::select::Selection;
 use crate::engine::container::store::Container;
-use crate::engine::container::{lifecycle, when};
+use crate::engine::container::{health, lifecycle, when};
 use crate::error::{Error, Result};
 use crate::monitor::health::Status as Health;
 use crate::monitor::state::Status;
@@ -22,6 +22,9 @@ pub(crate) fn run(args: Wait, context: &Context<'_>) -> Result<u8> {
     for (_, container) in selection.resolve(dirs, missing)? {
         let code = if wanted.iter().all(|wanted| *wanted == Condition::Stopped) {
             i32::from(lifecycle::wait(dirs, &container)?)
+        } else if let [Condition::Health(wanted)] = wanted[..] {
+            health::wait(dirs, &container, wanted, interval)?;
+            -1
         } else {
             poll(dirs, &container, &wanted, interval)?
         };
@@ -77,12 +80,6 @@ fn poll(dirs: &Dirs, container: &Container, wanted: &[Condition], interval: Dura
                     if state.status.is_alive() && container.health().is_some_and(|report| report.status == *wanted) =>
                 {
                     return Ok(-1);
-                }
-                (Condition::Health(_), Some(state)) if !state.status.is_alive() => {
-                    return Err(Error::new(format!(
-                        "container {} does not run: it will not change its health",
-                        container.id()
-                    )));
                 }
                 (_, None) => return Ok(-1),
                 _ => {}

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::client::Client;
 use super::health::Healthcheck;
+use super::notify::Manager;
 use super::place::Place;
 use super::restart::Policy;
 use super::state::State;
@@ -64,6 +66,10 @@ pub(crate) struct Launch<'a> {
     pub events: &'a Path,
     pub named: Named<'a>,
     pub health: Option<&'a Healthcheck>,
+    /// A service manager that waits for the container.
+    pub notify: Option<Manager>,
+    /// The caller's standard streams, which the program uses as its own (`--log-driver passthrough`).
+    pub inherited: Option<[OwnedFd; 3]>,
     /// How long a program that is asked to end is waited for.
     pub stop_timeout: Duration,
 }

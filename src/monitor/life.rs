@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::clients::{self, Client};
 use super::health::clock::{Clock, Subject};
 use super::launch::{Fresh, Launch};
+use super::notify::Notifier;
 use super::place::leave_exit_code;
 use super::protocol::{Event, Failure};
 use super::restart::Backoff;
@@ -22,8 +23,9 @@ use crate::sys::signal::SignalFd;
 
 /// Starts the container, stays until its end, and tells `client` and everybody who attached about it.
 pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
-    let begun = start(&mut launch, 0).and_then(|started| Ok((started, signals()?)));
-    let (started, signals) = match begun {
+    let notifier = launch.notify.take().map(|manager| Notifier::new(&manager, launch.place)).transpose();
+    let begun = notifier.and_then(|notifier| Ok((start(&mut launch, 0)?, signals()?, notifier)));
+    let (started, signals, notifier) = match begun {
         Ok(begun) => begun,
         Err(error) => return stillborn(launch, &mut client, error),
     };
@@ -48,7 +50,11 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         deadline: launch.timeout.map(|time| Instant::now() + time),
         stop_timeout: launch.stop_timeout,
         clock: clock(&launch),
+        notifier,
     };
+    if let Some(notifier) = &serving.notifier {
+        notifier.started();
+    }
     note(&launch, &[("init", None), ("start", None)]);
     memory::trim();
     let code = laps(&mut launch, &mut serving);
@@ -102,6 +108,8 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
         let begin = Instant::now();
         let code = serving.run();
         serving.clock = None;
+        // What it said at its very end.
+        serving.notifier.iter().for_each(Notifier::pass_on);
         ended(serving, code);
         note(launch, &[("died", Some(code))]);
         // What was asked for before the program ended counts, also when it has not been heard yet.

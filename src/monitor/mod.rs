@@ -21,6 +21,7 @@ mod input;
 mod launch;
 mod life;
 pub(crate) mod log;
+pub(crate) mod notify;
 mod pause;
 pub(crate) mod place;
 pub(crate) mod protocol;

@@ -15,6 +15,7 @@ use super::clients::{self, Client};
 use super::health::Action;
 use super::health::check::Verdict;
 use super::health::clock::Clock;
+use super::notify::Notifier;
 use super::pause;
 use super::place::Place;
 use super::protocol::{Event, Failure, PACKET, Request, Stream, output_kind};
@@ -60,6 +61,7 @@ pub(super) struct Serving<'a> {
     /// How long a program that is asked to end is waited for.
     pub stop_timeout: Duration,
     pub clock: Option<Clock<'a>>,
+    pub notifier: Option<Notifier>,
 }
 
 /// What a poll slot stands for.
@@ -68,6 +70,7 @@ enum Source {
     Container,
     Connection,
     Check,
+    Notify,
     Signals,
     Listener,
     Output(Stream),
@@ -89,6 +92,7 @@ impl Serving<'_> {
                     }
                     Source::Connection => self.reconnect(),
                     Source::Check => self.checked(),
+                    Source::Notify => self.notifier.iter().for_each(Notifier::pass_on),
                     Source::Signals => self.forward_signals(),
                     Source::Listener => {
                         if let Some(listener) = &self.listener {
@@ -134,6 +138,7 @@ impl Serving<'_> {
         let Some(clock) = &mut self.clock else { return };
         let action = clock.action();
         match (clock.end(), action) {
+            (Some(Verdict::Passed), _) => self.notifier.iter().for_each(Notifier::healthy),
             (Some(Verdict::GaveUp), _) | (Some(Verdict::Unhealthy), Action::Restart) => {
                 self.again = true;
                 self.end_program();
@@ -217,6 +222,7 @@ impl Serving<'_> {
         let mut slots: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
         if program {
             slots.push((Source::Container, self.program.pidfd.as_fd(), PollFlags::IN));
+            slots.extend(self.notifier.iter().filter_map(Notifier::fd).map(|fd| (Source::Notify, fd, PollFlags::IN)));
             slots.extend(self.clock.iter().filter_map(Clock::pidfd).map(|fd| (Source::Check, fd, PollFlags::IN)));
             slots.extend(self.program.connection.pidfds().map(|fd| (Source::Connection, fd, PollFlags::IN)));
         }

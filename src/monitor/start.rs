@@ -30,6 +30,12 @@ fn streams(launch: &Launch<'_>) -> Result<(Stdio, Option<OwnedFd>, Option<Output
     if let Some(Size { rows, columns }) = launch.terminal {
         return Ok((Stdio::Terminal { rows, cols: columns }, None, None));
     }
+    if let Some(inherited) = &launch.inherited {
+        let clone = |fd: &OwnedFd| fd.try_clone().context(|| "cannot pass a standard stream on");
+        let [stdin, stdout, stderr] = inherited;
+        let streams = Stdio::Pipes { stdin: clone(stdin)?, stdout: clone(stdout)?, stderr: clone(stderr)? };
+        return Ok((streams, None, Some(Outputs::Pipes { stdout: None, stderr: None })));
+    }
     let pipe = || pipe_with(PipeFlags::CLOEXEC).context(|| "cannot make a pipe for the container");
     let (stdin, feed) = if launch.interactive {
         let (stdin, feed) = pipe()?;

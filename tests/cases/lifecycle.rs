@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, serial_trial, trial, wait_until};
+use crate::support::{Need, Outcome, Sandbox, Trial, User, for_each_user, need, rpod, serial_trial, trial, wait_until};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -99,6 +99,16 @@ pub fn trials() -> Vec<Trial> {
         Ok(())
     }));
     trials.extend(for_each_user("lifecycle::monitor_is_killed", monitor_is_killed));
+    trials.extend(for_each_user("lifecycle::crun_ends_with_its_monitor", |t| {
+        need([Need::Crun])?;
+        let image = t.busybox()?;
+        rpod!(t, "--runtime=crun", "run", "-d", "--name", "k", "--network=none", image, "sleep", "1000").run().ok();
+        let monitor = rpod!(t, "inspect", "--format", "{{.State.ConmonPid}}", "k").run().ok().to_owned();
+        t.program("kill", ["-9", &monitor]).run().ok();
+        wait_until("everything of it is gone", || t.processes().is_empty());
+        assert_eq!(status(t, "k"), "exited");
+        Ok(())
+    }));
     trials.push(trial("lifecycle::attach", User::Sub, attach));
     trials.push(trial("lifecycle::error_to_start_leaves_created", User::Sub, |t| {
         let image = t.busybox()?;

@@ -5,6 +5,7 @@ mod change;
 mod cli;
 mod cve;
 mod events;
+mod everyday;
 mod exec;
 mod harness;
 mod health;
@@ -32,6 +33,8 @@ mod restart;
 mod run;
 mod scenario;
 mod security;
+mod sequences;
+mod service;
 mod storage;
 mod storm;
 mod surroundings;
@@ -55,6 +58,7 @@ pub fn trials() -> Vec<Trial> {
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
+        service::trials(),
         pause::trials(),
         health::trials(),
         terminal::trials(),
@@ -63,6 +67,8 @@ pub fn trials() -> Vec<Trial> {
         logs::trials(),
         ps::trials(),
         parity::trials(),
+        everyday::trials(),
+        sequences::trials(),
         surroundings::trials(),
         observe::trials(),
         change::trials(),

@@ -23,6 +23,7 @@ pub fn run_as_probe() -> bool {
         Some("udp") => udp(port(2)),
         Some("ask-udp") => ask_udp(&args[2], port(3)),
         Some("sink") => sink(port(2)),
+        Some("notify") => notify(&args[2]),
         other => panic!("no probe {other:?}"),
     }
     true
@@ -55,6 +56,12 @@ fn udp(port: u16) {
         answer.extend_from_slice(&buffer[..length]);
         let _ = socket.send_to(&answer, peer);
     }
+}
+
+/// Says something to the service manager.
+fn notify(text: &str) {
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    socket.send_to(text.as_bytes(), std::env::var_os("NOTIFY_SOCKET").unwrap()).unwrap();
 }
 
 /// Prints what a service answers to one datagram; nothing when it does not.

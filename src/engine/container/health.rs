@@ -1,12 +1,13 @@
 //! A container's health: as it is known, and checked by hand.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::store::Container;
 use super::{lifecycle, start};
 use crate::error::{Error, Kind, Result};
-use crate::monitor::health::Report;
 use crate::monitor::health::check::{Check, Outcome};
+use crate::monitor::health::{Report, Status};
 use crate::monitor::state::State;
 use crate::state::events;
 use crate::state::paths::Dirs;
@@ -21,6 +22,29 @@ impl Container {
     pub(crate) fn health_word(&self, state: &State) -> &'static str {
         let report = if state.status.is_alive() { self.health() } else { None };
         report.map_or("", |report| report.status.as_str())
+    }
+}
+
+/// Waits until the container has this health, looking every `interval`.
+///
+/// # Errors
+/// When it has no health check, or ends before.
+pub(crate) fn wait(dirs: &Dirs, container: &Container, wanted: Status, interval: Duration) -> Result<()> {
+    loop {
+        let Some(report) = container.health() else {
+            return Err(Error::new(format!("container {} has no defined healthcheck", container.id())));
+        };
+        if !container.state(dirs)?.status.is_alive() {
+            return Err(Error::new(format!(
+                "container {} does not run: it will not become {}",
+                container.id(),
+                wanted.as_str()
+            )));
+        }
+        if report.status == wanted {
+            return Ok(());
+        }
+        std::thread::sleep(interval);
     }
 }
 

@@ -352,13 +352,13 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "CreateCommand": config.create_command,
         "Umask": format!("{:04o}", process.user().umask().unwrap_or(0o022)),
         "Timeout": config.timeout,
+        "sdNotifyMode": config.sdnotify.as_str(),
         "StopTimeout": record.stop_timeout,
         "HealthcheckOnFailureAction": "none",
         "HealthLogDestination": "local",
         "HealthcheckMaxLogCount": 5,
         "HealthcheckMaxLogSize": 500,
         "Passwd": !config.asked.no_passwd,
-        "sdNotifyMode": "container",
         "ExposedPorts": exposed(&record.exposed, &record.ports),
     });
     if let Some(health) = &config.health {

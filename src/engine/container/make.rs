@@ -16,11 +16,11 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::volumes;
+use super::{requires, volumes};
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
-use crate::monitor::log;
 use crate::monitor::restart::Policy;
+use crate::monitor::{log, notify};
 use crate::network::mode::Mode as Network;
 use crate::spec;
 use crate::state::file::{self, Durability};
@@ -93,7 +93,9 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let mut config = config(order, resolved, rootfs)?;
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
+    record.requires = requires::resolve(dirs, &life.requires)?;
     let (container, lock) = reserved.commit(record, &config)?;
+    requires::note(dirs, &container.record)?;
     if let Some(cidfile) = cidfile {
         cidfile.keep();
     }
@@ -178,6 +180,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         restart: Policy::No,
         health: false,
         revives: false,
+        requires: Vec::new(),
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
@@ -223,6 +226,8 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
                 LogDriver::K8sFile => log::Driver::K8sFile,
                 LogDriver::JsonFile => log::Driver::JsonFile,
                 LogDriver::None => log::Driver::None,
+                LogDriver::Passthrough => log::Driver::Passthrough,
+                LogDriver::PassthroughTty => log::Driver::PassthroughTty,
             },
             max_size: options.log.max_size,
             max_file: options.log.max_file,
@@ -238,6 +243,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         privileged: options.privileged,
         shm_size: options.shm_size,
         timeout: 0,
+        sdnotify: notify::Mode::default(),
         health: None,
         create_command: order.create_command,
         image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),

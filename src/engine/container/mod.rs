@@ -42,6 +42,7 @@ mod relay;
 pub(crate) mod remove;
 pub(crate) mod rename;
 mod repair;
+pub(crate) mod requires;
 pub(crate) mod resolve;
 pub(crate) mod select;
 pub(crate) mod session;

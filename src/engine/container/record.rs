@@ -16,8 +16,8 @@ use super::resolve::MountKind;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::health::Healthcheck;
-use crate::monitor::log;
 use crate::monitor::restart::Policy;
+use crate::monitor::{log, notify};
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::state::events::Named;
@@ -69,6 +69,9 @@ pub(crate) struct Record {
     /// It has a health check.
     #[serde(default, skip_serializing_if = "is_false")]
     pub health: bool,
+    /// Ids of containers that must run before this one is started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
     /// Its health may start it again, whatever `restart` says.
     #[serde(default, skip_serializing_if = "is_false")]
     pub revives: bool,
@@ -124,6 +127,8 @@ pub(crate) struct Config {
     /// `--timeout`: seconds that the program may run; 0: without a limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub timeout: u32,
+    #[serde(default, skip_serializing_if = "notify::Mode::is_default")]
+    pub sdnotify: notify::Mode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Healthcheck>,
     #[serde(default)]

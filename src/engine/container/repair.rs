@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::monitor::place::Place;
 use crate::monitor::state::{State, Status};
 use crate::runtime::cgroup;
+use crate::state::events::{self, Event};
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::Dirs;
 use crate::sys::signal;
@@ -44,6 +45,8 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
         error: "the container's monitor was killed".into(),
         ..state
     };
+    let died = Event { exit_code: Some(ended.exit_code), ..container.record.named().event("died") };
+    events::append(&events::directory(dirs), &[died]);
     if container.record.rm {
         remove::remove_locked(dirs, container, true, &lock)?;
     } else {

@@ -1,16 +1,19 @@
 //! Starting a container that exists: its files become a plan for the monitor.
 
 use std::borrow::Cow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{MountBuilder, Spec};
 
 use super::record::Config;
 use super::store::Container;
 use super::{bridges, joining, namefiles, remove};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
+use crate::monitor::notify::{self, Manager};
 use crate::monitor::state::State;
 use crate::monitor::{self, Fresh, Launch};
 use crate::network::helper;
@@ -19,7 +22,7 @@ use crate::runtime::Rootfs;
 use crate::spec::seccomp;
 use crate::state::events;
 use crate::state::lock::Lock;
-use crate::state::paths::Dirs;
+use crate::state::paths::{Dirs, create_private};
 use crate::storage::RootfsPlan;
 use crate::sys::seccomp::Filter;
 use crate::sys::tty::Size;
@@ -66,6 +69,12 @@ pub(crate) fn start(
         namefiles::write(&container.place.record, record, &config.names, network.facts())?;
         Ok(Fresh { rootfs: rootfs(container, &config.rootfs), join, network })
     };
+    let notify = Manager::of_environment(config.sdnotify);
+    let spec = match &notify {
+        Some(manager) if manager.mode == notify::Mode::Container => Cow::Owned(with_notify(&spec, container)?),
+        _ => spec,
+    };
+    let inherited = config.log.driver.passes_through().then(inherited).transpose()?;
     let first = fresh(join)?;
     let renew = || fresh(joining::at_start(dirs, &config.spec)?.1);
     let seccomp = seccomp(&config.spec)?;
@@ -97,8 +106,39 @@ pub(crate) fn start(
         events: &events,
         named: record.named(),
         health: config.health.as_ref(),
+        notify,
+        inherited,
         stop_timeout: Duration::from_secs(record.stop_timeout.into()),
     })
+}
+
+/// Copies of this command's standard streams.
+fn inherited() -> Result<[OwnedFd; 3]> {
+    let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().context(|| "cannot pass a standard stream on");
+    Ok([copy(std::io::stdin().as_fd())?, copy(std::io::stdout().as_fd())?, copy(std::io::stderr().as_fd())?])
+}
+
+/// The Spec with a socket on which the program says that it is ready.
+fn with_notify(spec: &Spec, container: &Container) -> Result<Spec> {
+    let directory = notify::directory(&container.place);
+    create_private(&directory)?;
+    // The program may be another user than root.
+    let what = || format!("cannot open {} to the container", directory.display());
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).context(what)?;
+    let mut spec = spec.clone();
+    let mount = MountBuilder::default()
+        .destination(notify::DIRECTORY)
+        .typ("bind")
+        .source(directory)
+        .options(["bind", "rprivate"].map(str::to_owned))
+        .build()
+        .context(|| "cannot plan the mount of the notify socket")?;
+    spec.set_mounts(Some(spec.mounts().iter().flatten().cloned().chain([mount]).collect()));
+    if let Some(process) = spec.process_mut() {
+        let variable = format!("NOTIFY_SOCKET={}", notify::SOCKET);
+        process.set_env(Some(process.env().iter().flatten().cloned().chain([variable]).collect()));
+    }
+    Ok(spec)
 }
 
 pub(super) fn seccomp(spec: &Spec) -> Result<Option<Filter>> {

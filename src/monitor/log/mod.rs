@@ -25,6 +25,10 @@ pub(crate) enum Driver {
     /// One JSON object per line, as Docker writes it.
     JsonFile,
     None,
+    /// The program writes to where rpod was started, past every log.
+    Passthrough,
+    /// The same, also to a terminal.
+    PassthroughTty,
 }
 
 impl Driver {
@@ -33,7 +37,18 @@ impl Driver {
             Self::K8sFile => "k8s-file",
             Self::JsonFile => "json-file",
             Self::None => "none",
+            Self::Passthrough => "passthrough",
+            Self::PassthroughTty => "passthrough-tty",
         }
+    }
+
+    /// Nothing is kept that could be read later.
+    pub(crate) fn keeps_nothing(self) -> bool {
+        matches!(self, Self::None) || self.passes_through()
+    }
+
+    pub(crate) fn passes_through(self) -> bool {
+        matches!(self, Self::Passthrough | Self::PassthroughTty)
     }
 }
 

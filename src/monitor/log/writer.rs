@@ -42,7 +42,7 @@ impl Writer {
                 _ => String::new(),
             },
         };
-        if options.driver != Driver::None {
+        if !options.driver.keeps_nothing() {
             writer.open_file().context(|| format!("cannot open the log {}", writer.path.display()))?;
         }
         Ok(writer)

@@ -1,4 +1,4 @@
-//! What becomes of the container while nobody looks: `--restart`, `--timeout`.
+//! What becomes of the container while nobody looks: `--restart`, `--timeout`, `--sdnotify`, `--requires`.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use crate::engine::container::record::{Config, Record};
 use crate::error::{Error, Result};
 use crate::image::config::ImageConfig;
 use crate::monitor::health::Healthcheck;
+use crate::monitor::notify;
 use crate::monitor::restart::Policy;
 
 /// What its monitor is asked to do.
@@ -17,6 +18,9 @@ pub(crate) struct Life {
     pub health: HealthOptions,
     /// Seconds that the program may run; 0: without a limit.
     pub timeout: u32,
+    pub sdnotify: notify::Mode,
+    /// Names of containers that must run first.
+    pub requires: Vec<String>,
 }
 
 impl Life {
@@ -24,6 +28,10 @@ impl Life {
     pub(crate) fn apply(&self, image: Option<&ImageConfig>, record: &mut Record, config: &mut Config) -> Result<()> {
         config.health = self.health.resolve(image.and_then(|image| image.config.healthcheck.as_ref()))?;
         config.timeout = self.timeout;
+        if self.sdnotify == notify::Mode::Healthy && config.health.is_none() {
+            return Err(Error::new("sdnotify policy \"healthy\" requires a healthcheck to be set"));
+        }
+        config.sdnotify = self.sdnotify;
         record.restart = self.restart;
         record.health = config.health.is_some();
         record.revives = config.health.as_ref().is_some_and(Healthcheck::revives);
@@ -39,6 +47,14 @@ pub(crate) fn log_attributes(log: &Log, record: &Record, config: &Config) -> BTr
     let variables = variables.filter(|(name, _)| log.env.iter().any(|wanted| wanted == name));
     let tag = Some(("tag".to_owned(), log.tag.clone())).filter(|(_, tag)| !tag.is_empty());
     labels.chain(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).chain(tag).collect()
+}
+
+/// `--sdnotify`.
+pub(crate) fn sdnotify(text: Option<&str>) -> Result<notify::Mode> {
+    let text = text.unwrap_or("container");
+    notify::Mode::parse(text).ok_or_else(|| {
+        Error::new(format!("invalid sdnotify value {text:?}: must be container, conmon, healthy or ignore"))
+    })
 }
 
 /// `--restart`.

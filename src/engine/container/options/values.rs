@@ -208,15 +208,29 @@ pub(crate) enum LogDriver {
     K8sFile,
     JsonFile,
     None,
+    Passthrough,
+    PassthroughTty,
 }
 
+fn on_a_terminal() -> bool {
+    use rustix::termios::isatty;
+    isatty(std::io::stdin()) || isatty(std::io::stdout()) || isatty(std::io::stderr())
+}
+
+/// `--log-driver` and `--log-opt`.
 pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
-    let hint = "choose from: k8s-file, json-file, none";
+    let hint = "choose from: k8s-file, json-file, none, passthrough, passthrough-tty";
     let driver = match driver.unwrap_or_default() {
         "" | "k8s-file" => LogDriver::K8sFile,
         "json-file" => LogDriver::JsonFile,
         "none" => LogDriver::None,
-        name @ ("journald" | "passthrough" | "passthrough-tty" | "syslog") => {
+        "passthrough" if on_a_terminal() => {
+            return Err(Error::new("the '--log-driver passthrough' option cannot be used on a TTY")
+                .hint("passthrough-tty lets the container use the terminal"));
+        }
+        "passthrough" => LogDriver::Passthrough,
+        "passthrough-tty" => LogDriver::PassthroughTty,
+        name @ ("journald" | "syslog") => {
             return Err(Error::new(format!("log driver {name:?} is not supported yet")).hint(hint));
         }
         name => return Err(Error::new(format!("invalid log driver {name:?}")).hint(hint)),

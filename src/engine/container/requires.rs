@@ -1,0 +1,67 @@
+//! `--requires`: containers that must run before another one starts, and are not removed before it.
+//!
+//! The record of a container names what it requires; the file `dependents` beside the record of what is required names, one id
+//! a line, who was made to require it, so that removing a container asks one file and not every other container.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+
+use super::record::Record;
+use super::start;
+use super::store::{self, Container};
+use crate::error::{Context, Error, Result};
+use crate::state::paths::Dirs;
+
+const DEPENDENTS: &str = "dependents";
+
+/// The ids behind the names.
+pub(super) fn resolve(dirs: &Dirs, names: &[String]) -> Result<Vec<String>> {
+    names.iter().map(|name| Ok(store::find(dirs, name)?.record.id)).collect()
+}
+
+/// Notes with what `record` requires that it does.
+pub(super) fn note(dirs: &Dirs, record: &Record) -> Result<()> {
+    for id in &record.requires {
+        let file = store::find(dirs, id)?.place.record.join(DEPENDENTS);
+        let opened = OpenOptions::new().append(true).create(true).open(&file);
+        let written = opened.and_then(|mut opened| opened.write_all(format!("{}\n", record.id).as_bytes()));
+        written.context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The containers that require this one.
+pub(crate) fn dependents(dirs: &Dirs, container: &Container) -> Result<Vec<Container>> {
+    let file = container.place.record.join(DEPENDENTS);
+    let ids = match std::fs::read_to_string(&file) {
+        Ok(ids) => ids,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::wrap(format!("cannot read {}", file.display()), e)),
+    };
+    let loaded = ids.lines().map(|id| Container::load(dirs, id)).collect::<Result<Vec<_>>>()?;
+    Ok(loaded.into_iter().flatten().collect())
+}
+
+/// Starts those of the containers that do not run, each after what it requires itself. To be called before the lock of the
+/// container that needs them is taken: their monitors would keep it.
+pub(crate) fn start_all(dirs: &Dirs, names: &[String], warn: &mut dyn FnMut(&str)) -> Result<()> {
+    visit(dirs, names, &mut BTreeSet::new(), warn)
+}
+
+fn visit(dirs: &Dirs, names: &[String], seen: &mut BTreeSet<String>, warn: &mut dyn FnMut(&str)) -> Result<()> {
+    for name in names {
+        let container = store::find(dirs, name).map_err(|e| Error::wrap("cannot start a required container", e))?;
+        if !seen.insert(container.record.id.clone()) {
+            continue;
+        }
+        visit(dirs, &container.record.requires, seen, warn)?;
+        if let Some(lock) = start::claim(dirs, &container)? {
+            let client = start::start(dirs, &container, &container.config()?, lock, None)?;
+            let what = || format!("cannot start the required container {}", container.record.name);
+            client.wait_started(warn).context(what)?;
+            client.detach();
+        }
+    }
+    Ok(())
+}
