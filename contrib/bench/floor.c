@@ -1,11 +1,11 @@
 /*
  * floor: the least a rootless container costs on this kernel, to measure rpod against.
  *
- *   floor [--net none|host|slirp4netns] [--uids "0 1000 1 1 100000 65536"] [--gids …] LOWER STATE PROGRAM [ARG…]
+ *   floor [--net none|host|slirp4netns|pasta] [--uids "0 1000 1 1 100000 65536"] [--gids …] LOWER STATE PROGRAM [ARG…]
  *
  * Forks into new user, mount, pid, ipc, uts, cgroup (and net) namespaces, has newuidmap and newgidmap (at the same time)
  * map the ids, mounts an overlay of LOWER with STATE/{upper,work}, /proc, a /dev with bound devices, pivots, runs PROGRAM
- * and waits. With slirp4netns, PROGRAM starts once the helper says that the network is ready. Without --uids the caller's
+ * and waits. With slirp4netns or pasta, PROGRAM starts once the helper says that the network is ready. Without --uids the caller's
  * own id is mapped to root, by writing the map itself. No record, no log, no security profile: what is left out is rpod's work.
  */
 #define _GNU_SOURCE
@@ -160,6 +160,26 @@ static pid_t start_slirp4netns(pid_t pid)
 	return child;
 }
 
+/* It goes to the background when the network is ready, and leaves its pid in a file. */
+static pid_t start_pasta(pid_t pid)
+{
+	char number[16], text[16] = "";
+	pid_t child;
+
+	snprintf(number, sizeof number, "%d", pid);
+	char *argv[] = { "pasta", "--config-net", "--quiet", "--no-map-gw", "-t", "none", "-u", "none", "-T", "none", "-U",
+			 "none", "--pid", "pasta.pid", number, NULL };
+	if ((errno = posix_spawnp(&child, "pasta", NULL, NULL, argv, environ)))
+		die("pasta");
+	expect_success(child, "pasta");
+	int fd = open("pasta.pid", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof text - 1) <= 0 || atoi(text) <= 1)
+		die("pasta.pid");
+	close(fd);
+	unlink("pasta.pid");
+	return atoi(text);
+}
+
 int main(int argc, char **argv)
 {
 	const char *net = "none", *uids = NULL, *gids = NULL;
@@ -210,7 +230,7 @@ int main(int argc, char **argv)
 	map_ids(child, uids, gids);
 	if (write(go[1], &byte, 1) != 1)
 		die("start");
-	pid_t helper = !strcmp(net, "slirp4netns") ? start_slirp4netns(child) : 0;
+	pid_t helper = !strcmp(net, "slirp4netns") ? start_slirp4netns(child) : !strcmp(net, "pasta") ? start_pasta(child) : 0;
 	if (write(go[1], &byte, 1) != 1)
 		die("start");
 	if (waitpid(child, &status, 0) < 0)

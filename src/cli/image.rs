@@ -72,12 +72,15 @@ pub(crate) struct Images {
     /// Show digests
     #[arg(long)]
     pub digests: bool,
-    /// List only images that match: dangling, reference, before, since, label, id, until, readonly
+    /// List only images that match: dangling, reference, before, since, label, label!, id, digest, until, containers, readonly
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Vec<String>,
     /// Change the output format to JSON or a Go template
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
+    /// Show the names that images had
+    #[arg(long)]
+    pub history: bool,
     /// Do not print the heading
     #[arg(short, long)]
     pub noheading: bool,

@@ -16,6 +16,7 @@ pub(crate) mod globals;
 pub(crate) mod goflags;
 pub(crate) mod health;
 pub(crate) mod image;
+pub(crate) mod image_space;
 pub(crate) mod life;
 pub(crate) mod login;
 pub(crate) mod manifest;

@@ -79,3 +79,20 @@ pub(crate) struct Search {
     #[arg(value_name = "TERM")]
     pub term: String,
 }
+
+/// Copy an image from one host to another through ssh
+///
+/// A host is written [USER@]HOST[:PORT]::, before an image that is there, or alone as the destination. It needs rpod, Podman or
+/// Docker. $RPOD_SSH is used instead of ssh.
+#[derive(Debug, Args)]
+pub(crate) struct Scp {
+    /// Do not show progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Image to copy: [HOST::]IMAGE
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Where to: HOST::, or nothing for this host
+    #[arg(value_name = "DESTINATION")]
+    pub destination: Option<String>,
+}

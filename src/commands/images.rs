@@ -1,15 +1,21 @@
 //! `rpod images`, `rpod image ls`.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::cli::image::Images;
+use crate::engine::container::store;
 use crate::engine::images::{self, Filter, Listed};
 use crate::error::Result;
+use crate::image::digest::Digest;
 use crate::output::human;
 use crate::output::listing::{Column, Listing};
 use crate::state::id::short;
+use crate::state::paths::Dirs;
+use crate::storage::Store;
 
 const NONE: &str = "<none>";
 
@@ -29,6 +35,44 @@ const COLUMNS_WITH_DIGEST: &[Column] = &[
     Column("Size", "SIZE"),
 ];
 
+const HISTORY: Column = Column("History", "HISTORY");
+
+fn columns(digests: bool, history: bool) -> Vec<Column> {
+    let columns = if digests { COLUMNS_WITH_DIGEST } else { COLUMNS };
+    columns.iter().copied().chain(history.then_some(HISTORY)).collect()
+}
+
+/// What only some formats show, and not for free.
+#[derive(Default)]
+struct Space {
+    shared: HashMap<Digest, u64>,
+    containers: HashMap<String, u64>,
+}
+
+impl Space {
+    fn of(dirs: &Dirs, store: &Store, images: &[Listed], format: Option<&str>) -> Result<Self> {
+        let shows = |field: &str| format.is_some_and(|format| format == "json" || format.contains(field));
+        let mut space = Self::default();
+        if shows("SharedSize") || shows("UniqueSize") {
+            space.shared = images::shared(store, images)?;
+        }
+        if shows("Containers") {
+            for container in store::list(dirs)? {
+                *space.containers.entry(container.record.image_id).or_default() += 1;
+            }
+        }
+        Ok(space)
+    }
+
+    fn shared(&self, listed: &Listed) -> u64 {
+        self.shared.get(&listed.image.id).copied().unwrap_or_default()
+    }
+
+    fn containers(&self, listed: &Listed) -> u64 {
+        self.containers.get(&listed.image.id.hex()).copied().unwrap_or_default()
+    }
+}
+
 /// One line: an image under one of its names.
 struct Row<'a> {
     repository: &'a str,
@@ -40,26 +84,29 @@ pub(crate) fn run(args: Images, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let (images, damaged) = images::list(&store)?;
     damaged.iter().for_each(|what| context.ui.warn(what));
-    let filter = Filter::parse(&store, &args.filter, args.image.as_deref())?;
+    let dirs = context.dirs()?;
+    let filter = Filter::parse(&store, &args.filter, args.image.as_deref(), || images::used(dirs))?;
     let kept: Vec<(&Listed, Vec<&str>)> = images.iter().filter_map(|l| Some((l, filter.names(l)?))).collect();
     let mut rows: Vec<Row<'_>> = kept.iter().flat_map(|(listed, names)| rows(listed, names)).collect();
     sort(&mut rows, &args.sort);
     let now = Timestamp::now();
-    let mut values: Vec<Value> = rows.iter().map(|row| value(row, args.no_trunc, now)).collect();
+    let space = Space::of(dirs, &store, &images, args.format.as_deref())?;
+    let mut values: Vec<Value> = rows.iter().map(|row| value(row, &space, args.no_trunc, now)).collect();
     if args.quiet {
         // An image with two names is one image.
         values.dedup_by(|a, b| a["ID"] == b["ID"]);
     }
     let listing = Listing {
         name: "images",
-        columns: if args.digests { COLUMNS_WITH_DIGEST } else { COLUMNS },
+        columns: &columns(args.digests, args.history),
         other_headings: &[],
         format: args.format.as_deref(),
         noheading: args.noheading,
         quiet: args.quiet.then_some("ID"),
     };
-    listing
-        .print(context.ui, &values, || Ok(Value::Array(kept.iter().map(|(listed, _)| machine(listed)).collect())))?;
+    listing.print(context.ui, &values, || {
+        Ok(Value::Array(kept.iter().map(|(listed, _)| machine(listed, &space)).collect()))
+    })?;
     Ok(0)
 }
 
@@ -86,7 +133,7 @@ fn sort(rows: &mut [Row<'_>], order: &str) {
     }
 }
 
-fn value(row: &Row<'_>, no_trunc: bool, now: Timestamp) -> Value {
+fn value(row: &Row<'_>, space: &Space, no_trunc: bool, now: Timestamp) -> Value {
     let Row { repository, tag, listed } = row;
     let image = &listed.image;
     let hex = image.id.hex();
@@ -104,20 +151,21 @@ fn value(row: &Row<'_>, no_trunc: bool, now: Timestamp) -> Value {
         "CreatedTime": image.created().strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
         "Size": human::size_spaced(listed.size),
         "VirtualSize": human::size_spaced(listed.size),
-        "SharedSize": "0",
+        "SharedSize": human::size_spaced(space.shared(listed)),
+        "UniqueSize": human::size_spaced(listed.size.saturating_sub(space.shared(listed))),
         "ParentId": "",
-        "Containers": 0,
+        "Containers": space.containers(listed),
         "Dangling": listed.tags.is_empty(),
         "ReadOnly": false,
         "RepoTags": listed.tags,
         "RepoDigests": listed.digests,
         "Names": listed.tags,
-        "History": listed.tags,
+        "History": listed.tags.join(", "),
         "Labels": image.config.config.labels,
     })
 }
 
-fn machine(listed: &Listed) -> Value {
+fn machine(listed: &Listed, space: &Space) -> Value {
     let image = &listed.image;
     let labels = &image.config.config.labels;
     let mut value = json!({
@@ -126,10 +174,11 @@ fn machine(listed: &Listed) -> Value {
         "RepoTags": null,
         "RepoDigests": listed.digests,
         "Size": listed.size,
-        "SharedSize": 0,
+        "SharedSize": space.shared(listed),
+        "UniqueSize": listed.size.saturating_sub(space.shared(listed)),
         "VirtualSize": listed.size,
         "Labels": if labels.is_empty() { Value::Null } else { json!(labels) },
-        "Containers": 0,
+        "Containers": space.containers(listed),
         "Digest": image.manifest.to_string(),
         "History": listed.tags,
         "Names": listed.tags,

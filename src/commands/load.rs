@@ -40,7 +40,8 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
     show(context, loaded)
 }
 
-fn show(context: &Context<'_>, loaded: Vec<Loaded>) -> Result<u8> {
+/// Says what has been loaded.
+pub(super) fn show(context: &Context<'_>, loaded: Vec<Loaded>) -> Result<u8> {
     let dirs = context.dirs()?;
     for image in loaded {
         let name = image.names.first().map_or("", String::as_str);

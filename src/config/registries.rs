@@ -21,6 +21,8 @@ pub(crate) struct Registries {
     /// Registries to search for short names.
     pub search: Vec<String>,
     pub rules: Vec<Rule>,
+    /// `short-name-mode = "enforcing"`: a name that several registries may have is asked about, not tried.
+    pub enforces_short_names: bool,
     /// Short name → full name.
     pub aliases: BTreeMap<String, String>,
 }
@@ -51,6 +53,7 @@ pub(crate) struct Mirror {
 #[serde(rename_all = "kebab-case", default)]
 struct File {
     unqualified_search_registries: Option<Vec<String>>,
+    short_name_mode: Option<String>,
     registry: Vec<Rule>,
     aliases: BTreeMap<String, String>,
     /// The table of version 1.
@@ -85,6 +88,12 @@ impl Registries {
         }
         if let Some(search) = file.unqualified_search_registries {
             self.search = search;
+        }
+        match file.short_name_mode.as_deref() {
+            None | Some("") => {}
+            Some("enforcing") => self.enforces_short_names = true,
+            Some("permissive" | "disabled") => self.enforces_short_names = false,
+            Some(other) => return Err(Error::new(format!("short-name-mode cannot be {other:?}"))),
         }
         for mut rule in file.registry {
             if rule.prefix.is_empty() {
@@ -139,9 +148,13 @@ mod tests {
 
     #[test]
     fn refuses_version_one_and_nonsense() {
-        for bad in
-            ["[registries.search]\nregistries=['a']", "[[registry]]\ninsecure=true", "x = ", "[[registry]]\nlocation=3"]
-        {
+        for bad in [
+            "[registries.search]\nregistries=['a']",
+            "[[registry]]\ninsecure=true",
+            "x = ",
+            "[[registry]]\nlocation=3",
+            "short-name-mode=\"x\"",
+        ] {
             assert!(Registries::default().add(bad).is_err(), "{bad}");
         }
     }

@@ -18,7 +18,6 @@ use super::state::{State, Status};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
 use crate::state::events;
-use crate::sys::memory;
 use crate::sys::signal::SignalFd;
 
 /// Starts the container, stays until its end, and tells `client` and everybody who attached about it.
@@ -56,7 +55,6 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         notifier.started();
     }
     note(&launch, &[("init", None), ("start", None)]);
-    memory::trim();
     let code = laps(&mut launch, &mut serving);
     let Serving { clients, listener, state, .. } = serving;
     drop(listener);
@@ -140,7 +138,6 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
             }
         }
         note(launch, &[("init", None), ("start", None)]);
-        memory::trim();
     }
 }
 

@@ -22,9 +22,13 @@ use super::protocol::{Event, Failure, PACKET, Request, Stream, output_kind};
 use super::start::Program;
 use super::state::{State, Status};
 use crate::error::Error;
+use crate::sys::memory;
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::tty;
+
+/// How long a container has to live for its monitor to get comfortable.
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// The monitor's ends of the container's standard output.
 #[derive(Debug)]
@@ -82,8 +86,14 @@ impl Serving<'_> {
     /// Runs until the container's first process has ended and its output is read; answers its exit code.
     pub(super) fn run(&mut self) -> u8 {
         let mut buffer = vec![0; PACKET];
+        // The memory of the start is given back by those that stay: it costs more than a short container's whole wait.
+        let mut settles = Some(Instant::now() + SETTLED);
         loop {
-            for (source, ready) in self.wait(true, self.alarm()) {
+            if settles.is_some_and(|at| at <= Instant::now()) {
+                memory::trim();
+                settles = None;
+            }
+            for (source, ready) in self.wait(true, self.alarm().into_iter().chain(settles).min()) {
                 match source {
                     Source::Container => {
                         let code = self.reap();

@@ -14,6 +14,7 @@ use super::{json, table};
 use crate::error::{Context, Result};
 
 /// A field and its heading.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Column(pub &'static str, pub &'static str);
 
 /// How a list is to be shown.

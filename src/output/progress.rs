@@ -84,7 +84,9 @@ impl Progress for Bars {
 
     fn layer(&self, digest: &Digest, size: u64) -> Box<dyn LayerProgress> {
         let bar = self.0.add(ProgressBar::new(size));
-        bar.set_style(style("{prefix} [{bar:24}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}"));
+        bar.set_style(style(
+            "{prefix} [{bar:20}] {binary_bytes:>10}/{binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}",
+        ));
         bar.set_prefix(short(&digest.hex()).to_owned());
         Box::new(Bar(bar))
     }

@@ -31,6 +31,14 @@ pub(crate) fn candidates(config: &Registries, name: &str) -> Result<Vec<Referenc
     if config.search.is_empty() {
         return Ok(vec![Reference::with_default_host(name, DOCKER_HUB)?]);
     }
+    if config.enforces_short_names && config.search.len() > 1 {
+        // Podman asks at a terminal; a name that is typed in full needs no question.
+        return Err(Error::new(format!("{name} may be of {}: short-name-mode is enforcing", config.search.join(", ")))
+            .hint(format!(
+                "write the registry too, such as {}/{name}, or add an alias to registries.conf",
+                config.search[0]
+            )));
+    }
     config.search.iter().map(|host| Reference::with_default_host(name, host)).collect()
 }
 
@@ -153,6 +161,10 @@ mod tests {
         assert_eq!(names("alpine:3"), ["quay.io/mirror/alpine:3"]);
         assert_eq!(names("a/b"), ["reg.example/a/b:latest", "docker.io/a/b:latest"]);
         assert_eq!(names("quay.io/a"), ["quay.io/a:latest"]);
+        let mut enforcing = config();
+        enforcing.add("short-name-mode = \"enforcing\"").expect("config");
+        assert!(super::candidates(&enforcing, "a/b").is_err());
+        assert!(super::candidates(&enforcing, "alpine").is_ok() && super::candidates(&enforcing, "quay.io/a").is_ok());
         let defaults = super::candidates(&Registries::default(), "x").expect("candidates");
         assert_eq!(defaults[0].to_string(), "docker.io/library/x:latest");
     }

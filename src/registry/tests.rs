@@ -140,7 +140,7 @@ fn descriptor(content: &[u8]) -> Descriptor {
 
 fn fetch(registry: &Registry, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    let outcome = run(registry.copy_blob(descriptor, &mut out, &|_| {}));
+    let outcome = run(registry.copy_blob(descriptor, &mut out, &|_| {}, None));
     outcome.map(|()| out).map_err(|error| match error {
         TransferError::Source(error) | TransferError::Content(error) => error,
         TransferError::Sink => Error::new("the writer failed"),

@@ -3,6 +3,8 @@
 //! What was written cannot be taken back, so a broken connection goes on at the byte where it stopped (`Range`); a server that
 //! sends everything again has its beginning skipped. The digest is over all of it, whoever sent the parts.
 
+use std::io::{Read as _, Write as _};
+
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -18,6 +20,9 @@ use crate::image::manifest::Descriptor;
 /// Is told how many bytes have arrived.
 pub(crate) type Meter<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
+/// A file that keeps what has come of a blob, for when the transfer is cut off. What it has already comes from there.
+pub(crate) type Kept<'a> = &'a mut std::fs::File;
+
 /// Which end failed.
 #[derive(Debug)]
 pub(crate) enum TransferError {
@@ -29,6 +34,9 @@ pub(crate) enum TransferError {
     Sink,
 }
 
+/// What was kept is read in pieces of this size.
+const PIECE: usize = 256 << 10;
+
 /// So much progress makes up for an earlier failure.
 const WORTH_A_RETRY: u64 = 64 << 10;
 
@@ -37,6 +45,8 @@ struct Progress<'a, W> {
     hash: Sha256,
     received: u64,
     meter: Meter<'a>,
+    /// `None` without one, or once it could not be written: the transfer itself goes on.
+    kept: Option<Kept<'a>>,
 }
 
 enum Stop {
@@ -54,15 +64,17 @@ impl From<Failure> for Stop {
 }
 
 impl Registry {
-    /// Streams the blob into `out`. After an error what `out` got is worthless, also after the last byte: the digest comes last.
+    /// Streams the blob into `out`, beginning with what `kept` has of it. After an error what `out` got is worthless, also after the last byte: the digest comes last.
     pub(crate) async fn copy_blob<W: AsyncWrite + Unpin>(
         &self,
         descriptor: &Descriptor,
         out: &mut W,
         meter: Meter<'_>,
+        kept: Option<Kept<'_>>,
     ) -> Result<(), TransferError> {
         let mut attempts = Attempts::new(&self.policy);
-        let mut progress = Progress { out, hash: Sha256::new(), received: 0, meter };
+        let mut progress = Progress { out, hash: Sha256::new(), received: 0, meter, kept };
+        progress.begin(descriptor).await?;
         loop {
             let before = progress.received;
             match self.transfer(descriptor, &mut progress).await {
@@ -125,14 +137,44 @@ impl Registry {
             if progress.received + new.len() as u64 > descriptor.size {
                 return Err(Stop::Content(too_long(descriptor)));
             }
-            progress.hash.update(new);
-            progress.out.write_all(new).await.map_err(|_| Stop::Sink)?;
-            progress.received += new.len() as u64;
-            (progress.meter)(progress.received);
+            if progress.kept.as_mut().is_some_and(|kept| kept.write_all(new).is_err()) {
+                progress.kept = None;
+            }
+            progress.take(new).await.map_err(|_| Stop::Sink)?;
         }
         if progress.received < descriptor.size {
             return Err(Stop::Short(too_short(descriptor, progress.received)));
         }
+        Ok(())
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Progress<'_, W> {
+    /// What was kept of an earlier transfer, as if it came now.
+    async fn begin(&mut self, descriptor: &Descriptor) -> Result<(), TransferError> {
+        let Some(kept) = self.kept.take() else { return Ok(()) };
+        let failed =
+            |e| TransferError::Source(Error::wrap(format!("cannot read what is there of {}", descriptor.digest), e));
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let read = kept.read(&mut buffer).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            if self.received + read as u64 > descriptor.size {
+                return Err(TransferError::Content(too_long(descriptor)));
+            }
+            self.take(&buffer[..read]).await.map_err(|_| TransferError::Sink)?;
+        }
+        self.kept = Some(kept);
+        Ok(())
+    }
+
+    async fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.hash.update(bytes);
+        self.out.write_all(bytes).await?;
+        self.received += bytes.len() as u64;
+        (self.meter)(self.received);
         Ok(())
     }
 }

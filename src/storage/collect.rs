@@ -25,7 +25,7 @@ pub(crate) struct Keep {
 pub(crate) struct Freed {
     pub blobs: u64,
     pub layers: u64,
-    /// Of blobs, and of the layers' file content.
+    /// As sizes of images are counted: of blobs, and of the layers' tars.
     pub bytes: u64,
 }
 
@@ -78,6 +78,7 @@ impl Store {
         self.remove_layers(&layers, &mut freed)?;
         self.forget_known(&layers);
         self.remove_blobs(&blobs, &mut freed)?;
+        self.forget_partials()?;
         Ok(freed)
     }
 
@@ -89,7 +90,7 @@ impl Store {
         let staging = Staging::create(&self.staging_dir(), &self.host)?;
         for id in &garbage {
             let dir = self.layer_dir(id);
-            freed.bytes += self.layer(id).and_then(|layer| layer.meta().ok()).map_or(0, |meta| meta.unpacked_size);
+            freed.bytes += self.layer(id).and_then(|layer| layer.meta().ok()).map_or(0, |meta| meta.size);
             freed.layers += 1;
             // Out of its place at once: what a crash leaves is in staging.
             std::fs::rename(&dir, staging.path().join(id.hex()))

@@ -3,7 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, fchmod, openat, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom, chmodat, fchmod, openat, renameat, seek, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::error::{Context, Result};
@@ -57,6 +59,7 @@ struct Level {
     name: Vec<u8>,
     path: Vec<u8>,
     children: Vec<(Vec<u8>, FileType)>,
+    begun: bool,
     /// Whether the directory has more than was read of it.
     more: bool,
 }
@@ -119,14 +122,19 @@ impl Level {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened?,
         };
-        Ok(Some(Self { fd, name: name.to_vec(), path, children: Vec::new(), more: true }))
+        Ok(Some(Self { fd, name: name.to_vec(), path, children: Vec::new(), begun: false, more: true }))
     }
 
     /// A child that is still there. Those shown before have been removed, so reading begins again.
     fn next(&mut self) -> Result<Option<(Vec<u8>, FileType)>, Errno> {
         if self.children.is_empty() && self.more {
             self.more = false;
-            for entry in Dir::read_from(&self.fd)? {
+            if std::mem::replace(&mut self.begun, true) {
+                seek(&self.fd, SeekFrom::Start(0))?;
+            }
+            let mut buffer = Vec::with_capacity(16 * 1024);
+            let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
+            while let Some(entry) = entries.next() {
                 let entry = entry?;
                 let name = entry.file_name().to_bytes();
                 if !matches!(name, b"." | b"..") {

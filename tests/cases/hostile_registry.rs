@@ -74,6 +74,7 @@ pub fn trials() -> Vec<Trial> {
             Ok(())
         }),
         trial("hostile_registry::wrong_content", User::Sub, wrong_content),
+        trial("hostile_registry::foreign_urls_are_not_fetched", User::Sub, foreign_urls),
         trial("hostile_registry::lies_about_size", User::Sub, lies_about_size),
         trial("hostile_registry::redirects", User::Sub, redirects),
         trial("hostile_registry::manifests", User::Sub, manifests),
@@ -372,5 +373,30 @@ fn bearer_token(t: &Sandbox) -> Outcome {
     let name = format!("{}/x/y", server.host());
     rpod!(t, "pull", "-q", "--tls-verify=false", "--creds", "me:wrong", &name).run().fails(125, &["log in"]);
     rpod!(t, "pull", "-q", "--tls-verify=false", "--creds", "me:secret", &name).run().ok();
+    Ok(())
+}
+
+/// Layers that the registry does not have, with addresses elsewhere: Windows' base images had them, and an attacker may.
+fn foreign_urls(t: &Sandbox) -> Outcome {
+    let image = image();
+    let layer = image.layers[0].blob();
+    let content = layer.clone();
+    let elsewhere = Server::start(move |_| Response::new(200).body(content.clone()));
+    let (manifest, blobs) = image.manifest(Manifest::Oci);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&manifest)?;
+    manifest["layers"][0]["urls"] = json!([format!("http://{}/layer", elsewhere.host())]);
+    for media_type in
+        ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+gzip"]
+    {
+        manifest["layers"][0]["mediaType"] = media_type.into();
+        let mut registry = FakeRegistry::default();
+        for blob in blobs.iter().filter(|blob| **blob != layer) {
+            registry = registry.blob("x/y", blob);
+        }
+        let server =
+            registry.manifest("x/y", Manifest::Oci.media_type(), manifest.to_string().as_bytes()).serve_honestly();
+        fails(t, &server, &["404"]);
+    }
+    assert!(elsewhere.requests().is_empty());
     Ok(())
 }

@@ -11,6 +11,7 @@ mod harness;
 mod health;
 mod hostile_layers;
 mod hostile_registry;
+mod image_space;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -30,6 +31,7 @@ mod pull;
 mod push;
 mod readme;
 mod restart;
+mod resume;
 mod run;
 mod scenario;
 mod security;
@@ -74,9 +76,11 @@ pub fn trials() -> Vec<Trial> {
         change::trials(),
         inspect::trials(),
         images::trials(),
+        image_space::trials(),
         storage::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        resume::trials(),
         push::trials(),
         login::trials(),
         transports::trials(),

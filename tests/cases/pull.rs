@@ -33,6 +33,9 @@ pub fn trials() -> Vec<Trial> {
         Ok(())
     }));
     trials.push(trial("pull::nothing_twice", User::Sub, nothing_twice));
+    trials.push(trial("pull::client_certificates", User::Sub, client_certificates));
+    trials.push(trial("pull::through_a_proxy", User::Sub, through_a_proxy));
+    trials.push(trial("pull::registries_conf", User::Sub, registries_conf));
     trials.push(trial("pull::save_what_was_pulled", User::NoSub, |t| {
         let registry = Registry::plain()?;
         configure(t, registry)?;
@@ -248,5 +251,80 @@ fn nothing_twice(t: &Sandbox) -> Outcome {
         let fetched = server.requests().iter().filter(|r| r.method == "GET" && r.path() == path).count();
         assert_eq!(fetched, 1, "{path}");
     }
+    Ok(())
+}
+
+/// A registry that wants to see a certificate (certs.d, `*.cert` and `*.key`).
+fn client_certificates(t: &Sandbox) -> Outcome {
+    let registry = Registry::empty_with_client_certificates()?;
+    trust(t, &registry)?;
+    let name = format!("{}/x/y", registry.host());
+    let image = t.busybox()?;
+    rpod!(t, "push", "-q", "--retry=0", image, &name).run().code(125);
+    let certs = format!("home/.config/containers/certs.d/{}", registry.host());
+    // The CA has signed the server's certificate; it signs for itself as a client, too.
+    let dir = registry.ca().parent().unwrap();
+    t.write(&format!("{certs}/client.cert"), std::fs::read(dir.join("client.crt"))?)?;
+    rpod!(t, "push", "-q", image, &name).run().fails(125, &["client.key"]);
+    t.write(&format!("{certs}/client.key"), std::fs::read(dir.join("client.key"))?)?;
+    rpod!(t, "push", "-q", image, &name).run().ok();
+    rpod!(t, "pull", "-q", &name).run().ok();
+    Ok(())
+}
+
+/// `http_proxy` is asked for what it is for, `no_proxy` is left out.
+fn through_a_proxy(t: &Sandbox) -> Outcome {
+    let image = Image::busybox()?;
+    let content = FakeRegistry::of("x/y", &image);
+    let proxy = crate::support::Server::start(move |request| {
+        // A proxy is given the whole URL.
+        let mut inner = request.clone();
+        inner.target = request.target.strip_prefix("http://far.example:5000").unwrap_or("/not-for-a-proxy").to_owned();
+        content.answer(&inner)
+    });
+    let pull = |no_proxy: &str| {
+        rpod!(t, "pull", "-q", "--retry=0", "--tls-verify=false", "far.example:5000/x/y")
+            .env("http_proxy", format!("http://{}", proxy.host()))
+            .env("no_proxy", no_proxy)
+            .run()
+    };
+    pull("other.example").ok();
+    let before = proxy.requests().len();
+    assert!(before >= 3);
+    pull("far.example").code(125);
+    assert_eq!(proxy.requests().len(), before);
+    Ok(())
+}
+
+/// Mirrors for some pulls, drop-ins, blocked registries, short names without a question.
+fn registries_conf(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    let host = registry.host();
+    let conf = format!(
+        "unqualified-search-registries = [\"127.0.0.1:1\", \"reg.example\"]\n\
+         [[registry]]\nlocation = \"reg.example\"\n\
+         [[registry.mirror]]\nlocation = \"127.0.0.1:1\"\n\
+         [[registry.mirror]]\nlocation = \"{host}\"\ninsecure = true\npull-from-mirror = \"tag-only\"\n"
+    );
+    t.write("home/.config/containers/registries.conf", conf)?;
+    let pull = |name: &str| rpod!(t, "pull", "-q", "--retry=0", name).run();
+    // The first mirror is dead, the second has it; the image has the name that was typed.
+    pull("reg.example/library/busybox").ok();
+    rpod!(t, "images", "--format", "{{.Repository}}").run().lines_are(&["reg.example/library/busybox"]);
+    pull("library/busybox").ok();
+    let digest =
+        rpod!(t, "image", "inspect", "--format", "{{.Digest}}", "reg.example/library/busybox").run().ok().to_owned();
+    rpod!(t, "rmi", "-af").run().ok();
+    pull(&format!("reg.example/library/busybox@{digest}")).code(125);
+    // A drop-in wins over the file.
+    let drop_in = "home/.config/containers/registries.conf.d/50-own.conf";
+    t.write(drop_in, "[[registry]]\nlocation = \"reg.example\"\nblocked = true\n")?;
+    pull("reg.example/library/busybox").fails(125, &["blocked"]);
+    t.write(drop_in, "short-name-mode = \"enforcing\"\n")?;
+    pull("library/busybox").fails(125, &["enforcing"]);
+    t.write(drop_in, "short-name-mode = \"enforcing\"\n[aliases]\n\"bb\" = \"reg.example/library/busybox\"\n")?;
+    pull("bb").ok();
+    t.write(drop_in, "short-name-mode = \"always\"\n")?;
+    pull("bb").fails(125, &["50-own.conf", "short-name-mode"]);
     Ok(())
 }

@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("transports::save_directories", User::Sub, save_directories),
         trial("transports::hostile", User::Sub, hostile),
+        trial("transports::scp", User::Sub, scp),
         trial("transports::refused", User::Sub, |t| {
             for name in ["containers-storage:busybox", "docker-daemon:busybox:latest"] {
                 rpod!(t, "pull", name).run().fails(125, &["not supported"]);
@@ -160,5 +161,32 @@ fn hostile(t: &Sandbox) -> Outcome {
     rpod!(t, "images", "-q").run().lines_are(&[]);
     t.write("home/twice.tar", twice(&entries[&name].clone()))?;
     rpod!(t, "load", "-q", "-i", "twice.tar").run().ok();
+    Ok(())
+}
+
+/// With a program in the place of ssh that runs what it is told on "another host": another home of the same user.
+fn scp(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let fake = "#!/bin/sh\n[ \"$1\" = -p ] && shift 2\n[ \"$1\" = -- ] && shift\necho \"$1\" >>\"$OLD/hosts\"\n\
+                export HOME=$OLD/$1 RPOD_ROOT=$OLD/$1/data; mkdir -p $HOME; exec sh -c \"$2\"\n";
+    let ssh = t.write("home/fake-ssh", fake)?;
+    std::fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let scp = |words: &[&str]| {
+        t.rpod(["image", "scp", "-q"].iter().chain(words).copied()).env("RPOD_SSH", &ssh).env("OLD", t.home()).run()
+    };
+    scp(&[image, "one.example::"]).ok();
+    scp(&["one.example:22::busybox", "u@two.example::"]).ok();
+    rpod!(t, "rmi", "-af").run().ok();
+    scp(&["u@two.example::busybox"]).lines_are(&[&format!("Loaded image: {BUSYBOX}")]);
+    rpod!(t, "run", "--rm", "--network=none", image, "echo", "runs").run().lines_are(&["runs"]);
+    assert_eq!(
+        std::fs::read_to_string(t.home().join("hosts"))?,
+        "one.example\none.example\nu@two.example\nu@two.example\n"
+    );
+    scp(&["one.example::nosuch"]).fails(125, &["ssh to one.example failed"]);
+    scp(&["other@localhost::x"]).fails(125, &["takes root"]);
+    scp(&["-oProxyCommand=x::x"]).code(125);
+    scp(&[image, image]).fails(125, &["neither side"]);
+    rpod!(t, "image", "scp", image, "h::").env("RPOD_SSH", "/nosuch").run().fails(125, &["cannot run ssh"]);
     Ok(())
 }

@@ -28,6 +28,8 @@ pub struct Registry {
 pub(super) struct Kind {
     pub(super) tls: bool,
     pub(super) password: bool,
+    /// Clients show a certificate of its CA.
+    pub(super) client_certificates: bool,
     /// The port of the token service it trusts.
     pub(super) tokens: Option<u16>,
 }
@@ -70,6 +72,12 @@ impl Registry {
     pub fn empty_with_password() -> Result<Self, Stop> {
         need([Need::DockerRegistry, Need::Htpasswd])?;
         Self::empty_as(Kind { password: true, ..Kind::default() })
+    }
+
+    /// An empty one with TLS, for clients with a certificate of its CA: client.crt and client.key beside [`Registry::ca`].
+    pub fn empty_with_client_certificates() -> Result<Self, Stop> {
+        need([Need::DockerRegistry, Need::Openssl])?;
+        Self::empty_as(Kind { tls: true, client_certificates: true, ..Kind::default() })
     }
 
     pub(super) fn empty_as(kind: Kind) -> Result<Self, Stop> {
@@ -119,7 +127,14 @@ impl Registry {
         let mut ca = None;
         if kind.tls {
             let tls = certificates(&dir)?;
-            config.push_str(&format!("  tls: {{certificate: {0}/server.crt, key: {0}/server.key}}\n", tls.display()));
+            let clients = match kind.client_certificates {
+                true => format!(", clientcas: [{}/ca.crt]", tls.display()),
+                false => String::new(),
+            };
+            config.push_str(&format!(
+                "  tls: {{certificate: {0}/server.crt, key: {0}/server.key{clients}}}\n",
+                tls.display()
+            ));
             ca = Some(tls.join("ca.crt"));
         }
         if kind.password {
@@ -329,6 +344,12 @@ fn certificates(dir: &Path) -> Result<PathBuf, Stop> {
         "-out",
         "server.crt",
     ])?;
+    let words =
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=client -keyout client.key -out client.csr";
+    openssl(&words.split(' ').collect::<Vec<_>>())?;
+    std::fs::write(dir.join("client.ext"), "extendedKeyUsage=clientAuth\n")?;
+    let words = "x509 -req -in client.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 -extfile client.ext -out client.crt";
+    openssl(&words.split(' ').collect::<Vec<_>>())?;
     Ok(dir.to_path_buf())
 }
 

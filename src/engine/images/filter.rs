@@ -1,5 +1,7 @@
 //! `images --filter` and the name to look for.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::{Listed, resolve};
@@ -12,7 +14,11 @@ pub(crate) struct Filter {
     /// Patterns for names; the names that match are the ones shown.
     references: Vec<String>,
     dangling: Option<bool>,
-    labels: Vec<(String, Option<String>)>,
+    /// With what must hold: `label!` wants the label to be absent.
+    labels: Vec<(String, Option<String>, bool)>,
+    digests: Vec<String>,
+    /// Ids of images that containers were made from, and whether to be one of them.
+    containers: Option<(HashSet<String>, bool)>,
     ids: Vec<String>,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
@@ -21,8 +27,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Reads `--filter KEY=VALUE`; `image` is the name behind the verb.
-    pub(crate) fn parse(store: &Store, filters: &[String], image: Option<&str>) -> Result<Self> {
+    /// Reads `--filter KEY=VALUE`; `image` is the name behind the verb, `used` answers the ids of
+    /// images that containers were made from.
+    pub(crate) fn parse(
+        store: &Store,
+        filters: &[String],
+        image: Option<&str>,
+        used: impl Fn() -> Result<HashSet<String>>,
+    ) -> Result<Self> {
         let mut filter = Self::default();
         filter.references.extend(image.map(str::to_owned));
         for text in filters {
@@ -32,18 +44,25 @@ impl Filter {
             match key {
                 "reference" => filter.references.push(value.to_owned()),
                 "dangling" => filter.dangling = Some(boolean(value)?),
-                "readonly" | "intermediate" => filter.nothing |= boolean(value)?,
-                "label" => filter.labels.push(match value.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (value.to_owned(), None),
-                }),
+                // Images are manifests of one platform; lists of them are not images here.
+                "readonly" | "intermediate" | "manifest" => filter.nothing |= boolean(value)?,
+                "label" | "label!" => {
+                    let (name, text) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v.to_owned())));
+                    filter.labels.push((name.to_owned(), text, key == "label"));
+                }
+                "digest" => filter.digests.push(value.trim_start_matches("sha256:").to_owned()),
+                // Every container is rpod's own.
+                "containers" if value == "external" => filter.nothing = true,
+                "containers" => filter.containers = Some((used()?, boolean(value)?)),
                 "id" => filter.ids.push(value.trim_start_matches("sha256:").to_owned()),
                 "before" => filter.before = Some(earliest(filter.before, resolve(store, value)?.created())),
                 "since" | "after" => filter.since = Some(resolve(store, value)?.created()),
                 "until" => filter.before = Some(earliest(filter.before, time(value)?)),
                 _ => {
                     return Err(Error::new(format!("unsupported image filter {key:?}"))
-                        .hint("choose from: reference, dangling, label, id, before, since, until, readonly"));
+                        .hint(
+                        "choose from: reference, dangling, label, label!, id, digest, before, since, until, containers, readonly",
+                    ));
                 }
             }
         }
@@ -54,13 +73,16 @@ impl Filter {
     pub(crate) fn names<'a>(&self, listed: &'a Listed) -> Option<Vec<&'a str>> {
         let created = listed.image.created();
         let labels = &listed.image.config.config.labels;
-        let has = |(key, value): &(String, Option<String>)| {
-            labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|wanted| wanted == found))
+        let holds = |(key, value, wanted): &(String, Option<String>, bool)| {
+            labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|wanted| wanted == found)) == *wanted
         };
         let id = listed.image.id.hex();
         let matches = !self.nothing
             && self.dangling.is_none_or(|wanted| wanted == listed.tags.is_empty())
-            && self.labels.iter().all(has)
+            && self.labels.iter().all(holds)
+            && (self.digests.is_empty()
+                || self.digests.iter().any(|prefix| listed.image.manifest.hex().starts_with(prefix)))
+            && self.containers.as_ref().is_none_or(|(used, wanted)| used.contains(&id) == *wanted)
             && (self.ids.is_empty() || self.ids.iter().any(|prefix| id.starts_with(prefix)))
             && self.before.is_none_or(|limit| created < limit)
             && self.since.is_none_or(|limit| created > limit);

@@ -1,8 +1,9 @@
 //! Every image with its names, for `images`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolve::{is_repo_digest, is_tag};
+use super::space::Sizes;
 use super::{Image, resolve_all};
 use crate::error::Result;
 use crate::image::digest::Digest;
@@ -23,15 +24,19 @@ pub(crate) struct Listed {
 pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
     let mut images: BTreeMap<Digest, Listed> = BTreeMap::new();
     let mut damaged = Vec::new();
+    let mut sizes = Sizes::default();
     for (manifest, names) in resolve_all(store)? {
-        let image = match Image::read(store, manifest) {
-            Ok(image) => image,
+        let (image, documents) = match Image::read_sized(store, manifest) {
+            Ok(read) => read,
             Err(error) => {
                 damaged.extend(names.first().map(|name| format!("{name}: {error}")));
                 continue;
             }
         };
-        let size = image.size(store)?;
+        let mut size = documents;
+        for layer in image.layers.iter().collect::<BTreeSet<_>>() {
+            size = size.saturating_add(sizes.of(store, layer)?);
+        }
         let entry =
             images.entry(image.id).or_insert_with(|| Listed { image, tags: Vec::new(), digests: Vec::new(), size });
         for name in names {
@@ -49,6 +54,11 @@ pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
     }
     images.sort_by(|a, b| b.image.created().cmp(&a.image.created()).then_with(|| a.tags.cmp(&b.tags)));
     Ok((images, damaged))
+}
+
+/// The image's tags, sorted.
+pub(crate) fn tags(store: &Store, image: &Image) -> Result<Vec<String>> {
+    Ok(listed(store, image)?.tags)
 }
 
 /// One image as [`list`] shows it.

@@ -18,17 +18,22 @@ mod inspect;
 mod list;
 mod load;
 mod local;
+mod mount;
 mod progress;
+mod prune;
 mod pull;
 mod push;
 mod remove;
 mod resolve;
 mod save;
+mod scp;
 mod search;
 mod sign;
 mod skipped;
+mod space;
 mod tag;
 mod tags;
+mod tree;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -45,20 +50,25 @@ pub(crate) use filter::Filter;
 pub(crate) use history::{HistoryEntry, history};
 pub(crate) use import::{ImportOptions, import};
 pub(crate) use inspect::{Inspection, inspect};
-pub(crate) use list::{Listed, list};
+pub(crate) use list::{Listed, list, tags};
 pub(crate) use load::{Loaded, load};
 pub(crate) use local::pull_local;
+pub(crate) use mount::{mount, mounted, mounted_id, unmount};
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
+pub(crate) use prune::{prune, used};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
 pub(crate) use push::{ManifestFormat, PushOptions, push, push_local, push_part};
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
 pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
+pub(crate) use scp::{Copied, Place, scp};
 pub(crate) use search::{SearchHit, SearchOptions, search, search_tags};
 pub(crate) use sign::sign;
+pub(crate) use space::shared;
 pub(crate) use tag::{tag, untag};
 use tags::list_tags;
 pub(crate) use tags::{all_tags, remote_manifest};
+pub(crate) use tree::{Node as TreeNode, dependents as tree_dependents, layers as tree_layers};
 
 /// The repository of images that never had a name.
 const NAMELESS: &str = "<none>";
@@ -79,10 +89,16 @@ pub(crate) struct Image {
 impl Image {
     /// Reads manifest and config; the layers are not looked at.
     pub(crate) fn read(store: &Store, manifest: Digest) -> Result<Self> {
+        Self::read_sized(store, manifest).map(|(image, _)| image)
+    }
+
+    /// [`Image::read`], and the bytes of manifest and config.
+    fn read_sized(store: &Store, manifest: Digest) -> Result<(Self, u64)> {
         let (document, config_bytes) = read_manifest(store, &manifest)?;
+        let documents = config_bytes.len() as u64 + document.to_bytes()?.len() as u64;
         let config = ImageConfig::parse(&config_bytes)?;
         let layers = config.rootfs.diff_ids.clone();
-        Ok(Self { id: document.config.digest, manifest, config, layers, name: None })
+        Ok((Self { id: document.config.digest, manifest, config, layers, name: None }, documents))
     }
 
     /// The bytes of everything but what layers share with other images: what `images` shows.

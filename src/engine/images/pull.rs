@@ -3,7 +3,7 @@
 //! Two phases, for the process that unpacks must be forked while there is one thread: first manifest and config are fetched; then, if
 //! layers are missing, the worker is started and their bytes go from the sockets through its pipes. A layer is locked while it is
 //! brought in, so another process waits for it instead of transferring it again. The image gets its name last: a pull that ends
-//! early leaves whole layers, which the next one finds.
+//! early leaves whole layers, and the beginnings of large ones, which the next one finds.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ use crate::registry::{self, Fetched, Registry, TransferError};
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::worker::{UnpackJob, UnpackWorker};
-use crate::storage::{Limits, Lock, Source, Store};
+use crate::storage::{Limits, Lock, Partial, Source, Store};
 use crate::userns::IdMaps;
 
 /// So many layers are transferred at once.
@@ -294,11 +294,37 @@ async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &
     if store.layer(&job.diff_id).is_some() {
         return Ok(LayerState::Exists);
     }
+    let mut partial = store.partial(&job.descriptor.digest, job.descriptor.size)?;
+    let resumed = partial.as_ref().is_some_and(|partial| partial.file.metadata().is_ok_and(|meta| meta.len() > 0));
+    match bring(worker, registry, job, &mut partial).await {
+        // What was kept may be what is wrong: once more from the beginning.
+        Err(Failed { is_hostile: true, .. }) if resumed => {
+            partial = store.partial(&job.descriptor.digest, job.descriptor.size)?;
+            bring(worker, registry, job, &mut partial).await
+        }
+        brought => brought,
+    }
+}
+
+/// One attempt. `partial` is gone afterwards, unless the connection broke.
+async fn bring(
+    worker: &UnpackWorker,
+    registry: &Registry,
+    job: &Job,
+    partial: &mut Option<Partial>,
+) -> Result<LayerState, Failed> {
     job.progress.state(LayerState::Downloading);
     let (pipe, pending) = worker.unpack(unpack_job(&job.descriptor, job.diff_id)?)?;
     let mut out = pipe::Sender::from_owned_fd(pipe.into()).context(|| "cannot use the unpacker's pipe")?;
     let meter = |received: u64| job.progress.position(received);
-    let outcome = registry.copy_blob(&job.descriptor, &mut out, &meter).await;
+    let kept = partial.as_mut().map(|partial| &mut partial.file);
+    let outcome = registry.copy_blob(&job.descriptor, &mut out, &meter, kept).await;
+    if !matches!(outcome, Err(TransferError::Source(_)))
+        && let Some(partial) = partial.take()
+    {
+        // Before the unpacker flushes the file system.
+        partial.remove();
+    }
     // The end of the pipe is the end of the layer.
     drop(out);
     let broken_pipe = match outcome {

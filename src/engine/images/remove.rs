@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::state::paths::Dirs;
-use crate::storage::Store;
+use crate::storage::{Freed, Store};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RemoveOptions {
@@ -67,9 +67,9 @@ pub(crate) fn everything(store: &Store) -> Result<Vec<String>> {
     Ok(list(store)?.0.into_iter().map(|listed| listed.image.id.hex()).collect())
 }
 
-/// Frees what no name and no container leads to any more; not while somebody fetches an image.
-pub(crate) fn collect(dirs: &Dirs, store: &Store) -> Result<()> {
-    store.try_collect(|| container::keep(dirs)).map(drop)
+/// Frees what no name and no container leads to any more; `None` while somebody fetches an image.
+pub(crate) fn collect(dirs: &Dirs, store: &Store) -> Result<Option<Freed>> {
+    store.try_collect(|| container::keep(dirs))
 }
 
 fn named_tag(image: &Image) -> Option<String> {

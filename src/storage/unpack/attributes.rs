@@ -40,10 +40,12 @@ impl Setter {
         futimens(fd, &times(attributes.mtime))
     }
 
-    /// Of a directory, new or not.
+    /// Of a directory of this layer, which belongs to root until now.
     pub(super) fn directory(&mut self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
         let (uid, gid) = self.owner(attributes);
-        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        if uid != 0 || gid != 0 {
+            fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
         fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
         for (name, value) in &attributes.xattrs {
             self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;

@@ -11,10 +11,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use super::wire::{self, Answer, Outcome, Request, Verdict};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
-use crate::storage::Store;
 use crate::storage::layer::LayerMeta;
 use crate::storage::staging::Staging;
 use crate::storage::unpack::{self, pack};
+use crate::storage::{Store, full};
 use crate::sys::file::close_all_but;
 use crate::userns::IdMaps;
 use crate::userns::enter::Failure;
@@ -67,7 +67,8 @@ impl Worker<'_> {
                 made.context(|| format!("cannot create {}", dir.display()))?;
                 let input = File::from(descriptor()?);
                 let mut meta = unpack::unpack(input, &dir, self.maps, &limits, expected.as_ref())
-                    .context(|| "cannot unpack the layer")?;
+                    .context(|| "cannot unpack the layer")
+                    .map_err(|e| full::explain(e, &self.store.data, source.as_ref()))?;
                 meta.sources.extend(source);
                 crate::storage::layer::write_meta(&dir, &meta)?;
                 self.keep_or_drop(job, &dir, &meta)?;

@@ -29,8 +29,8 @@ use crate::storage::worker::UnpackWorker;
 use crate::storage::{Source, Store};
 use crate::userns::IdMaps;
 
-/// Each of them compresses on all cores; more keep the line busy while one ends.
-const PARALLEL_LAYERS: usize = 3;
+/// Each of them compresses on all cores; the second keeps the line busy while one begins or ends.
+const PARALLEL_LAYERS: usize = 2;
 const PARALLEL_QUESTIONS: usize = 8;
 /// Repositories to ask for one layer before it is sent.
 const MOST_MOUNTS: usize = 4;
@@ -182,12 +182,11 @@ async fn look(
     stream::iter(layers)
         .map(|layer| async move {
             for form in &layer.wanted.acceptable {
+                // The manifest's own form first, and borrowed before another one that is there: digests stay.
                 if registry.has_blob(&form.descriptor.digest).await? {
                     layer.line.state(LayerState::Exists);
                     return Ok(Some(form.arrived()));
                 }
-            }
-            for form in &layer.wanted.acceptable {
                 let digest = form.descriptor.digest;
                 for lender in lenders.get(&digest).into_iter().flatten().take(MOST_MOUNTS) {
                     if registry.mount(&digest, lender).await? {

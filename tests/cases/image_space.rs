@@ -1,0 +1,179 @@
+//! The room that images take: shared and unique sizes, prune, tree, mount.
+
+use crate::support::{Compression, Image, Outcome, Sandbox, Tarball, Trial, User, for_each_user, rpod, trial};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("image_space::prune_frees_what_is_unique", User::Sub, frees_what_is_unique),
+        trial("image_space::prune", User::Sub, prune),
+        trial("image_space::filters", User::Sub, filters),
+        trial("image_space::tree", User::Sub, tree),
+        trial("image_space::full_disk", User::Sub, full_disk),
+        trial("image_space::pull_after_rmi_is_elsewhere", User::Sub, spread),
+    ];
+    trials.extend(for_each_user("image_space::mount", mount));
+    trials
+}
+
+/// `localhost/base` and, with one layer more, `localhost/top`.
+fn two(t: &Sandbox) -> Result<(Image, Image), crate::support::Stop> {
+    let base = Image::busybox()?;
+    let layer =
+        Tarball::new().dir("own/", 0o755).file("own/file", 0o640, "mine\n").file("etc/more", 0o644, "x").finish();
+    let top = base.clone().layer(layer, Compression::None);
+    for (name, image) in [("localhost/base", &base), ("localhost/top", &top)] {
+        let archive = t.write("home/a.tar", image.docker_archive(&[name]))?;
+        rpod!(t, "load", "-q", "-i", &archive).run().ok();
+    }
+    Ok((base, top))
+}
+
+fn frees_what_is_unique(t: &Sandbox) -> Outcome {
+    two(t)?;
+    let images = rpod!(t, "images", "--format", "json").run().json();
+    let of = |name: &str| {
+        let full = format!("localhost/{name}:latest");
+        let found = images.as_array().into_iter().flatten().find(|i| i["Names"][0] == full.as_str());
+        found.cloned().unwrap_or_default()
+    };
+    let (base, top) = (of("base"), of("top"));
+    let number = |image: &serde_json::Value, key: &str| image[key].as_u64().unwrap_or_else(|| panic!("{key}: {image}"));
+    // All of the base's layers are in the other one as well.
+    assert_eq!(number(&base, "SharedSize"), number(&top, "SharedSize"));
+    let unique = number(&top, "UniqueSize");
+    assert_eq!(unique, number(&top, "Size") - number(&top, "SharedSize"));
+    assert!(number(&base, "UniqueSize") < 4096 && (4096..8192).contains(&unique), "{base} {top}");
+    let line = "{{.Repository}} {{.Containers}}";
+    rpod!(t, "create", "localhost/base", "true").run().ok();
+    rpod!(t, "images", "--format", line, "localhost/base").run().lines_are(&["localhost/base 1"]);
+    rpod!(t, "image", "prune", "--all", "--force").run().says(&format!("Total reclaimed space: {}", size(unique)));
+    // What the container's image needs is there.
+    rpod!(t, "run", "--rm", "localhost/base", "true").run().ok();
+    rpod!(t, "image", "exists", "localhost/top").run().code(1);
+    Ok(())
+}
+
+/// As go-units writes what has four digits.
+fn size(bytes: u64) -> String {
+    if bytes < 1000 { format!("{bytes}B") } else { format!("{}kB", bytes as f64 / 1000.0) }
+}
+
+fn prune(t: &Sandbox) -> Outcome {
+    let (base, top) = two(t)?;
+    rpod!(t, "image", "prune").stdin("n\n").run().ok();
+    // Nothing is without a name.
+    rpod!(t, "image", "prune", "--force").run().lines_are(&[]);
+    // The name moves on; its old image has none.
+    rpod!(t, "tag", "localhost/base", "localhost/top").run().ok();
+    rpod!(t, "image", "prune", "--force", "--filter", "label=nosuch").run().lines_are(&[]);
+    rpod!(t, "image", "prune", "--force", "--filter", "until=2001-01-01T00:00:00Z").run().lines_are(&[]);
+    rpod!(t, "image", "prune", "--force", "--filter", "reference=x").run().fails(125, &["reference"]);
+    let out = rpod!(t, "image", "prune").stdin("y\n").run();
+    out.prints("WARNING! This command removes all dangling images.").prints(&top.id()[7..]);
+    rpod!(t, "images", "-q", "--no-trunc").run().ok();
+    rpod!(t, "image", "exists", &top.id()[7..]).run().code(1);
+    // A container keeps its image, whatever runs.
+    rpod!(t, "create", "--name", "user", "localhost/base", "true").run().ok();
+    rpod!(t, "image", "prune", "-af").run().lines_are(&[]);
+    rpod!(t, "rm", "user").run().ok();
+    rpod!(t, "image", "prune", "-af", "--external").run().lines_are(&[&base.id()[7..]]);
+    rpod!(t, "images", "-q").run().lines_are(&[]);
+    Ok(())
+}
+
+fn filters(t: &Sandbox) -> Outcome {
+    two(t)?;
+    let labelled = Image::busybox()?.config("Labels", serde_json::json!({"tier": "one"}));
+    let archive = t.write("home/l.tar", labelled.docker_archive(&["localhost/labelled"]))?;
+    rpod!(t, "load", "-q", "-i", &archive).run().ok();
+    rpod!(t, "create", "localhost/top", "true").run().ok();
+    let digest = rpod!(t, "image", "inspect", "--format", "{{.Digest}}", "localhost/base").run().ok().to_owned();
+    for (filter, expected) in [
+        ("label=tier", &["labelled"][..]),
+        ("label=tier=two", &[]),
+        ("label!=tier", &["base", "top"]),
+        ("label!=tier=one", &["base", "top"]),
+        ("containers=true", &["top"]),
+        ("containers=false", &["base", "labelled"]),
+        ("containers=external", &[]),
+        ("manifest=true", &[]),
+        (&format!("digest={digest}"), &["base"]),
+        ("digest=sha256:00000000", &[]),
+    ] {
+        let out = rpod!(t, "images", "--filter", filter, "--sort", "repository", "--format", "{{.Repository}}").run();
+        let found: Vec<&str> = out.ok().lines().map(|line| line.trim_start_matches("localhost/")).collect();
+        assert_eq!(found, expected, "{filter}");
+    }
+    rpod!(t, "images", "--filter", "nosuch=1").run().fails(125, &["nosuch", "choose from"]);
+    rpod!(t, "images", "--history").run().prints("HISTORY");
+    Ok(())
+}
+
+fn tree(t: &Sandbox) -> Outcome {
+    let (base, top) = two(t)?;
+    let out = rpod!(t, "image", "tree", "localhost/top").run();
+    for part in [
+        &format!("Image ID: {}", &top.id()[7..19]),
+        "Tags:     [localhost/top:latest]",
+        "Image Layers\n├── ID: ",
+        "Top Layer of: [localhost/base:latest]\n└── ID: ",
+        "Top Layer of: [localhost/top:latest]",
+    ] {
+        out.prints(part);
+    }
+    let out = rpod!(t, "image", "tree", "--whatrequires", "localhost/base").run();
+    out.prints(&format!("Image {} is the base of\n└── ID: ", &base.id()[7..19])).prints("[localhost/top:latest]");
+    rpod!(t, "image", "tree", "nosuch").run().fails(125, &["nosuch"]);
+    Ok(())
+}
+
+fn mount(t: &Sandbox) -> Outcome {
+    let (base, top) = two(t)?;
+    rpod!(t, "image", "mount", "localhost/top").run().fails(125, &["rpod unshare"]);
+    rpod!(t, "image", "mount").run().lines_are(&[]);
+    let rpod = t.binary();
+    let script = format!(
+        "set -e; r={}; m=$($r image mount localhost/top); cat $m/own/file; ls $m/bin/busybox >/dev/null; ! touch $m/own/new 2>/dev/null
+         test $m = $($r image mount localhost/top); one=$($r image mount localhost/base); test ! -e $one/own; test -e $one/bin/busybox
+         $r image mount --format json | grep -c mountpoint
+         $r image unmount localhost/base; $r image umount --all; test ! -e $m; ! $r image unmount localhost/top 2>/dev/null",
+        rpod.display()
+    );
+    let out = rpod!(t, "unshare", "sh", "-c", &script).run();
+    out.lines_are(&["mine", "2", &base.id()[7..], &top.id()[7..]]);
+    rpod!(t, "image", "mount").run().lines_are(&[]);
+    Ok(())
+}
+
+/// ext4's attribute T on the directory that layers are made in; other file systems have none.
+fn spread(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let staging = t.data().join("staging");
+    let Ok(output) = std::process::Command::new("lsattr").arg("-d").arg(&staging).output() else { return Ok(()) };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        assert!(text.split_whitespace().next().is_some_and(|flags| flags.contains('T')), "{text}");
+    }
+    Ok(())
+}
+
+/// The message names the place and what is needed; nothing is kept, and once there is room it works.
+fn full_disk(t: &Sandbox) -> Outcome {
+    let tar = Tarball::new().file("large", 0o644, "0123456789abcdef".repeat(400_000)).finish();
+    let image = Image::busybox()?.layer(tar, Compression::None);
+    let archive = t.write("home/large.tar", image.docker_archive(&["localhost/large"]))?;
+    let disk = t.mkdir("home/disk")?;
+    let (as_user, rpod, disk, archive) = (t.become_user(), t.binary().display(), disk.display(), archive.display());
+    let script = format!(
+        "mount -t tmpfs -o size=5m,mode=777 tmpfs {disk}
+         r='{as_user} {rpod} --root {disk}/data'
+         $r load -q -i {archive} && exit 1
+         test -z \"$($r images -aq)\" || exit 2
+         test -z \"$(ls -A {disk}/data/staging)\" || exit 3
+         mount -o remount,size=20m {disk}
+         $r load -q -i {archive} && $r run --rm --network none localhost/large sh -c 'wc -c </large'"
+    );
+    let out = t.program_as_root("unshare", ["--mount", "sh", "-c", &script]).run();
+    out.prints("6400000").says("No space left on device").says("/home/disk/data has ").says("bytes left");
+    Ok(())
+}
