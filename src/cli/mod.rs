@@ -12,6 +12,7 @@
 
 pub(crate) mod change;
 pub(crate) mod container;
+pub(crate) mod files;
 pub(crate) mod globals;
 pub(crate) mod goflags;
 pub(crate) mod health;
@@ -25,7 +26,10 @@ pub(crate) mod observe;
 pub(crate) mod refused;
 pub(crate) mod registry;
 pub(crate) mod run;
+pub(crate) mod secret;
+pub(crate) mod space;
 pub(crate) mod surroundings;
 pub(crate) mod system;
 pub(crate) mod trust;
 pub(crate) mod usage;
+pub(crate) mod volume;

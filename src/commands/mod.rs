@@ -3,17 +3,21 @@
 //! `run(args, context) -> Result<u8>` does the work and answers the exit code. The table of verbs is in [`table`].
 
 mod attach;
+mod commit;
 mod completion;
 mod confirm;
 mod container_exists;
 mod container_prune;
 mod context;
+mod cp;
 mod create;
 mod create_options;
+mod diff;
 mod dispatch;
 mod each;
 mod events;
 mod exec;
+mod export;
 #[cfg(test)]
 mod flags;
 mod foreground;
@@ -36,6 +40,7 @@ mod logs;
 #[cfg(test)]
 mod man;
 mod manifest;
+mod mount;
 mod network_connect;
 mod network_create;
 mod network_exists;
@@ -58,6 +63,8 @@ mod run;
 mod save;
 mod scp;
 mod search;
+mod secret;
+mod space;
 mod start;
 mod stats;
 mod stop;
@@ -69,6 +76,7 @@ mod trust;
 mod unpause;
 mod unshare;
 mod version;
+mod volume;
 mod wait;
 
 pub(crate) use context::Context;

@@ -73,7 +73,7 @@ fn remove_image(name: &str, store: &Store, context: &Context<'_>) -> Result<()> 
         Ok(containers.map(|container| container.record.id).collect())
     };
     match images::remove(store, name, options, &users) {
-        Ok(_) => images::collect(dirs, store),
+        Ok(_) => images::collect(dirs, store).map(drop),
         Err(e) if e.kind() == Kind::Conflict => Ok(()),
         Err(e) => Err(e),
     }

@@ -6,3 +6,6 @@ pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod manifests;
 pub(crate) mod network;
+pub(crate) mod secrets;
+pub(crate) mod system;
+pub(crate) mod volumes;

@@ -1,7 +1,8 @@
-//! Changes to an image's settings written as Dockerfile instructions: `import --change`, and later `commit`.
+//! Changes to an image's settings written as Dockerfile instructions: `import --change`, `commit --change`.
 
 use crate::error::{Error, Result};
 use crate::image::config::{Empty, Settings};
+use crate::image::healthcheck;
 
 /// Applies one instruction, `CMD ["sh"]` or, as Podman allows, `CMD=["sh"]`.
 pub(crate) fn apply(settings: &mut Settings, change: &str) -> Result<()> {
@@ -41,6 +42,10 @@ pub(crate) fn apply(settings: &mut Settings, change: &str) -> Result<()> {
                 settings.volumes.insert(path, Empty {});
             }
         }
+        "HEALTHCHECK" => settings.healthcheck = Some(healthcheck::parse(value).map_err(|e| bad(&e.to_string()))?),
+        "SHELL" => {
+            settings.shell = serde_json::from_str(value).map_err(|_| bad("a shell is written as a JSON list"))?;
+        }
         "ONBUILD" => settings.on_build.push(value.to_owned()),
         "STOPSIGNAL" => settings.stop_signal = value.to_owned(),
         "USER" => settings.user = value.to_owned(),
@@ -48,7 +53,7 @@ pub(crate) fn apply(settings: &mut Settings, change: &str) -> Result<()> {
         "WORKDIR" => settings.working_dir = format!("{}/{value}", settings.working_dir.trim_end_matches('/')),
         other => {
             return Err(bad(&format!("{other} cannot be changed"))
-                .hint("CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR can"));
+                .hint("CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME and WORKDIR can"));
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ pub(crate) mod change;
 pub(crate) mod compress;
 pub(crate) mod config;
 pub(crate) mod digest;
+mod healthcheck;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;

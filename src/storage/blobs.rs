@@ -42,6 +42,29 @@ impl Store {
         Ok(content)
     }
 
+    /// Every document in the store.
+    pub(crate) fn list_blobs(&self) -> Result<Vec<Digest>> {
+        let dir = self.blobs_dir();
+        let failed = || format!("cannot read {}", dir.display());
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&dir).context(failed)? {
+            let name = entry.context(failed)?.file_name();
+            all.extend(name.to_str().and_then(|name| format!("sha256:{name}").parse::<Digest>().ok()));
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// Takes a damaged document out of the store.
+    pub(crate) fn remove_blob(&self, digest: &Digest) -> Result<()> {
+        match std::fs::remove_file(self.blob_path(digest)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::wrap(format!("cannot remove {digest}"), e))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Where the blob is kept, for hard links and listings.
     pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.blobs_dir().join(digest.hex())

@@ -56,6 +56,22 @@ impl Layer {
         Self { dir }
     }
 
+    /// All that belongs to the layer.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.dir.clone()
+    }
+
+    /// What is missing of it, if anything; the content of its files is not looked at.
+    pub(crate) fn incomplete(&self) -> Option<String> {
+        if let Err(e) = self.meta() {
+            return Some(e.to_string());
+        }
+        ["diff", "entries.zst"]
+            .into_iter()
+            .find(|name| !self.dir.join(name).exists())
+            .map(|name| format!("{} is missing", self.dir.join(name).display()))
+    }
+
     /// The unpacked files.
     pub(crate) fn diff(&self) -> PathBuf {
         self.dir.join("diff")

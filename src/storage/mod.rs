@@ -13,11 +13,14 @@
 //! A store belongs to one user and its files carry the ids of that user's whole map. Layers are therefore written and
 //! removed by a process inside the user namespace (`worker`); everything else is done by the user as such.
 
+mod attach;
 mod blobs;
 mod builtin;
 mod collect;
 mod copy;
+pub(crate) mod diff;
 mod driver;
+pub(crate) mod extract;
 mod full;
 mod image_mount;
 mod known;
@@ -33,6 +36,7 @@ mod rootfs;
 pub(crate) mod scenarios;
 mod staging;
 mod unpack;
+pub(crate) mod usage;
 mod view;
 mod whiteout;
 pub(crate) mod worker;

@@ -19,7 +19,8 @@ pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Prefix of what AUFS kept for itself in a layer.
 pub(super) const AUFS: &[u8] = b".wh..wh.";
 
-const OPAQUE_ATTRIBUTE: &str = "user.overlay.opaque";
+/// The attribute that makes a directory opaque.
+pub(super) const OPAQUE_ATTRIBUTE: &str = "user.overlay.opaque";
 const WHITEOUT_ATTRIBUTE: &str = "user.overlay.whiteout";
 
 /// Hides `name` of the layers below.

@@ -3,10 +3,12 @@
 mod bridges;
 mod change;
 mod cli;
+mod cp;
 mod cve;
 mod events;
 mod everyday;
 mod exec;
+mod files;
 mod harness;
 mod health;
 mod hostile_layers;
@@ -40,10 +42,12 @@ mod service;
 mod storage;
 mod storm;
 mod surroundings;
+mod system;
 mod terminal;
 mod transports;
 mod trust;
 mod userns;
+mod volumes;
 
 use libtest_mimic::Trial;
 
@@ -57,6 +61,7 @@ pub fn trials() -> Vec<Trial> {
         mounts::trials(),
         security::trials(),
         cve::trials(),
+        cp::trials(),
         limits::trials(),
         lifecycle::trials(),
         restart::trials(),
@@ -65,6 +70,7 @@ pub fn trials() -> Vec<Trial> {
         health::trials(),
         terminal::trials(),
         exec::trials(),
+        files::trials(),
         events::trials(),
         logs::trials(),
         ps::trials(),
@@ -78,6 +84,8 @@ pub fn trials() -> Vec<Trial> {
         images::trials(),
         image_space::trials(),
         storage::trials(),
+        system::trials(),
+        volumes::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),

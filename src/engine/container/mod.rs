@@ -22,6 +22,7 @@ pub(crate) mod attached;
 mod bridges;
 pub(crate) mod create;
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod filter;
 mod halt;
 pub(crate) mod health;

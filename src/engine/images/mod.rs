@@ -23,6 +23,7 @@ mod progress;
 mod prune;
 mod pull;
 mod push;
+mod put;
 mod remove;
 mod resolve;
 mod save;
@@ -58,6 +59,7 @@ pub(crate) use progress::{LayerProgress, LayerState, Progress};
 pub(crate) use prune::{prune, used};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
 pub(crate) use push::{ManifestFormat, PushOptions, push, push_local, push_part};
+pub(crate) use put::put;
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{resolve, resolve_all};
 pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
@@ -65,7 +67,7 @@ pub(crate) use scp::{Copied, Place, scp};
 pub(crate) use search::{SearchHit, SearchOptions, search, search_tags};
 pub(crate) use sign::sign;
 pub(crate) use space::shared;
-pub(crate) use tag::{tag, untag};
+pub(crate) use tag::{new_name, tag, untag};
 use tags::list_tags;
 pub(crate) use tags::{all_tags, remote_manifest};
 pub(crate) use tree::{Node as TreeNode, dependents as tree_dependents, layers as tree_layers};
@@ -131,6 +133,11 @@ fn read_manifest(store: &Store, digest: &Digest) -> Result<(Manifest, Vec<u8>)> 
 /// The bytes of a layer's tar; 0 when it is missing, which only makes the image unusable, not unlisted.
 fn layer_size(store: &Store, diff_id: &DiffId) -> Result<u64> {
     store.layer(diff_id).map_or(Ok(0), |layer| layer.meta().map(|meta| meta.size))
+}
+
+/// Whether a document that names lead to is an index.
+pub(crate) fn is_index(store: &Store, digest: &Digest) -> Result<bool> {
+    Ok(matches!(Document::parse(&store.read_blob(digest)?, None)?, Document::Index(_)))
 }
 
 fn not_known(name: &str) -> Error {

@@ -13,7 +13,7 @@ pub(crate) fn tag(store: &Store, image: &Image, names: &[String]) -> Result<()> 
 }
 
 /// A name that may be given to an image made here.
-pub(super) fn new_name(name: &str) -> Result<Reference> {
+pub(crate) fn new_name(name: &str) -> Result<Reference> {
     let reference = Reference::parse_local(name)?;
     if reference.digest().is_some() {
         return Err(Error::new(format!("{name}: an image cannot be given a digest as its name")));

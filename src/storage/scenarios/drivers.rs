@@ -115,12 +115,12 @@ fn expected(single: bool) -> BTreeMap<String, String> {
     lines.into_iter().map(|(name, line)| (name.to_owned(), line)).collect()
 }
 
-fn load(f: &Fixture) -> Vec<DiffId> {
+pub(super) fn load(f: &Fixture) -> Vec<DiffId> {
     image().iter().map(|tar| f.layer(tar).0.diff_id).collect()
 }
 
 /// What a container would see; runs as root of its namespace.
-fn list(root: &Path) -> BTreeMap<String, String> {
+pub(super) fn list(root: &Path) -> BTreeMap<String, String> {
     let mut lines = BTreeMap::new();
     let mut todo = vec![String::new()];
     while let Some(name) = todo.pop() {
@@ -144,7 +144,7 @@ fn list(root: &Path) -> BTreeMap<String, String> {
 }
 
 /// Runs `f` on the mounted root as root of a user namespace.
-fn mounted(f: &Fixture, plan: &RootfsPlan, check: impl FnOnce(&Path)) {
+pub(super) fn mounted(f: &Fixture, plan: &RootfsPlan, check: impl FnOnce(&Path)) {
     let target = f.base.join("merged");
     std::fs::create_dir_all(&target).expect("makes");
     let join = |lower: &[PathBuf]| lower.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":");

@@ -1,6 +1,7 @@
 //! The store at work in single-threaded processes of every kind of user (see `sys::scenario`).
 
 mod bench;
+mod changes;
 mod drivers;
 mod hostile;
 mod layers;
@@ -21,7 +22,7 @@ use crate::userns::{IdMaps, IdRange, enter};
 
 /// Runs one scenario; it panics when something is not as it should be.
 pub(crate) fn run(name: &str) {
-    let all = [layers::ALL, hostile::ALL, drivers::ALL, bench::ALL];
+    let all = [layers::ALL, hostile::ALL, drivers::ALL, changes::ALL, bench::ALL];
     match all.into_iter().flatten().find(|(known, _)| *known == name) {
         Some((_, scenario)) => scenario(),
         None => panic!("no scenario {name}"),

@@ -28,7 +28,7 @@ pub(super) enum Kind {
 
 /// Seconds and nanoseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Time {
+pub(in crate::storage) struct Time {
     pub seconds: i64,
     pub nanoseconds: u32,
 }

@@ -11,12 +11,12 @@ mod apply;
 mod attributes;
 mod chunk;
 mod decompress;
-mod entry;
+pub(super) mod entry;
 pub(super) mod pack;
-mod pax;
-mod record;
+pub(super) mod pax;
+pub(super) mod record;
 mod sparse;
-mod tree;
+pub(super) mod tree;
 
 use std::fs::File;
 use std::io::Read;
@@ -37,7 +37,7 @@ use crate::image::digest::{DiffId, Digest};
 use crate::userns::IdMaps;
 
 /// Content that a later entry of the same layer replaced.
-const ASIDE: &str = "aside";
+pub(super) const ASIDE: &str = "aside";
 
 /// Unpacks the layer that `input` holds into the empty directory `dir`, which becomes a whole layer but for its name.
 /// The process's umask must be 0.

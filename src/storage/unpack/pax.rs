@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// What an extended header says about the entry that follows it.
 #[derive(Debug, Default)]
-pub(super) struct Pax {
+pub(in crate::storage) struct Pax {
     pub path: Option<Vec<u8>>,
     pub link: Option<Vec<u8>>,
     pub size: Option<u64>,
@@ -34,6 +34,13 @@ impl Pax {
             let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(damaged)?;
             pax.set(&record[..equals], &record[equals + 1..])?;
         }
+        Ok(pax)
+    }
+
+    /// From records that were split already.
+    pub(in crate::storage) fn of_records(records: &[(Vec<u8>, Vec<u8>)]) -> Result<Self> {
+        let mut pax = Self::default();
+        records.iter().try_for_each(|(key, value)| pax.set(key, value))?;
         Ok(pax)
     }
 

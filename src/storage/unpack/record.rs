@@ -35,7 +35,7 @@ pub(super) enum Record {
 
 /// Content that is kept in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Content {
+pub(in crate::storage) struct Content {
     /// Relative to diff/, through no symlink.
     pub path: Vec<u8>,
     /// Bytes in the tar, without padding.
@@ -45,7 +45,7 @@ pub(super) struct Content {
 }
 
 /// Writes `entries.zst`.
-pub(super) struct Recorder {
+pub(in crate::storage) struct Recorder {
     out: zstd::Encoder<'static, File>,
     /// Raw bytes not yet written, so that a header and its extensions make one record.
     raw: Vec<u8>,
@@ -54,14 +54,14 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn create(file: File) -> Result<Self> {
+    pub(in crate::storage) fn create(file: File) -> Result<Self> {
         let mut out = zstd::Encoder::new(file, LEVEL).context(|| "cannot start zstd")?;
         out.write_all(MAGIC).context(failed)?;
         Ok(Self { out, raw: Vec::new(), entries: 0, contents: 0 })
     }
 
     /// Bytes that stand in the tar as they are.
-    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(in crate::storage) fn raw(&mut self, bytes: &[u8]) -> Result<()> {
         if self.raw.len() + bytes.len() > 64 * 1024 {
             self.flush()?;
         }
@@ -73,7 +73,7 @@ impl Recorder {
     }
 
     /// Content that was put in a file. Its padding, unless it is zeros, comes as raw bytes.
-    pub(super) fn content(&mut self, content: &Content) -> Result<()> {
+    pub(in crate::storage) fn content(&mut self, content: &Content) -> Result<()> {
         self.flush()?;
         let flags =
             if content.padded { 0 } else { FLAG_UNPADDED } | if content.segments.is_some() { FLAG_SPARSE } else { 0 };
@@ -105,7 +105,7 @@ impl Recorder {
     }
 
     /// The number of entries.
-    pub(super) fn finish(mut self) -> Result<u64> {
+    pub(in crate::storage) fn finish(mut self) -> Result<u64> {
         self.flush()?;
         self.out.finish().context(failed)?;
         Ok(self.entries)

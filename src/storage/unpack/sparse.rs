@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// A stretch of payload and its place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(in crate::storage) struct Segment {
     pub offset: u64,
     pub length: u64,
 }

@@ -141,7 +141,7 @@ impl Tree {
 }
 
 /// The components of `path` from the root on, with `.` and inner `..` resolved as text (Go's path.Clean).
-pub(super) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
+pub(in crate::storage) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     let mut components = Vec::new();
     for name in path.split(|byte| *byte == b'/') {
         match name {

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use self::wire::{Answer, Outcome, Request, Verdict};
 use super::Store;
+pub(crate) use super::diff::DiffJob;
 use super::layer::{LayerMeta, Source};
 use super::limits::Limits;
 use crate::error::{Context, Error, Result};
@@ -88,6 +89,12 @@ impl UnpackWorker {
         let (reader, writer) = pipe()?;
         let pending = self.request(&Request::Pack { diff_id: *diff_id }, Some(writer.into()))?;
         Ok(Packing { reader, pending })
+    }
+
+    /// Makes a layer of what a container has changed, without a compressed form yet. The changes are read now, or while
+    /// this waits in [`Pending::finish`].
+    pub(crate) fn diff(&self, job: DiffJob) -> Result<Pending> {
+        self.request(&Request::Diff(job), None)
     }
 
     fn request(&self, request: &Request, descriptor: Option<OwnedFd>) -> Result<Pending> {

@@ -3,15 +3,18 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
+use super::pipe;
 use super::wire::{self, Answer, Outcome, Request, Verdict};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
+use crate::storage::diff::{self, DiffJob};
 use crate::storage::layer::LayerMeta;
+use crate::storage::limits::Limits;
 use crate::storage::staging::Staging;
 use crate::storage::unpack::{self, pack};
 use crate::storage::{Store, full};
@@ -59,12 +62,7 @@ impl Worker<'_> {
         let descriptor = || descriptor.ok_or_else(|| Error::new("a request without a pipe"));
         match request {
             Request::Unpack { expected, limits, source } => {
-                let staging = Staging::create(&self.store.staging_dir(), &self.store.host)?;
-                // A directory of its own: the lock's one is removed with everything that is left in it.
-                let dir = staging.path().join("layer");
-                // The worker's umask is 0, for the layer's own modes.
-                let made = std::fs::DirBuilder::new().mode(0o755).create(&dir);
-                made.context(|| format!("cannot create {}", dir.display()))?;
+                let (_staging, dir) = self.layer_dir()?;
                 let input = File::from(descriptor()?);
                 let mut meta = unpack::unpack(input, &dir, self.maps, &limits, expected.as_ref())
                     .context(|| "cannot unpack the layer")
@@ -73,6 +71,12 @@ impl Worker<'_> {
                 crate::storage::layer::write_meta(&dir, &meta)?;
                 self.keep_or_drop(job, &dir, &meta)?;
             }
+            Request::Diff(diff) => {
+                let (staging, dir) = self.layer_dir()?;
+                let meta = self.diff(&diff, &dir).context(|| "cannot make a layer of the changes")?;
+                self.keep_or_drop(job, &dir, &meta)?;
+                drop(staging);
+            }
             Request::Pack { diff_id } => {
                 let dir = self.store.layer_dir(&diff_id);
                 pack::pack(&dir, &diff_id, File::from(descriptor()?))
@@ -80,6 +84,38 @@ impl Worker<'_> {
             }
         }
         Ok(Answer::Done)
+    }
+
+    /// An empty directory for a new layer, and what removes it.
+    fn layer_dir(&self) -> Result<(Staging, PathBuf)> {
+        let staging = Staging::create(&self.store.staging_dir(), &self.store.host)?;
+        // A directory of its own: the lock's one is removed with everything that is left in it.
+        let dir = staging.path().join("layer");
+        // The worker's umask is 0, for the layer's own modes.
+        let made = std::fs::DirBuilder::new().mode(0o755).create(&dir);
+        made.context(|| format!("cannot create {}", dir.display()))?;
+        Ok((staging, dir))
+    }
+
+    /// By taking the upper directory if that may be, else through a tar.
+    fn diff(&self, job: &DiffJob, dir: &Path) -> Result<LayerMeta> {
+        if job.take
+            && let Some(meta) = diff::take(job, dir)?
+        {
+            return Ok(meta);
+        }
+        let (reader, writer) = pipe()?;
+        let unlimited = Limits { bytes: u64::MAX, entries: u64::MAX, ratio: u64::MAX };
+        std::thread::scope(|scope| {
+            let written = scope.spawn(move || diff::write(job, writer));
+            let unpacked = unpack::unpack(reader, dir, self.maps, &unlimited, None);
+            match written.join() {
+                // Otherwise what the other end has to say is the reason.
+                Ok(Err(e)) if unpacked.is_ok() || !broken_pipe(&e) => Err(e),
+                Ok(_) => unpacked,
+                Err(_) => Err(Error::new("reading the changes failed")),
+            }
+        })
     }
 
     fn keep_or_drop(&self, job: &OwnedFd, dir: &Path, meta: &LayerMeta) -> Result<()> {
@@ -100,6 +136,12 @@ impl Worker<'_> {
             renamed => renamed.context(|| format!("cannot move the layer to {}", target.display())),
         }
     }
+}
+
+fn broken_pipe(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// One flush of the file system instead of one per file.

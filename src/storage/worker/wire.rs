@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
+use crate::storage::diff::DiffJob;
 use crate::storage::layer::{LayerMeta, Source};
 use crate::storage::limits::Limits;
 use crate::userns::enter::Failure;
 
-/// Larger than any message: the longest have a few paths.
-const MAX_MESSAGE: usize = 64 * 1024;
+/// Larger than any message: the longest have a path for each of a hundred layers or two.
+const MAX_MESSAGE: usize = 160 * 1024;
 /// The job's own socket and one end of a pipe.
 const MAX_DESCRIPTORS: usize = 2;
 
@@ -30,6 +31,8 @@ pub(super) enum Request {
     Unpack { expected: Option<DiffId>, limits: Limits, source: Option<Source> },
     /// Second descriptor: the pipe to write the tar to.
     Pack { diff_id: DiffId },
+    /// Makes a layer of changes.
+    Diff(DiffJob),
 }
 
 /// What the worker answers on the job's socket. An unpacked layer is answered twice: before and after it is kept.

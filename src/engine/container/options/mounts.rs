@@ -232,7 +232,8 @@ pub(crate) fn default_tmpfs_options() -> Vec<String> {
     ["rw", "rprivate", "nosuid", "nodev", "tmpcopyup"].map(ToOwned::to_owned).to_vec()
 }
 
-fn tmpfs_options(mut options: Vec<String>) -> Result<Vec<String>> {
+/// The options of a tmpfs that was asked for, with the defaults.
+pub(crate) fn tmpfs_options(mut options: Vec<String>) -> Result<Vec<String>> {
     const FLAGS: [&str; 15] = [
         "sync",
         "async",

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Request;
 use super::accounts::Accounts;
-use crate::engine::container::options::mounts::{ImageVolumes, MountRequest, clean, default_tmpfs_options};
+use crate::engine::container::options::mounts::{
+    ImageVolumes, MountRequest, clean, default_tmpfs_options, tmpfs_options,
+};
 use crate::engine::container::options::values::Device;
-use crate::engine::container::volumes::{VolumeUse, data_dir};
+use crate::engine::container::volumes::{Backing, VolumeUse, data_dir, load};
 use crate::error::{Context, Error, Result};
 use crate::spec::settings::Mount;
 use crate::state::id;
@@ -109,10 +111,50 @@ impl Plan {
             MountRequest::Volume { name, destination, options, copy } => {
                 let anonymous = name.is_none();
                 let name = name.map_or_else(id::random, Ok)?;
+                let backing = if anonymous { None } else { load(volumes, &name)?.and_then(|volume| volume.backing()) };
+                if let Some(backing) = backing {
+                    return self.add_backed(name, backing, &destination, options);
+                }
                 let source = data_dir(volumes, &name);
                 self.record(MountKind::Volume, Some(name.clone()), &source, &destination, &options);
                 self.volumes.push(VolumeUse { name, anonymous, destination: destination.clone(), copy });
                 self.push("bind", &source, &destination, options);
+            }
+        }
+        Ok(())
+    }
+
+    /// A volume that is something else than a directory of its own.
+    fn add_backed(
+        &mut self,
+        name: String,
+        backing: Backing,
+        destination: &str,
+        mut options: Vec<String>,
+    ) -> Result<()> {
+        match backing {
+            Backing::Tmpfs(words) => {
+                let options = tmpfs_options(words).context(|| format!("cannot mount the volume {name}"))?;
+                self.record(MountKind::Volume, Some(name), Path::new("tmpfs"), destination, &options);
+                self.push("tmpfs", Path::new("tmpfs"), destination, options);
+            }
+            Backing::Bind(source, words) => {
+                if !source.is_dir() {
+                    return Err(Error::new(format!(
+                        "cannot mount the volume {name}: its device {} is not a directory that is there",
+                        source.display()
+                    )));
+                }
+                for word in words {
+                    if word == "ro" {
+                        options.retain(|option| option != "rw");
+                    }
+                    if !options.contains(&word) {
+                        options.push(word);
+                    }
+                }
+                self.record(MountKind::Volume, Some(name), &source, destination, &options);
+                self.push("bind", &source, destination, options);
             }
         }
         Ok(())

@@ -13,6 +13,7 @@
 
 mod copy_up;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,33 @@ pub(crate) struct Volume {
     /// An image's content has been offered to it; it is not done again, even when the volume is empty.
     #[serde(default)]
     pub filled: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Of the local driver: type, device, o.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+}
+
+/// What a volume's options put in the place of its own directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Backing {
+    /// A new tmpfs for each container, with these options.
+    Tmpfs(Vec<String>),
+    /// A directory of the host, with these options.
+    Bind(PathBuf, Vec<String>),
+}
+
+impl Volume {
+    pub(crate) fn backing(&self) -> Option<Backing> {
+        let words = self.options.get("o").map(String::as_str).unwrap_or_default();
+        let words: Vec<&str> = words.split(',').filter(|word| !word.is_empty()).collect();
+        let others = || words.iter().filter(|w| !matches!(**w, "bind" | "rbind")).map(|w| (*w).to_owned()).collect();
+        match (self.options.get("type").map(String::as_str), self.options.get("device")) {
+            (Some("tmpfs"), _) => Some(Backing::Tmpfs(others())),
+            (_, Some(device)) => Some(Backing::Bind(device.into(), others())),
+            _ => None,
+        }
+    }
 }
 
 /// The directory of a volume that is mounted. `name` has been checked.
@@ -129,9 +157,55 @@ fn make(
             created: Timestamp::now(),
             anonymous: wanted.anonymous,
             filled: false,
+            labels: BTreeMap::new(),
+            options: BTreeMap::new(),
         })
     };
     file::write_json(&dir.join(META), &meta, if wanted.anonymous { Durability::Volatile } else { Durability::Synced })
+}
+
+/// Makes an empty volume; `false` when there is one of that name.
+pub(crate) fn create(volumes: &Path, volume: &Volume) -> Result<bool> {
+    create_private(&volumes.join(LOCKS))?;
+    let _lock = lock(volumes, &volume.name)?;
+    if load(volumes, &volume.name)?.is_some() {
+        return Ok(false);
+    }
+    let data = data_dir(volumes, &volume.name);
+    create_private(&volumes.join(&volume.name))?;
+    match std::fs::DirBuilder::new().mode(0o755).create(&data) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::wrap(format!("cannot create {}", data.display()), e));
+        }
+        _ => {}
+    }
+    // Whatever the umask: it belongs to the containers.
+    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .context(|| format!("cannot create {}", data.display()))?;
+    file::write_json(&volumes.join(&volume.name).join(META), volume, Durability::Synced)?;
+    Ok(true)
+}
+
+/// Describes anew a volume that has lost its description; one that never had content goes.
+pub(crate) fn adopt(volumes: &Path, name: &str, maps: &IdMaps) -> Result<()> {
+    create_private(&volumes.join(LOCKS))?;
+    let _lock = lock(volumes, name)?;
+    if load(volumes, name)?.is_some() {
+        return Ok(());
+    }
+    let dir = volumes.join(name);
+    if !data_dir(volumes, name).is_dir() {
+        return remove_tree(&dir, maps);
+    }
+    let volume = Volume {
+        name: name.to_owned(),
+        created: Timestamp::now(),
+        anonymous: false,
+        filled: true,
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+    };
+    file::write_json(&dir.join(META), &volume, Durability::Synced)
 }
 
 /// A volume that exists.

@@ -1,0 +1,163 @@
+//! `system check`: what a crash, a full disk or a curious hand left broken, and mending it.
+//!
+//! What is mended is only what can be had again or is of no use: a damaged layer or document goes, so that the next pull
+//! fetches it; a name that leads nowhere goes; a volume without its description gets one. Half-made containers and
+//! leftovers of dead processes are cleared by every listing and need no mending.
+
+use std::path::PathBuf;
+
+use crate::engine::container::lifecycle::{self, Removal};
+use crate::engine::container::store as containers;
+use crate::engine::images;
+use crate::engine::volumes;
+use crate::error::{Context, Kind, Result};
+use crate::image::digest::{DiffId, Digest};
+use crate::state::paths::Dirs;
+use crate::storage::worker::UnpackWorker;
+use crate::storage::{Store, remove_path};
+use crate::userns::{IdMaps, enter};
+
+/// What is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Layers, and why they are damaged.
+    pub layers: Vec<(DiffId, String)>,
+    /// Manifests and configs.
+    pub blobs: Vec<(Digest, String)>,
+    /// Names that lead to nothing readable.
+    pub names: Vec<(String, String)>,
+    /// Ids and names of containers that cannot be started any more, and why.
+    pub containers: Vec<(String, String, String)>,
+    /// Directories of volumes without a description.
+    pub volumes: Vec<String>,
+    /// No damage: named volumes that no container uses.
+    pub unused_volumes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn is_clean(&self) -> bool {
+        self.layers.is_empty()
+            && self.blobs.is_empty()
+            && self.names.is_empty()
+            && self.containers.is_empty()
+            && self.volumes.is_empty()
+    }
+}
+
+/// Looks at everything; unless `quick`, reads every layer and compares it with its digest. For a single-threaded process.
+pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool) -> Result<Report> {
+    let mut report = Report::default();
+    // Both clear what dead processes left.
+    let all = containers::list(dirs)?;
+    let maps = IdMaps::for_user()?;
+    let ids = store.list_layers()?;
+    for id in &ids {
+        if let Some(why) = store.layer(id).and_then(|layer| layer.incomplete()) {
+            report.layers.push((*id, why));
+        }
+    }
+    if !quick && !ids.is_empty() {
+        let worker = UnpackWorker::start(store, &maps)?;
+        for id in ids.iter().filter(|id| !report.layers.iter().any(|(other, _)| other == *id)).collect::<Vec<_>>() {
+            let read = worker.pack(id).and_then(|mut packing| {
+                std::io::copy(&mut packing.reader, &mut std::io::sink()).context(|| "cannot read the layer")?;
+                packing.finish()
+            });
+            if let Err(e) = read {
+                report.layers.push((*id, e.to_string()));
+            }
+        }
+    }
+    for digest in store.list_blobs()? {
+        if let Err(e) = store.read_blob(&digest) {
+            report.blobs.push((digest, e.to_string()));
+        }
+    }
+    for (name, manifest) in store.list_refs()? {
+        match store.read_blob(&manifest) {
+            Err(e) => report.names.push((name, e.to_string())),
+            Ok(_) => match images::Image::read(store, manifest) {
+                Err(e) if !matches!(images::is_index(store, &manifest), Ok(true)) => {
+                    report.names.push((name, e.to_string()));
+                }
+                _ => {}
+            },
+        }
+    }
+    for container in &all {
+        let why = match container.config() {
+            Err(e) => Some(e.to_string()),
+            Ok(_) => container
+                .record
+                .layers
+                .iter()
+                .find(|layer| store.layer(layer).is_none())
+                .map(|layer| format!("its layer {layer} is missing: pull or load its image again")),
+        };
+        if let Some(why) = why {
+            report.containers.push((container.id().to_owned(), container.record.name.clone(), why));
+        }
+    }
+    report.volumes = half_made(dirs)?;
+    let users = volumes::users(dirs)?;
+    for volume in volumes::list(dirs)? {
+        if !volume.anonymous && !users.contains_key(&volume.name) {
+            report.unused_volumes.push(volume.name);
+        }
+    }
+    Ok(report)
+}
+
+/// Directories among the volumes that have no description, and that nobody is making at the moment.
+fn half_made(dirs: &Dirs) -> Result<Vec<String>> {
+    let known: Vec<String> = volumes::list(dirs)?.into_iter().map(|volume| volume.name).collect();
+    let base = volumes::directory(dirs);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&base).into_iter().flatten() {
+        let entry = entry.context(|| format!("cannot list {}", base.display()))?;
+        if let Ok(name) = entry.file_name().into_string()
+            && crate::state::names::check(&name).is_ok()
+            && !known.contains(&name)
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+        {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Mends what [`check`] found; with `force` removes containers that cannot be mended. For a single-threaded process.
+pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -> Result<()> {
+    let mut doomed: Vec<PathBuf> = Vec::new();
+    for (id, _) in &report.layers {
+        doomed.extend(store.layer(id).map(|layer| layer.directory()));
+    }
+    for (digest, _) in &report.blobs {
+        store.remove_blob(digest)?;
+    }
+    for (name, _) in &report.names {
+        match store.remove_ref(name) {
+            Err(e) if e.kind() != Kind::NoSuchObject => return Err(e),
+            _ => {}
+        }
+    }
+    if !doomed.is_empty() {
+        enter::run(&IdMaps::for_user()?, || doomed.iter().try_for_each(|path| remove_path(path)))?;
+    }
+    for name in &report.volumes {
+        volumes::adopt(dirs, name)?;
+    }
+    if force {
+        for (id, ..) in &report.containers {
+            match containers::find(dirs, id) {
+                Ok(container) => {
+                    lifecycle::remove(dirs, &container, Removal { force: true, seconds: Some(0), volumes: false })?;
+                }
+                Err(e) if e.kind() == Kind::NoSuchObject => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(())
+}

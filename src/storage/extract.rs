@@ -1,0 +1,346 @@
+//! A tar → files below a directory, for `cp` and `volume import`. Neither the tar nor what is below the directory is
+//! trusted: names are walked one by one, no link is followed, nothing outside is touched. An entry takes the place of
+//! what has its name, but a directory and something else replace each other only when that is asked for.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr,
+    futimens, linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+use tar::EntryType;
+
+use super::remove;
+use super::unpack::entry::Time;
+use super::unpack::pax::Pax;
+use super::unpack::tree::components;
+use crate::error::{Context, Error, Result};
+
+/// Who owns what is extracted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Whoever extracts; set-user-ID bits would mean somebody else then, so they are taken off.
+    Caller,
+    These(u32, u32),
+    /// As the tar says.
+    Tar,
+}
+
+/// How to extract.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExtractOptions {
+    pub owner: Owner,
+    /// A directory gives way to something else, and something else to a directory.
+    pub overwrite: bool,
+}
+
+/// As the kernel's PATH_MAX allows: one descriptor each.
+const MAX_DEPTH: usize = 2048;
+const BUFFER: usize = 256 * 1024;
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Extracts `input`; answers what could not be made, for warnings.
+pub(crate) fn extract(input: impl Read, base: BorrowedFd<'_>, options: ExtractOptions) -> Result<Vec<String>> {
+    super::diff::many_descriptors();
+    let mut extract = Extract {
+        base,
+        options,
+        stack: Vec::new(),
+        directories: Vec::new(),
+        warnings: Vec::new(),
+        buffer: vec![0; BUFFER],
+    };
+    let mut archive = tar::Archive::new(input);
+    let failed = || "cannot read the tar";
+    for entry in archive.entries().context(failed)? {
+        extract.entry(&mut entry.context(failed)?)?;
+    }
+    extract.finish()?;
+    // Whoever writes must not get a broken pipe for what may follow the end.
+    let mut rest = archive.into_inner();
+    std::io::copy(&mut rest, &mut std::io::sink()).context(failed)?;
+    Ok(extract.warnings)
+}
+
+struct Extract<'b> {
+    base: BorrowedFd<'b>,
+    options: ExtractOptions,
+    /// The directories from the base to the one entered last.
+    stack: Vec<(Box<[u8]>, OwnedFd)>,
+    /// Those that entries named: their attributes come last.
+    directories: Vec<(Vec<u8>, Attributes)>,
+    warnings: Vec<String>,
+    buffer: Vec<u8>,
+}
+
+struct Attributes {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    mtime: Time,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Extract<'_> {
+    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<()> {
+        let kind = entry.header().entry_type();
+        if matches!(kind, EntryType::XGlobalHeader) {
+            return Ok(());
+        }
+        let path = entry.path_bytes().into_owned();
+        let attributes = attributes(entry)?;
+        let parts = components(&path)?;
+        let shown = path.escape_ascii().to_string();
+        let failed = || format!("cannot write {shown}");
+        let Some((name, parents)) = parts.split_last() else {
+            // The directory itself.
+            self.directories.push((Vec::new(), attributes));
+            return Ok(());
+        };
+        self.enter(parents).context(failed)?;
+        match kind {
+            EntryType::Directory => {
+                self.directory(name).context(failed)?;
+                self.directories.push((parts.join(&b'/'), attributes));
+            }
+            EntryType::Symlink => {
+                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+                self.clear(name).context(failed)?;
+                symlinkat(OsStr::from_bytes(&target), self.current(), *name).context(failed)?;
+                self.special(name, &attributes).context(failed)?;
+            }
+            EntryType::Link => {
+                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+                self.hard_link(parents, name, &target).context(failed)?;
+            }
+            EntryType::Fifo => {
+                self.clear(name).context(failed)?;
+                mknodat(self.current(), *name, FileType::Fifo, Mode::from_raw_mode(attributes.mode), 0)
+                    .context(failed)?;
+                self.special(name, &attributes).context(failed)?;
+            }
+            EntryType::Char | EntryType::Block => {
+                self.warnings.push(format!("{shown} is a device and was not copied"));
+            }
+            _ => self.file(name, entry, &attributes).context(failed)?,
+        }
+        Ok(())
+    }
+
+    fn current(&self) -> BorrowedFd<'_> {
+        self.stack.last().map_or(self.base, |(_, fd)| fd.as_fd())
+    }
+
+    /// Enters the directory, making what is missing.
+    fn enter(&mut self, parents: &[&[u8]]) -> Result<()> {
+        if parents.len() > MAX_DEPTH {
+            return Err(Error::new(format!("directories are nested deeper than {MAX_DEPTH}")));
+        }
+        let known = self.stack.iter().zip(parents).take_while(|((name, _), wanted)| **name == ***wanted).count();
+        self.stack.truncate(known);
+        for name in &parents[known..] {
+            let fd = match openat(self.current(), *name, DIRECTORY, Mode::empty()) {
+                Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {
+                    self.directory(name)?;
+                    openat(self.current(), *name, DIRECTORY, Mode::empty())
+                }
+                fd => fd,
+            };
+            let fd = fd.context(|| format!("cannot enter {}", name.escape_ascii()))?;
+            self.stack.push(((*name).into(), fd));
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, name: &[u8]) -> Result<()> {
+        let failed = || format!("cannot create the directory {}", name.escape_ascii());
+        loop {
+            match mkdirat(self.current(), name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e).context(failed),
+            }
+            let stat = statat(self.current(), name, AtFlags::SYMLINK_NOFOLLOW).context(failed)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                return Ok(());
+            }
+            if !self.options.overwrite {
+                return Err(Error::new(format!(
+                    "cannot overwrite non-directory {} with directory",
+                    name.escape_ascii()
+                ))
+                .hint("--overwrite allows it"));
+            }
+            unlinkat(self.current(), name, AtFlags::empty()).context(failed)?;
+        }
+    }
+
+    /// Makes room for something that is no directory.
+    fn clear(&mut self, name: &[u8]) -> Result<()> {
+        let failed = || format!("cannot replace {}", name.escape_ascii());
+        match unlinkat(self.current(), name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) if self.is_directory(name) => {
+                if !self.options.overwrite {
+                    return Err(Error::new(format!(
+                        "cannot overwrite directory {} with non-directory",
+                        name.escape_ascii()
+                    ))
+                    .hint("--overwrite allows it"));
+                }
+                remove::tree(self.current(), name, b"", &mut |parent, name, _| unlinkat(parent, name, AtFlags::empty()))
+                    .context(failed)
+            }
+            Err(e) => Err(e).context(failed),
+        }
+    }
+
+    fn is_directory(&self, name: &[u8]) -> bool {
+        statat(self.current(), name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    }
+
+    fn file<R: Read>(&mut self, name: &[u8], entry: &mut tar::Entry<'_, R>, attributes: &Attributes) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = match openat(self.current(), name, flags | OFlags::EXCL, mode) {
+            Err(Errno::EXIST) => {
+                let busy = match self.clear(name) {
+                    // Something is mounted there, which keeps its place and gets the content.
+                    Err(e) if is(&e, Errno::BUSY) => true,
+                    cleared => {
+                        cleared?;
+                        false
+                    }
+                };
+                let flags = flags | if busy { OFlags::TRUNC } else { OFlags::EXCL };
+                openat(self.current(), name, flags, mode)
+            }
+            file => file,
+        };
+        let file = file.context(|| "cannot create it")?;
+        loop {
+            let length = entry.read(&mut self.buffer).context(|| "cannot read the tar")?;
+            if length == 0 {
+                break;
+            }
+            let mut bytes = &self.buffer[..length];
+            while !bytes.is_empty() {
+                match rustix::io::write(&file, bytes) {
+                    Ok(count) => bytes = &bytes[count..],
+                    Err(Errno::INTR) => {}
+                    Err(e) => return Err(e).context(|| "cannot write"),
+                }
+            }
+        }
+        self.set(file.as_fd(), attributes).context(|| "cannot set its attributes")
+    }
+
+    fn hard_link(&mut self, parents: &[&[u8]], name: &[u8], target: &[u8]) -> Result<()> {
+        let target_parts = components(target)?;
+        let (target_name, target_parents) =
+            target_parts.split_last().ok_or_else(|| Error::new("a hard link to nothing"))?;
+        let failed = || format!("cannot link to {}", target.escape_ascii());
+        self.enter(target_parents)?;
+        let directory = self.current().try_clone_to_owned().context(failed)?;
+        self.enter(parents)?;
+        if target_parts.as_slice() == [parents, &[name]].concat().as_slice() {
+            return Err(Error::new("a hard link to itself"));
+        }
+        self.clear(name)?;
+        linkat(&directory, *target_name, self.current(), name, AtFlags::empty()).context(failed)
+    }
+
+    /// Owner, mode, extended attributes, time; in this order, for each takes away from the next.
+    fn set(&self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
+        if let Some((uid, gid)) = self.owner(attributes) {
+            fchown(fd, Some(uid), Some(gid))?;
+        }
+        fchmod(fd, Mode::from_raw_mode(self.mode(attributes)))?;
+        for (name, value) in &attributes.xattrs {
+            let own = name.starts_with(b"user.") && !super::diff::of_this_host(name);
+            if own || name == b"security.capability" && self.options.owner != Owner::Caller {
+                match fsetxattr(fd, &name[..], value, XattrFlags::empty()) {
+                    // Not in this file system, or not by this user.
+                    Ok(()) | Err(Errno::NOTSUP | Errno::PERM | Errno::NOSPC | Errno::INVAL) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        futimens(fd, &times(attributes.mtime))
+    }
+
+    /// Of links and named pipes, which cannot be opened.
+    fn special(&self, name: &[u8], attributes: &Attributes) -> Result<(), Errno> {
+        if let Some((uid, gid)) = self.owner(attributes) {
+            chownat(self.current(), name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        utimensat(self.current(), name, &times(attributes.mtime), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    fn owner(&self, attributes: &Attributes) -> Option<(Uid, Gid)> {
+        let (uid, gid) = match self.options.owner {
+            Owner::Caller => return None,
+            Owner::These(uid, gid) => (uid, gid),
+            Owner::Tar => (attributes.uid, attributes.gid),
+        };
+        Some((Uid::from_raw(uid), Gid::from_raw(gid)))
+    }
+
+    fn mode(&self, attributes: &Attributes) -> u32 {
+        attributes.mode & if self.options.owner == Owner::Caller { 0o1777 } else { 0o7777 }
+    }
+
+    /// The innermost directories first: setting their attributes must not need those of their parents.
+    fn finish(&mut self) -> Result<()> {
+        for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
+            let failed = || format!("cannot set the attributes of {}", path.escape_ascii());
+            let parts = components(&path)?;
+            self.enter(&parts).context(failed)?;
+            self.set(self.current(), &attributes).context(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// From the header, and from the extended header where there is one.
+fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Attributes> {
+    let mut records = Vec::new();
+    if let Some(extensions) = entry.pax_extensions().context(|| "cannot read the tar")? {
+        for record in extensions.flatten() {
+            records.push((record.key_bytes().to_vec(), record.value_bytes().to_vec()));
+        }
+    }
+    let pax = Pax::of_records(&records)?;
+    let header = entry.header();
+    let number = |pax: Option<u64>, header: std::io::Result<u64>| {
+        pax.map_or(header, Ok).context(|| "cannot read the tar").map(|id| u32::try_from(id).unwrap_or(u32::MAX - 1))
+    };
+    Ok(Attributes {
+        mode: header.mode().context(|| "cannot read the tar")? & 0o7777,
+        uid: number(pax.uid, header.uid())?,
+        gid: number(pax.gid, header.gid())?,
+        mtime: pax.mtime.unwrap_or(Time { seconds: header.mtime().unwrap_or_default().cast_signed(), nanoseconds: 0 }),
+        xattrs: pax.xattrs,
+    })
+}
+
+fn times(mtime: Time) -> Timestamps {
+    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn is(error: &Error, errno: Errno) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.downcast_ref::<Errno>() == Some(&errno) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

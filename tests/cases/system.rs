@@ -1,0 +1,223 @@
+//! system df, prune, reset, check, and a disk that is full.
+
+use std::fs;
+
+use crate::support::{Compression, Image, Outcome, Sandbox, Tarball, Trial, User, for_each_user, rpod, trial};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("system::df", User::Sub, df),
+        trial("system::prune", User::Sub, prune),
+        trial("system::check", User::Sub, check),
+        trial("system::check_containers", User::Sub, check_containers),
+        trial("system::full_disk", User::Sub, full_disk),
+        trial("system::reboot", User::Sub, reboot),
+    ];
+    trials.extend(for_each_user("system::reset", reset));
+    trials
+}
+
+/// Another image on top of busybox, with `kilobytes` of its own.
+fn second(t: &Sandbox, name: &str, kilobytes: usize) -> Outcome {
+    let layer = Tarball::new().file(name, 0o644, vec![7; kilobytes * 1024]).finish();
+    let archive =
+        t.write("home/second.tar", Image::busybox()?.layer(layer, Compression::None).docker_archive(&[name]))?;
+    rpod!(t, "load", "-q", "-i", &archive).run().ok();
+    Ok(())
+}
+
+fn df(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    second(t, "second", 400)?;
+    let raw = |t: &Sandbox| rpod!(t, "system", "df", "--format", "json").run().json();
+    let before = raw(t);
+    assert_eq!(
+        (before[0]["Type"].as_str(), before[0]["Total"].as_u64(), before[0]["Active"].as_u64()),
+        (Some("Images"), Some(2), Some(0))
+    );
+    // The base that both images have counts once.
+    let base = fs::metadata("/bin/busybox")?.len();
+    let images = before[0]["RawSize"].as_u64().unwrap();
+    assert!(images > base + 400_000 && images < 2 * base, "{images}");
+    assert_eq!(before[0]["RawReclaimable"], before[0]["RawSize"]);
+    rpod!(
+        t,
+        "run",
+        "--name",
+        "c",
+        "--network",
+        "none",
+        "-v",
+        "v:/v",
+        image,
+        "sh",
+        "-c",
+        "dd if=/dev/zero of=/big bs=1k count=500; dd if=/dev/zero of=/v/big bs=1k count=200"
+    )
+    .run()
+    .ok();
+    let after = raw(t);
+    let number = |row: usize, field: &str| after[row][field].as_u64().unwrap();
+    assert!(number(1, "RawSize") >= 512_000 && number(1, "RawSize") < 700_000, "{after}");
+    assert_eq!((number(2, "RawSize"), number(2, "RawReclaimable"), number(2, "Active")), (204_800, 0, 1));
+    // What the container's image needs cannot be had back.
+    assert!(number(0, "RawReclaimable") > 400_000 && number(0, "RawReclaimable") < 500_000, "{after}");
+    let table = rpod!(t, "system", "df").run();
+    table.prints("TYPE").prints("Local Volumes").prints("204.8kB");
+    let verbose = rpod!(t, "system", "df", "-v").run();
+    verbose
+        .prints("Images space usage:")
+        .prints("SHARED SIZE")
+        .prints("second")
+        .prints("VOLUME NAME")
+        .prints("204.8kB");
+    rpod!(t, "system", "df", "--format", "{{.Type}}={{.Total}}").run().lines_are(&[
+        "Images=2",
+        "Containers=1",
+        "Local Volumes=1",
+    ]);
+    Ok(())
+}
+
+fn prune(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    second(t, "second", 400)?;
+    rpod!(t, "run", "--name", "old", "--network", "none", image, "true").run().ok();
+    rpod!(t, "run", "-d", "--name", "on", "--network", "none", image, "sleep", "1000").run().ok();
+    rpod!(t, "system", "prune").stdin("no\n").run().prints("WARNING! This command removes:");
+    rpod!(t, "container", "exists", "old").run().code(0);
+    rpod!(t, "system", "prune", "--build", "-f").run().fails(125, &["builds"]);
+    rpod!(t, "system", "prune", "-f").run().prints("Deleted Containers").prints("Total reclaimed space");
+    rpod!(t, "container", "exists", "old").run().code(1);
+    rpod!(t, "image", "exists", "second").run().code(0);
+    let before = rpod!(t, "system", "df", "--format", "json").run().json()[0]["RawSize"].as_u64().unwrap();
+    let out = rpod!(t, "system", "prune", "-a", "-f").run();
+    out.prints("Deleted Images");
+    rpod!(t, "image", "exists", "second").run().code(1);
+    rpod!(t, "image", "exists", image).run().code(0);
+    let after = rpod!(t, "system", "df", "--format", "json").run().json()[0]["RawSize"].as_u64().unwrap();
+    let freed = out.ok().rsplit("space: ").next().unwrap().trim().trim_end_matches("kB").parse::<f64>()?;
+    assert!((freed * 1000.0 - (before - after) as f64).abs() < 1000.0, "{freed} kB and {}", before - after);
+    rpod!(t, "rm", "-f", "-t", "0", "on").run().ok();
+    Ok(())
+}
+
+fn reset(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(t, "run", "-d", "--name", "on", "--network", "none", "-v", "kept:/k", "-v", "/a", image, "sleep", "1000")
+        .run()
+        .ok();
+    rpod!(t, "exec", "on", "sh", "-c", "echo x >/k/f; mkdir -m 700 /mine").run().ok();
+    rpod!(t, "secret", "create", "s", "-").stdin("x").run().ok();
+    rpod!(t, "system", "reset").stdin("n\n").run().prints("WARNING!");
+    rpod!(t, "container", "exists", "on").run().code(0);
+    rpod!(t, "system", "reset", "-f").run().ok();
+    for list in [vec!["ps", "-aq"], vec!["images", "-q"], vec!["secret", "ls", "-q"]] {
+        t.rpod(list).run().lines_are(&[]);
+    }
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&["kept"]);
+    t.script("rpod volume export kept | tar -t").run().lines_are(&["f"]);
+    rpod!(t, "system", "reset", "-f", "--volumes").run().ok();
+    let left: Vec<_> = fs::read_dir(t.data())?.flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    // And it works again.
+    let image = t.busybox()?;
+    rpod!(t, "run", "--rm", "--network", "none", image, "echo", "again").run().lines_are(&["again"]);
+    Ok(())
+}
+
+fn check(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    second(t, "second", 4)?;
+    rpod!(t, "system", "check").run().lines_are(&[]);
+    rpod!(t, "volume", "create", "lonely").run().ok();
+    rpod!(t, "system", "check").run().lines_are(&["Volume lonely is used by no container"]);
+    // A curious hand in a layer.
+    t.script("for f in .local/share/rpod/layers/*/diff/second; do echo changed >$f; done").run().ok();
+    rpod!(t, "system", "check", "--quick").run().code(0);
+    rpod!(t, "system", "check").run().fails(125, &["damage detected"]).prints("Damaged layer sha256:");
+    rpod!(t, "system", "check", "--repair").run().prints("Repaired");
+    rpod!(t, "system", "check").run().code(0);
+    // What was damaged comes again with the image.
+    rpod!(t, "run", "--rm", "--network", "none", "second", "true").run().code(125);
+    second(t, "second", 4)?;
+    rpod!(t, "run", "--rm", "--network", "none", "second", "ls", "/second").run().lines_are(&["/second"]);
+    // A disk that was full when a document was written, and a name that leads nowhere.
+    t.script("for f in .local/share/rpod/blobs/sha256/*; do chmod +w $f; : >$f; break; done").run().ok();
+    rpod!(t, "system", "check").run().fails(125, &["damage"]).prints("Damaged document").prints("Damaged image");
+    rpod!(t, "system", "check", "-r").run().prints("Repaired");
+    rpod!(t, "system", "check").run().code(0);
+    rpod!(t, "images").run().ok();
+    // A volume without its description keeps what it has.
+    rpod!(t, "volume", "create", "v").run().ok();
+    t.script(
+        "v=.local/share/rpod/volumes/v; echo x >$v/_data/f; rm $v/volume.json; mkdir -p .local/share/rpod/volumes/half",
+    )
+    .run()
+    .ok();
+    rpod!(t, "system", "check", "-r").run().prints("Damaged volume half").prints("Damaged volume v").prints("Repaired");
+    t.script("rpod volume export v | tar -t").run().lines_are(&["f"]);
+    rpod!(t, "volume", "exists", "half").run().code(1);
+    let _ = image;
+    Ok(())
+}
+
+fn check_containers(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(t, "create", "--name", "broken", image, "true").run().ok();
+    rpod!(t, "create", "--name", "fine", image, "true").run().ok();
+    let id = rpod!(t, "inspect", "--format", "{{.Id}}", "broken").run().ok().trim().to_owned();
+    // Half a container: its description is gone, or all but its directory.
+    t.script(&format!("rm .local/state/rpod/hosts/*/containers/{id}/config.json; mkdir -p .local/state/rpod/hosts/x"))
+        .run()
+        .ok();
+    rpod!(t, "system", "check", "-q").run().fails(125, &["damage"]).prints(&format!("Damaged container {id} (broken)"));
+    rpod!(t, "system", "check", "-q", "-r").run().fails(125, &["--force"]);
+    rpod!(t, "system", "check", "-q", "--force").run().prints("Repaired");
+    rpod!(t, "ps", "-a", "--format", "{{.Names}}").run().lines_are(&["fine"]);
+    Ok(())
+}
+
+/// Everything of rpod's on a file system that has no room left.
+fn full_disk(t: &Sandbox) -> Outcome {
+    let archive =
+        t.write("home/busybox.tar", Image::busybox()?.docker_archive(&["docker.io/library/busybox:latest"]))?;
+    let script = format!(
+        "mkdir -p disk; mount -t tmpfs -o size=6m,mode=700 tmpfs disk\n\
+         export RPOD_ROOT=$PWD/disk/data RPOD_STATE=$PWD/disk/state RPOD_RUNTIME=$PWD/disk/run\n\
+         rpod load -q -i {} >/dev/null\n\
+         rpod run --name c --network none busybox echo said >/dev/null\n\
+         rpod run -d --name on --network none busybox sleep 1000 >/dev/null\n\
+         dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null || true; echo >>disk/filler 2>/dev/null || true\n\
+         if rpod run --name n --network none busybox true 2>err; then echo it should have failed; fi\n\
+         grep -o 'No space left on device' err | head -1\n\
+         rpod ps -a --format '{{{{.Names}}}}' | sort\n\
+         rpod logs c\n\
+         rpod rm c\n\
+         rpod rm -f -t 0 on\n\
+         rpod ps -aq | wc -l\n\
+         rm disk/filler\n\
+         rpod run --rm --network none busybox echo again",
+        archive.display()
+    );
+    let out = rpod!(t, "unshare", "bash", "-euo", "pipefail", "-c", &script).run();
+    out.lines_are(&["No space left on device", "c", "on", "said", "c", "on", "0", "again"]);
+    Ok(())
+}
+
+/// After a reboot nothing of the runtime directory is there, and no process of any container.
+fn reboot(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(t, "run", "-d", "--name", "on", "--network", "none", image, "sleep", "1000").run().ok();
+    rpod!(t, "run", "-d", "--rm", "--name", "gone", "--network", "none", image, "sleep", "1000").run().ok();
+    let pids =
+        rpod!(t, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}}", "on", "gone").run().ok().to_owned();
+    for pid in pids.split_ascii_whitespace().rev() {
+        t.program("kill", ["-9", pid]).run();
+    }
+    fs::remove_dir_all(t.dir().join("run/rpod"))?;
+    rpod!(t, "ps", "-a", "--format", "{{.Names}} {{.State}}").run().lines_are(&["on exited"]);
+    rpod!(t, "start", "on").run().ok();
+    rpod!(t, "rm", "-f", "-t", "0", "on").run().ok();
+    Ok(())
+}
