@@ -18,6 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["spec"],
     &["config"],
     &["image"],
+    &["systemd"],
     &["userns"],
     &["state"],
     &["error", "sys"],

@@ -20,6 +20,7 @@ mod spec;
 mod state;
 mod storage;
 mod sys;
+mod systemd;
 mod userns;
 
 use std::process::ExitCode;

@@ -275,6 +275,10 @@ pub(crate) struct Storage {
     /// Add a device of the host (SOURCE[:DESTINATION][:rwm])
     #[arg(long, value_name = "DEVICE")]
     pub device: Vec<String>,
+
+    /// GPUs, which are devices by name: all, a number, or device=ID,…
+    #[arg(long, value_name = "GPUS")]
+    pub gpus: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -402,9 +406,93 @@ pub(crate) struct Limits {
     #[arg(short, long, value_name = "SIZE")]
     pub memory: Option<String>,
 
+    /// Memory and swap together (-1 for all the swap there is; default: twice --memory)
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+
+    /// Memory that is left to the container while others can give
+    #[arg(long, value_name = "SIZE")]
+    pub memory_reservation: Option<String>,
+
+    /// How readily memory is swapped out (cgroup v2 has no such setting: a warning)
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub memory_swappiness: Option<i64>,
+
     /// Number of CPUs (default 0, no limit)
     #[arg(long, value_name = "NUMBER")]
     pub cpus: Option<f64>,
+
+    /// CPU time in each period, microseconds
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub cpu_quota: Option<i64>,
+
+    /// Length of a period, microseconds
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_period: Option<u64>,
+
+    /// Share of the CPU time against others (2 to 262144; they have 1024)
+    #[arg(short = 'c', long, value_name = "NUMBER")]
+    pub cpu_shares: Option<u64>,
+
+    /// Length of a real-time period (cgroup v2 has no such setting: a warning)
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_rt_period: Option<u64>,
+
+    /// Real-time CPU time (cgroup v2 has no such setting: a warning)
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub cpu_rt_runtime: Option<i64>,
+
+    /// CPUs to run on (0-3,5)
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+
+    /// Memory nodes to use (0-3,5)
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+
+    /// Share of the block I/O against others (10 to 1000)
+    #[arg(long, value_name = "NUMBER")]
+    pub blkio_weight: Option<u16>,
+
+    /// The same of one device (PATH:NUMBER)
+    #[arg(long, value_name = "PATH:NUMBER", value_delimiter = ',')]
+    pub blkio_weight_device: Vec<String>,
+
+    /// Bytes read from a device per second (PATH:SIZE)
+    #[arg(long, value_name = "PATH:SIZE", value_delimiter = ',')]
+    pub device_read_bps: Vec<String>,
+
+    /// Bytes written to a device per second (PATH:SIZE)
+    #[arg(long, value_name = "PATH:SIZE", value_delimiter = ',')]
+    pub device_write_bps: Vec<String>,
+
+    /// Reads from a device per second (PATH:NUMBER)
+    #[arg(long, value_name = "PATH:NUMBER", value_delimiter = ',')]
+    pub device_read_iops: Vec<String>,
+
+    /// Writes to a device per second (PATH:NUMBER)
+    #[arg(long, value_name = "PATH:NUMBER", value_delimiter = ',')]
+    pub device_write_iops: Vec<String>,
+
+    /// Which devices may be opened (refused: only the machine's root can say so)
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    pub device_cgroup_rule: Vec<String>,
+
+    /// Whether and where to make a cgroup: enabled, disabled, no-conmon or split
+    #[arg(long, value_name = "MODE")]
+    pub cgroups: Option<String>,
+
+    /// Slice of systemd --user, or path of a cgroup, to make the container's in
+    #[arg(long, value_name = "CGROUP")]
+    pub cgroup_parent: Option<String>,
+
+    /// Write to a file of the container's cgroup (memory.high=1073741824)
+    #[arg(long, value_name = "FILE=VALUE")]
+    pub cgroup_conf: Vec<String>,
+
+    /// Never kill for want of memory (cgroup v2 has no such setting: a warning)
+    #[arg(long)]
+    pub oom_kill_disable: bool,
 
     /// Number of processes (0 or -1 for no limit)
     #[arg(long, value_name = "NUMBER")]

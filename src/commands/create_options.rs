@@ -6,15 +6,16 @@ use std::path::PathBuf;
 
 use super::network_mode;
 use crate::cli::health::Health;
-use crate::cli::run::{Container, Image, Network, Process, Storage};
+use crate::cli::run::{Container, Image, Limits, Network, Process, Storage};
 use crate::cli::surroundings::Surroundings as Flags;
 use crate::engine::container::asked::Asked;
+use crate::engine::container::cdi;
 use crate::engine::container::options::environment::{Environment, host_variables};
 use crate::engine::container::options::health::{HealthOptions, Typed};
 use crate::engine::container::options::life::Life;
 use crate::engine::container::options::surroundings::{self, AccountOptions, Surroundings};
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
-use crate::engine::container::options::{life, limits, mounts, security, userns, values};
+use crate::engine::container::options::{life, limits, mounts, resources, security, userns, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::network::mode::Mode;
@@ -47,6 +48,9 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     let Container { general, process, storage, network, security, limits, .. } = args;
     let namespace =
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
+    let (devices, cdi) = devices(storage)?;
+    resources::device_rules(&limits.device_cgroup_rule)?;
+    let (resources, ignored) = resources::resources(resource_flags(limits))?;
     if process.tty && general.log_driver.as_deref().is_some_and(|driver| driver.starts_with("passthrough")) {
         return Err(Error::new("--tty gives the program a terminal of its own: there is nothing to pass through"));
     }
@@ -70,7 +74,8 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         stop_timeout: process.stop_timeout,
         mounts: mounts::requests(&storage.volume, &storage.mount, &storage.tmpfs)?,
         image_volumes: mounts::image_volumes(storage.image_volume.as_deref().unwrap_or_default())?,
-        devices: storage.device.iter().map(|device| values::device(device)).collect::<Result<_>>()?,
+        devices,
+        cdi,
         shm_size: shm_size(storage)?,
         read_only: storage.read_only,
         read_only_tmpfs: storage.read_only_tmpfs.unwrap_or(true),
@@ -89,9 +94,9 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         ipc: namespace("ipc", &security.ipc)?,
         uts: namespace("uts", &security.uts)?,
         cgroup: namespace("cgroupns", &security.cgroupns)?,
-        memory: limits.memory.as_deref().map_or(Ok(None), limits::memory)?,
-        cpu_quota: limits.cpus.map_or(Ok(None), limits::cpu_quota)?,
-        pids: limits.pids_limit.map_or(Ok(None), limits::pids)?,
+        resources,
+        cgroups: resources::cgroup(limits.cgroups.as_deref(), limits.cgroup_parent.as_deref())?,
+        ignored,
         ulimits: limits::ulimits(&limits.ulimit)?,
         sysctls: limits.sysctl.iter().map(|sysctl| limits::sysctl(sysctl)).collect::<Result<_>>()?,
         oom_score_adj: limits.oom_score_adj.map(limits::oom_score_adj).transpose()?,
@@ -106,6 +111,47 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
             timeout: general.timeout.unwrap_or(0),
         },
     })
+}
+
+/// `--device` and `--gpus`: by path, and by name.
+fn devices(storage: &Storage) -> Result<(Vec<values::Device>, Vec<cdi::Name>)> {
+    let (mut devices, mut names) = (Vec::new(), Vec::new());
+    for text in &storage.device {
+        match cdi::Name::parse(text) {
+            Some(name) => names.push(name),
+            None => devices.push(values::device(text)?),
+        }
+    }
+    for text in &storage.gpus {
+        names.extend(cdi::gpus(text)?);
+    }
+    Ok((devices, names))
+}
+
+fn resource_flags(limits: &Limits) -> resources::Flags<'_> {
+    resources::Flags {
+        memory: limits.memory.as_deref(),
+        memory_swap: limits.memory_swap.as_deref(),
+        memory_reservation: limits.memory_reservation.as_deref(),
+        memory_swappiness: limits.memory_swappiness,
+        cpus: limits.cpus,
+        cpu_quota: limits.cpu_quota,
+        cpu_period: limits.cpu_period,
+        cpu_shares: limits.cpu_shares,
+        cpu_rt_period: limits.cpu_rt_period,
+        cpu_rt_runtime: limits.cpu_rt_runtime,
+        cpuset_cpus: limits.cpuset_cpus.as_deref(),
+        cpuset_mems: limits.cpuset_mems.as_deref(),
+        pids: limits.pids_limit,
+        oom_kill_disable: limits.oom_kill_disable,
+        blkio_weight: limits.blkio_weight,
+        blkio_weight_device: &limits.blkio_weight_device,
+        read_bps: &limits.device_read_bps,
+        write_bps: &limits.device_write_bps,
+        read_iops: &limits.device_read_iops,
+        write_iops: &limits.device_write_iops,
+        conf: &limits.cgroup_conf,
+    }
 }
 
 fn health(flags: &Health) -> Result<HealthOptions> {
@@ -377,8 +423,8 @@ mod tests {
         assert_eq!(options.entrypoint.as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));
         assert!(options.tty && options.interactive && options.rm && options.init);
         assert_eq!(options.mounts.len(), 4);
-        assert_eq!(options.memory, Some(64 << 20));
-        assert_eq!(options.cpu_quota, Some(50_000));
+        assert_eq!(options.resources.memory, Some(64 << 20));
+        assert_eq!(options.resources.cpu_quota, Some(50_000));
         assert_eq!(options.stop_signal, Some(2));
         assert_eq!(options.sysctls.len(), 2);
         assert_eq!(options.network.dns.servers.len(), 2);

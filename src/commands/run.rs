@@ -6,7 +6,7 @@ use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::{requires, start, store};
+use crate::engine::container::{logout, requires, start, store};
 use crate::engine::events;
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Kind, Result};
@@ -40,6 +40,9 @@ pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
         client.detach();
         context.ui.line(container.id())?;
+        if let Some(warning) = logout::warning(dirs, container) {
+            context.ui.warn(warning);
+        }
         return Ok(0);
     }
     let asked = &config.asked;

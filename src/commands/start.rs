@@ -4,6 +4,7 @@ use super::Context;
 use super::each::each;
 use super::foreground::{self, Connect};
 use crate::cli::container::Start;
+use crate::engine::container::logout;
 use crate::engine::container::select::Selection;
 use crate::engine::container::store::Container;
 use crate::engine::container::{requires, start};
@@ -40,6 +41,9 @@ fn start_detached(container: &Container, context: &Context<'_>) -> Result<()> {
         let client = start::start(dirs, container, &container.config()?, lock, None)?;
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
         client.detach();
+        if let Some(warning) = logout::warning(dirs, container) {
+            context.ui.warn(warning);
+        }
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use super::{clients, life, log};
 use crate::error::{Context, Result};
 use crate::network::helper::Prepared;
 use crate::network::ports::PortMapping;
+use crate::runtime::cgroup::Wish;
 use crate::runtime::{Join, Rootfs};
 use crate::state::events::Named;
 use crate::state::lock::Lock;
@@ -42,6 +43,7 @@ pub(crate) struct Launch<'a> {
     pub crun: Option<&'a Path>,
     pub join: Vec<Join>,
     pub seccomp: Option<&'a Filter>,
+    pub cgroup: &'a Wish,
     /// `None` once it is under way.
     pub network: Option<Prepared>,
     pub ports: Cow<'a, [PortMapping]>,

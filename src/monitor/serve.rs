@@ -421,9 +421,14 @@ impl Serving<'_> {
     /// What was meant to end the monitor ends the container; the monitor follows it.
     fn forward_signals(&mut self) {
         while let Some(number) = self.signals.next() {
-            let number = if number == libc::SIGTERM { self.stop_signal } else { number };
             self.halted = true;
-            let _ = signal::send(self.program.pidfd.as_fd(), number);
+            match number {
+                // A logout or a stopped unit waits for the container; a program that ignores the signal must not keep it.
+                libc::SIGTERM => self.end_program(),
+                number => {
+                    let _ = signal::send(self.program.pidfd.as_fd(), number);
+                }
+            }
         }
     }
 }

@@ -86,7 +86,7 @@ fn cgroup(launch: &Launch<'_>) -> Result<Cgroup> {
         return Ok(Cgroup::default());
     }
     let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    cgroup::prepare(resources, &format!("rpod-{}", id(launch.place)))
+    cgroup::prepare(resources, launch.cgroup, &format!("rpod-{}", id(launch.place)))
 }
 
 /// crun, with an empty directory for what it keeps: what an earlier start left would be in its way.

@@ -2,12 +2,13 @@
 //! program as that one went.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use oci_spec::runtime::Spec;
 
 use super::create::{self, Process};
 use super::protocol::Kind;
-use super::{Stdio, plan};
+use super::{Stdio, cgroup, plan};
 use crate::error::{Context, Error, Result};
 use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
@@ -22,8 +23,10 @@ pub(crate) struct Target<'a> {
     pub maps: Option<&'a IdMaps>,
     /// It is in another user namespace than the caller: the kernel refuses to enter the one that a process is in.
     pub enters_user: bool,
-    /// Its cgroup (v2) directory.
+    /// Its cgroup (v2) directory, if the caller can put processes there.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Its cgroup's path, if the service manager has to put the process there.
+    pub attach: Option<&'a Path>,
     /// What the Spec's seccomp rules compile to.
     pub seccomp: Option<&'a Filter>,
     /// Whether the process goes on when this one ends.
@@ -70,7 +73,11 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         stdio,
     };
     let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
-    let mut console = None;
+    let (mut console, mut warnings) = (None, Vec::new());
+    // Before the program runs: until then nothing in there is the container's own.
+    if let Some(Err(e)) = target.attach.map(|path| cgroup::attach(path, pid)) {
+        warnings.push(format!("the container's limits do not hold for this process: {e}"));
+    }
     if matches!(stdio, Stdio::Terminal { .. }) {
         match create::expect(&channel, &plan, Kind::Console) {
             Ok(message) => console = message.fd,
@@ -80,7 +87,6 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
             }
         }
     }
-    let mut warnings = Vec::new();
     create::start(&channel, &plan, &pidfd, &mut warnings)?;
     Ok(ExecChild { pid: pid.as_raw_nonzero().get(), pidfd, console, warnings })
 }

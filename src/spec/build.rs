@@ -6,8 +6,8 @@ use oci_spec::runtime as oci;
 
 use super::capabilities::{CapSet, Capabilities};
 use super::mounts;
-use super::settings::{CPU_PERIOD, INIT_ANNOTATION, IdMapping, Mount, Namespace, Namespaces, Process, Resources};
-use super::settings::{Rlimit, Settings};
+use super::settings::{BlockDevice, INIT_ANNOTATION, IdMapping, Mount, Namespace, Namespaces, Process, Resources};
+use super::settings::{Rlimit, Settings, Throttle};
 use crate::error::{Context, Result};
 
 /// The OCI runtime spec whose words are used; older versions of crun refuse later ones.
@@ -116,7 +116,7 @@ fn linux(settings: &Settings, propagation: Option<String>) -> Result<oci::Linux>
     linux.set_uid_mappings(map(&settings.uid_map)?);
     linux.set_gid_mappings(map(&settings.gid_map)?);
     linux.set_sysctl(Some(settings.sysctls.clone().into_iter().collect()).filter(|s: &HashMap<_, _>| !s.is_empty()));
-    linux.set_resources(Some(resources(&settings.resources)));
+    linux.set_resources(Some(resources(&settings.resources)?));
     linux.set_namespaces(Some(namespaces(&settings.namespaces)));
     linux.set_devices(None);
     linux.set_seccomp(settings.seccomp.clone());
@@ -158,17 +158,20 @@ fn namespaces(namespaces: &Namespaces) -> Vec<oci::LinuxNamespace> {
     wanted.into_iter().filter(|(_, source)| **source != Namespace::Host).map(|(t, s)| build(t, s)).collect()
 }
 
-fn resources(resources: &Resources) -> oci::LinuxResources {
+fn resources(resources: &Resources) -> Result<oci::LinuxResources> {
     let mut built = oci::LinuxResources::default();
     built.set_devices(None);
-    if let Some(limit) = resources.memory {
-        let mut memory = oci::LinuxMemory::default();
-        memory.set_limit(Some(limit));
-        built.set_memory(Some(memory));
+    let Resources { memory, memory_swap, memory_reservation, .. } = *resources;
+    if memory.is_some() || memory_swap.is_some() || memory_reservation.is_some() {
+        let mut limits = oci::LinuxMemory::default();
+        limits.set_limit(memory).set_swap(memory_swap).set_reservation(memory_reservation);
+        built.set_memory(Some(limits));
     }
-    if let Some(quota) = resources.cpu_quota {
+    let Resources { cpu_quota, cpu_period, cpu_shares, .. } = *resources;
+    let (cpus, mems) = (resources.cpuset_cpus.clone(), resources.cpuset_mems.clone());
+    if cpu_quota.is_some() || cpu_period.is_some() || cpu_shares.is_some() || cpus.is_some() || mems.is_some() {
         let mut cpu = oci::LinuxCpu::default();
-        cpu.set_quota(Some(quota)).set_period(Some(CPU_PERIOD));
+        cpu.set_quota(cpu_quota).set_period(cpu_period).set_shares(cpu_shares).set_cpus(cpus).set_mems(mems);
         built.set_cpu(Some(cpu));
     }
     if let Some(limit) = resources.pids {
@@ -176,5 +179,44 @@ fn resources(resources: &Resources) -> oci::LinuxResources {
         pids.set_limit(limit);
         built.set_pids(Some(pids));
     }
-    built
+    built.set_block_io(block_io(resources)?);
+    built.set_unified(Some(resources.unified.clone().into_iter().collect()).filter(|u: &HashMap<_, _>| !u.is_empty()));
+    Ok(built)
+}
+
+fn block_io(resources: &Resources) -> Result<Option<oci::LinuxBlockIo>> {
+    let Resources { blkio_weight, blkio_weight_devices, throttles, .. } = resources;
+    if blkio_weight.is_none() && blkio_weight_devices.is_empty() && throttles.is_empty() {
+        return Ok(None);
+    }
+    let what = || "cannot describe a limit of a block device";
+    let mut io = oci::LinuxBlockIo::default();
+    io.set_weight(*blkio_weight);
+    let weight = |(device, weight): &(BlockDevice, u16)| {
+        oci::LinuxWeightDeviceBuilder::default()
+            .major(i64::from(device.major))
+            .minor(i64::from(device.minor))
+            .weight(*weight)
+            .build()
+            .context(what)
+    };
+    let weights = blkio_weight_devices.iter().map(weight).collect::<Result<Vec<_>>>()?;
+    io.set_weight_device(Some(weights).filter(|list| !list.is_empty()));
+    let of = |wanted: Throttle| -> Result<Option<Vec<oci::LinuxThrottleDevice>>> {
+        let build = |(_, device, rate): &(Throttle, BlockDevice, u64)| {
+            oci::LinuxThrottleDeviceBuilder::default()
+                .major(i64::from(device.major))
+                .minor(i64::from(device.minor))
+                .rate(*rate)
+                .build()
+                .context(what)
+        };
+        let list = throttles.iter().filter(|(kind, ..)| *kind == wanted).map(build).collect::<Result<Vec<_>>>()?;
+        Ok(Some(list).filter(|list| !list.is_empty()))
+    };
+    io.set_throttle_read_bps_device(of(Throttle::ReadBytes)?);
+    io.set_throttle_write_bps_device(of(Throttle::WriteBytes)?);
+    io.set_throttle_read_iops_device(of(Throttle::ReadOperations)?);
+    io.set_throttle_write_iops_device(of(Throttle::WriteOperations)?);
+    Ok(Some(io))
 }

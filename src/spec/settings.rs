@@ -119,12 +119,46 @@ pub(crate) struct IdMapping {
 pub(crate) struct Resources {
     /// Bytes.
     pub memory: Option<i64>,
-    /// Microseconds of CPU time in each `CPU_PERIOD`.
+    /// Memory and swap together, in bytes; -1: all the swap there is.
+    pub memory_swap: Option<i64>,
+    /// Bytes that are not taken away while others can give.
+    pub memory_reservation: Option<i64>,
+    /// Microseconds of CPU time in each period.
     pub cpu_quota: Option<i64>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// 2 to 262144; others have 1024.
+    pub cpu_shares: Option<u64>,
+    /// Numbers and ranges: `0-3,5`.
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
     pub pids: Option<i64>,
+    /// 10 to 1000.
+    pub blkio_weight: Option<u16>,
+    pub blkio_weight_devices: Vec<(BlockDevice, u16)>,
+    /// Per second.
+    pub throttles: Vec<(Throttle, BlockDevice, u64)>,
+    /// Files of the cgroup and what is written to them.
+    pub unified: BTreeMap<String, String>,
 }
 
-/// The period that `cpu_quota` counts in, microseconds.
+/// A block device by its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockDevice {
+    pub major: u32,
+    pub minor: u32,
+}
+
+/// What of a block device is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Throttle {
+    ReadBytes,
+    WriteBytes,
+    ReadOperations,
+    WriteOperations,
+}
+
+/// The period that `--cpus` counts in, microseconds.
 pub(crate) const CPU_PERIOD: u64 = 100_000;
 
 /// Asks the runtime to leave the supplementary groups of whoever starts the container; crun knows it too.

@@ -196,6 +196,10 @@ fn names(t: &Sandbox) -> Outcome {
                 .run();
         out.prints("10.77.0.11/24");
     }
+    // Another name is known at once, the old one no more.
+    rpod!(t, "rename", "c", "see").run().ok();
+    assert_eq!((look_up(t, "a", "see"), look_up(t, "a", "c")), ("10.77.0.12 fd77::12".into(), String::new()));
+    rpod!(t, "rename", "see", "c").run().ok();
     // One netkeeper for all, and none once they are gone.
     assert_eq!(t.processes_named(KEEPER).len(), 1, "{:?}", t.processes());
     rpod!(t, "restart", "-t", "0", "a").run().ok();
@@ -238,6 +242,11 @@ fn separation(t: &Sandbox) -> Outcome {
             .limit(Duration::from_secs(600))
             .spawn();
         wait_until("the outside answers", || reach("a", &client.address()));
+        if need([Need::Ipv6]).is_ok() {
+            rpod!(t, "network", "create", "--ipv6", "six").run().ok();
+            sleeper(t, "s", &["--network", "six"])?;
+            wait_until("the outside answers over IPv6", || reach("s", &client.address6()));
+        }
         let route =
             format!("ip route add default via 10.77.3.1 2>/dev/null; nc -w 3 {} 700 </dev/null", client.address());
         rpod!(t, "rm", "-f", "-t", "0", "i").run().ok();

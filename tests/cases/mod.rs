@@ -5,6 +5,7 @@ mod change;
 mod cli;
 mod cp;
 mod cve;
+mod devices;
 mod events;
 mod everyday;
 mod exec;
@@ -47,6 +48,7 @@ mod terminal;
 mod transports;
 mod trust;
 mod userns;
+mod vm;
 mod volumes;
 
 use libtest_mimic::Trial;
@@ -69,6 +71,7 @@ pub fn trials() -> Vec<Trial> {
         pause::trials(),
         health::trials(),
         terminal::trials(),
+        devices::trials(),
         exec::trials(),
         files::trials(),
         events::trials(),
@@ -101,6 +104,7 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         storm::trials(),
+        vm::trials(),
     ]
     .into_iter()
     .flatten()

@@ -24,6 +24,8 @@ pub enum Need {
     /// A cgroup v2 tree with the memory, cpu and pids controllers, delegated to the user.
     DelegatedCgroup,
     Ipv6,
+    /// A program that boots a guest with systemd, named by RPOD_VM.
+    Vm,
 }
 
 /// Ignores the trial unless everything named is here.
@@ -51,6 +53,10 @@ fn check(need: Need) -> Result<(), Stop> {
             program("ip", "iproute2")
         }
         Need::DelegatedCgroup => delegated_cgroup(),
+        Need::Vm => match std::env::var_os("RPOD_VM").filter(|program| Path::new(program).is_file()) {
+            Some(_) => Ok(()),
+            None => skip("RPOD_VM names no program that boots a guest with systemd"),
+        },
         Need::Ipv6 => {
             if Path::new("/proc/net/if_inet6").exists() {
                 Ok(())

@@ -17,6 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::monitor;
 use crate::monitor::protocol::Event;
 use crate::monitor::state::{State, Status};
+use crate::runtime::cgroup;
 use crate::runtime::{self, Stdio, Target};
 use crate::spec::capabilities::CapSet;
 use crate::spec::user;
@@ -116,13 +117,15 @@ impl Job<'_> {
             rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .context(|| format!("cannot open the container's cgroup {}", path.display()))
         };
-        let cgroup = state.cgroup.as_ref().map(open).transpose()?;
+        let reachable = state.cgroup.as_deref().is_none_or(cgroup::is_reachable);
+        let cgroup = state.cgroup.as_ref().filter(|_| reachable).map(open).transpose()?;
         let target = Target {
             pidfd: self.init.as_fd(),
             spec: &spec,
             maps: config.maps.as_ref(),
             enters_user: runtime::enters_user(state.pid),
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            attach: state.cgroup.as_deref().filter(|_| !reachable),
             seccomp: seccomp.as_ref(),
             // It ends with its parent: this command, or its keeper.
             detach: false,

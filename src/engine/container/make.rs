@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use super::bridges;
 use super::create::Reserved;
 use super::ids::{self, Ids};
-use super::joining;
 use super::options::life::log_attributes;
 use super::options::surroundings::HostsBase;
 use super::options::values::LogDriver;
@@ -16,7 +15,7 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::{requires, volumes};
+use super::{cdi, joining, requires, volumes};
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::restart::Policy;
@@ -58,6 +57,10 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     if order.runtime.is_some() && (options.init || joined.is_some()) {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
+    let named = match &options.cdi[..] {
+        [] => cdi::Edits::default(),
+        names => cdi::Registry::read().edits(names)?,
+    };
     let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
@@ -76,6 +79,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         host: &HostFacts::read(whole.clone())?,
         maps: ids.maps.as_ref(),
         joined: joined.as_ref().map(|joined| joined.path.as_path()),
+        cdi: &named,
         volumes: &volumes,
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
@@ -241,6 +245,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         },
         mounts: mounts.collect(),
         privileged: options.privileged,
+        cgroups: options.cgroups.clone(),
         shm_size: options.shm_size,
         timeout: 0,
         sdnotify: notify::Mode::default(),

@@ -20,6 +20,7 @@
 pub(crate) mod asked;
 pub(crate) mod attached;
 mod bridges;
+pub(crate) mod cdi;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod files;
@@ -30,6 +31,7 @@ mod ids;
 pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
+pub(crate) mod logout;
 pub(crate) mod make;
 pub(crate) mod namefiles;
 pub(crate) mod options;

@@ -20,6 +20,7 @@ use crate::monitor::restart::Policy;
 use crate::monitor::{log, notify};
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
+use crate::runtime::cgroup::Wish;
 use crate::state::events::Named;
 use crate::state::file::{self, Durability};
 use crate::storage::RootfsPlan;
@@ -123,6 +124,9 @@ pub(crate) struct Config {
     pub mounts: Vec<Mount>,
     #[serde(default)]
     pub privileged: bool,
+    /// Whether and where it has a cgroup.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cgroups: Wish,
     pub shm_size: u64,
     /// `--timeout`: seconds that the program may run; 0: without a limit.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -257,6 +261,10 @@ impl Config {
     pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {
         file::write_json(&dir.join(CONFIG), &Extended { spec: &self.spec, rpod: self }, durability)
     }
+}
+
+fn is_default(wish: &Wish) -> bool {
+    *wish == Wish::default()
 }
 
 /// `config.json` as it is written.

@@ -5,6 +5,7 @@ use super::record::{RECORD, Record};
 use super::repair;
 use super::store::{self, Container};
 use crate::error::{Error, Kind, Result};
+use crate::network::keeper;
 use crate::state::file::{self, Durability};
 use crate::state::lock::{Lock, Mode};
 use crate::state::names;
@@ -34,7 +35,11 @@ pub(crate) fn rename(dirs: &Dirs, container: &Container, name: &str) -> Result<(
             let _ = std::fs::remove_file(store::name_link(dirs, unused));
         }
     }
-    stored
+    stored?;
+    match container.record.networks.is_empty() {
+        true => Ok(()),
+        false => keeper::rename_container(&dirs.runtime, container.id(), name),
+    }
 }
 
 /// Changes the record of a container that may run: its monitor, which holds the container's own lock, writes everything but

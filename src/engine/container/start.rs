@@ -90,6 +90,7 @@ pub(crate) fn start(
         crun: config.runtime.as_deref(),
         join: first.join,
         seccomp: seccomp.as_ref(),
+        cgroup: &config.cgroups,
         network: Some(first.network),
         ports: Cow::Borrowed(&record.ports),
         terminal: record.tty.then(|| size.unwrap_or(UNSEEN)),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::store;
 use crate::error::{Error, Result};
 use crate::network::bridge::object::Network;
+use crate::network::keeper;
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::Dirs;
 
@@ -29,5 +30,6 @@ pub(crate) fn servers(dirs: &Dirs, name: &str, add: &[String], drop: &[String]) 
         }
     }
     store::save(dirs, &network)?;
+    keeper::set_servers(&dirs.runtime, &network.name, &network.network_dns_servers)?;
     Ok(network)
 }

@@ -94,6 +94,7 @@ impl Check<'_> {
             maps: self.maps,
             enters_user: runtime::enters_user(self.pid),
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            attach: None,
             seccomp: self.seccomp,
             detach: false,
         };

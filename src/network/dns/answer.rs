@@ -190,4 +190,17 @@ mod tests {
         let looping = [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1];
         assert!(verdict(&looping).starts_with("Answer"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_survived(mut packet: Vec<u8>, question: bool) {
+            if question && packet.len() > 6 {
+                // As a query with one question, which is parsed further.
+                packet[2] &= 0x07;
+                packet[4..6].copy_from_slice(&[0, 1]);
+            }
+            let _ = answer(&packet, ip("10.1.0.2"), &zone(), question, 0);
+            let _ = failure(&packet);
+        }
+    }
 }

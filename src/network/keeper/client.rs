@@ -1,5 +1,6 @@
 //! The other side: commands and monitors that need a netkeeper.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -69,6 +70,26 @@ fn change(runtime: &Path, request: &Request) -> Result<Vec<Join>> {
         Some((Answer::Changed(joins), _)) => Ok(joins),
         Some(other) => Err(unexpected(other.0)),
     }
+}
+
+/// Tells a netkeeper, if there is one, what is of no matter to others.
+fn tell(runtime: &Path, request: &Request) -> Result<()> {
+    let Ok(socket) = open(&super::directory(runtime)) else { return Ok(()) };
+    protocol::send(&socket, request, None)?;
+    match answer(&socket)? {
+        None | Some((Answer::Done, _)) => Ok(()),
+        Some(other) => Err(unexpected(other.0)),
+    }
+}
+
+/// A container has another name from now on.
+pub(crate) fn rename_container(runtime: &Path, container: &str, name: &str) -> Result<()> {
+    tell(runtime, &Request::Rename { container: container.to_owned(), name: name.to_owned() })
+}
+
+/// A network asks other name servers from now on.
+pub(crate) fn set_servers(runtime: &Path, network: &str, servers: &[IpAddr]) -> Result<()> {
+    tell(runtime, &Request::Servers { network: network.to_owned(), servers: servers.to_vec() })
 }
 
 /// Connects a running container to one more network; its networks from now on.

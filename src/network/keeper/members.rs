@@ -188,6 +188,21 @@ impl Members {
         Ok(left)
     }
 
+    /// A container is called something else; one that is not here needs nothing.
+    pub(super) fn rename(&mut self, container: &str, name: &str) {
+        if let Some(member) = self.members.get_mut(container) {
+            name.clone_into(&mut member.order.name);
+        }
+    }
+
+    /// A network asks other name servers.
+    pub(super) fn set_servers(&mut self, network: &str, servers: &[IpAddr]) {
+        let joins = self.members.values_mut().flat_map(|member| &mut member.order.joins);
+        for join in joins.filter(|join| join.network.name == network) {
+            join.network.network_dns_servers = servers.to_vec();
+        }
+    }
+
     /// A connection has ended: the container with it, unless it has been started again.
     pub(super) fn leave(&mut self, container: &str, generation: u64) -> bool {
         let this = self.members.get(container).is_some_and(|member| member.generation == generation);

@@ -33,7 +33,9 @@ mod wires;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use client::{Link, connect_container, disconnect_container, reload_container, reserve};
+pub(crate) use client::{
+    Link, connect_container, disconnect_container, reload_container, rename_container, reserve, set_servers,
+};
 
 const SOCKET: &str = "socket";
 

@@ -3,6 +3,7 @@
 //! A container's monitor keeps its connection as long as the container lives: the end of the connection is the end of
 //! the container's place on its networks, however the monitor ended.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,10 @@ pub(super) enum Request {
     Wire,
     /// Connects a running container to one more network.
     Connect { container: String, join: Box<Join> },
+    /// A container has another name.
+    Rename { container: String, name: String },
+    /// A network asks these name servers from now on.
+    Servers { network: String, servers: Vec<IpAddr> },
     /// Connects a running container anew.
     Reload { container: String },
     /// Takes a running container off a network.
@@ -40,6 +45,7 @@ pub(super) enum Answer {
     Wired,
     /// The container's networks as they are now.
     Changed(Vec<Join>),
+    Done,
     Refused {
         what: String,
         hints: Vec<String>,

@@ -167,6 +167,14 @@ impl Keeper {
             (Request::Connect { container, join }, _) => {
                 (Answer::Changed(self.members.connect(&container, *join)?), None)
             }
+            (Request::Rename { container, name }, _) => {
+                self.members.rename(&container, &name);
+                (Answer::Done, None)
+            }
+            (Request::Servers { network, servers }, _) => {
+                self.members.set_servers(&network, &servers);
+                (Answer::Done, None)
+            }
             (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
             (Request::Disconnect { container, network }, _) => {
                 (Answer::Changed(self.members.disconnect(&container, &network)?), None)

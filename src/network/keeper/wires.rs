@@ -40,8 +40,6 @@ const METRIC: u32 = 100;
 pub(super) struct Wires {
     netlink: OwnedFd,
     own: OwnedFd,
-    /// Index of the uplink's interface, where neighbours ask for containers' IPv6 addresses.
-    uplink: Option<u32>,
     ipv6: bool,
     bridges: HashMap<String, Bridge>,
     cables: u32,
@@ -82,12 +80,11 @@ impl Wires {
             let _ = set(&format!("bridge/{name}"), "0");
         }
         // slirp4netns looks for the containers' addresses as for neighbours, and is answered in their place.
-        let uplink = tun::interface_index(&netlink, c"tap0").ok();
-        if uplink.is_some() {
+        if let Ok(uplink) = tun::interface_index(&netlink, c"tap0") {
             set("ipv4/conf/tap0/proxy_arp", "1").context(what)?;
-            if ipv6 {
-                set("ipv6/conf/tap0/proxy_ndp", "1").context(what)?;
-            }
+            // It takes such answers over IPv6 for ones about the answerer itself, so there all have the uplink's address. Without
+            // nf_tables in the kernel, IPv6 works between containers and for published ports.
+            let _ = ipv6 && netlink::masquerade_ipv6(uplink).is_ok();
         }
         let mut batch = Batch::default();
         batch.local_default("route packets to the forwarder", TABLE_LOCAL, Ipv4Addr::UNSPECIFIED.into());
@@ -95,7 +92,7 @@ impl Wires {
             batch.local_default("route packets to the forwarder", TABLE_LOCAL, Ipv6Addr::UNSPECIFIED.into());
         }
         apply(&netlink, &batch)?;
-        Ok(Self { netlink, own, uplink, ipv6, bridges: HashMap::new(), cables: 0 })
+        Ok(Self { netlink, own, ipv6, bridges: HashMap::new(), cables: 0 })
     }
 
     /// The namespace that bridges are in.
@@ -193,7 +190,6 @@ impl Wires {
                 result => result.map_err(explain)?,
             }
             let mut batch = Batch::default();
-            self.answer_for(&mut batch, cable, false);
             self.port_rules(&mut batch, cable, false);
             if !batch.is_empty() {
                 apply(&self.netlink, &batch)?;
@@ -207,7 +203,6 @@ impl Wires {
     /// Takes a cable away.
     pub(super) fn disconnect(&mut self, cable: Cable) {
         let mut batch = Batch::default();
-        self.answer_for(&mut batch, &cable, true);
         self.port_rules(&mut batch, &cable, true);
         batch.remove_link("remove a cable", &cable.name);
         // With the container's namespace the cable goes by itself, and its rules are those of this bridge only.
@@ -348,14 +343,6 @@ impl Wires {
                     100,
                 );
             }
-        }
-    }
-
-    /// The uplink finds IPv6 addresses one by one.
-    fn answer_for(&self, batch: &mut Batch, cable: &Cable, remove: bool) {
-        let Some(uplink) = self.uplink else { return };
-        for address in cable.addresses.iter().filter(|address| address.ip.is_ipv6()) {
-            batch.proxy("answer for the container", remove, uplink, address.ip);
         }
     }
 

@@ -71,6 +71,7 @@ fn watched_executable() {
         maps: Some(&fixture.maps),
         enters_user: true,
         cgroup: None,
+        attach: None,
         seccomp: None,
         detach: false,
     };

@@ -41,6 +41,7 @@ pub(super) fn join(
         maps: Some(&fixture.maps),
         enters_user: true,
         cgroup: None,
+        attach: None,
         seccomp: None,
         detach: false,
     };

@@ -9,8 +9,6 @@ use super::{Batch, CREATE, IFF_UP, RTM_NEWLINK, RTM_NEWROUTE, RTM_NEWRULE, famil
 
 const RTM_DELLINK: u16 = 17;
 const RTM_DELROUTE: u16 = 25;
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_DELNEIGH: u16 = 29;
 const RTM_DELRULE: u16 = 33;
 /// NLM_F_EXCL.
 const EXCLUSIVE: u16 = 0x200;
@@ -189,38 +187,25 @@ impl Batch {
         self.end();
     }
 
-    /// Answers neighbours on an interface who look for `ip`, which is behind this host; with `remove`, not any more.
-    pub(crate) fn proxy(&mut self, step: &'static str, remove: bool, index: u32, ip: IpAddr) {
-        const PERMANENT: u16 = 0x80;
-        const PROXY: u8 = 8;
-        self.begin(step, if remove { RTM_DELNEIGH } else { RTM_NEWNEIGH }, if remove { 0 } else { CREATE });
-        self.put(&[family(ip), 0, 0, 0]);
-        self.put(&index.to_ne_bytes());
-        self.put(&PERMANENT.to_ne_bytes());
-        self.put(&[PROXY, 0]);
-        self.attribute(1, &octets(ip));
-        self.end();
-    }
-
-    /// How many requests there are.
+    /// Whether there is nothing to ask for.
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    fn text(&mut self, kind: u16, text: &str) {
+    pub(super) fn text(&mut self, kind: u16, text: &str) {
         let mut bytes = text.as_bytes().to_vec();
         bytes.push(0);
         self.attribute(kind, &bytes);
     }
 
     /// Begins an attribute that has others in it; answers its place for [`Batch::close`].
-    fn nest(&mut self, kind: u16) -> usize {
+    pub(super) fn nest(&mut self, kind: u16) -> usize {
         const NESTED: u16 = 0x8000;
         self.begin_attribute(kind | NESTED, 0);
         self.bytes.len() - 4
     }
 
-    fn close(&mut self, place: usize) {
+    pub(super) fn close(&mut self, place: usize) {
         let length = (self.bytes.len() - place) as u16;
         self.bytes[place..place + 2].copy_from_slice(&length.to_ne_bytes());
     }

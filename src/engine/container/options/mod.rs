@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;
+pub(crate) mod resources;
 pub(crate) mod security;
 pub(crate) mod surroundings;
 pub(crate) mod userns;
@@ -18,10 +19,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::asked::Asked;
+use super::cdi;
 use super::record::Link;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
+use crate::runtime::cgroup::Wish;
 use crate::spec::capabilities;
+use crate::spec::settings::Resources;
 use environment::Environment;
 use life::Life;
 use limits::{Sysctl, Ulimits};
@@ -56,6 +60,8 @@ pub(crate) struct RunOptions {
     pub mounts: Vec<MountRequest>,
     pub image_volumes: ImageVolumes,
     pub devices: Vec<Device>,
+    /// Devices by name.
+    pub cdi: Vec<cdi::Name>,
     pub shm_size: u64,
     pub read_only: bool,
     pub read_only_tmpfs: bool,
@@ -68,11 +74,10 @@ pub(crate) struct RunOptions {
     pub ipc: NamespaceMode,
     pub uts: NamespaceMode,
     pub cgroup: NamespaceMode,
-    /// Bytes.
-    pub memory: Option<i64>,
-    /// Microseconds per `spec::settings::CPU_PERIOD`.
-    pub cpu_quota: Option<i64>,
-    pub pids: Option<i64>,
+    pub resources: Resources,
+    pub cgroups: Wish,
+    /// What was asked for and has no effect on any host, for stderr.
+    pub ignored: Vec<String>,
     pub ulimits: Ulimits,
     pub sysctls: Vec<Sysctl>,
     pub oom_score_adj: Option<i32>,

@@ -164,9 +164,6 @@ pub(crate) struct Device {
 
 /// `SOURCE[:DESTINATION][:rwm]`.
 pub(crate) fn device(text: &str) -> Result<Device> {
-    if !text.starts_with('/') && text.contains('/') && text.contains('=') {
-        return Err(Error::new(format!("--device {text}: CDI devices are not supported yet")));
-    }
     let parts: Vec<&str> = text.split(':').collect();
     let mode = |mode: &str| !mode.is_empty() && mode.bytes().all(|b| b"rwm".contains(&b));
     let (source, destination, permissions) = match parts[..] {

@@ -16,15 +16,16 @@ pub(crate) use accounts::Accounts;
 pub(crate) use host::HostFacts;
 pub(crate) use mounts::{MountKind, MountRecord};
 
-use super::joining;
 use super::options::security::Seccomp;
 use super::options::surroundings::HostsBase;
 use super::options::{NamespaceMode, RunOptions};
 use super::volumes::VolumeUse;
+use super::{cdi, joining};
 use crate::error::{Error, Kind, Result};
 use crate::image::config::ImageConfig;
 use crate::network::mode::Mode;
 use crate::network::ports::{self, PortMapping};
+use crate::runtime::cgroup;
 use crate::spec::capabilities::{CapSet, Capabilities};
 use crate::spec::settings::{IdMapping, Identity, KEEP_GROUPS_ANNOTATION, Namespace, Namespaces, Process, Resources};
 use crate::spec::{Settings, defaults, seccomp};
@@ -52,6 +53,8 @@ pub(crate) struct Request<'a> {
     pub maps: Option<&'a IdMaps>,
     /// The user namespace that it joins, in the Spec's words.
     pub joined: Option<&'a Path>,
+    /// What devices by name bring.
+    pub cdi: &'a cdi::Edits,
     /// Directory of volumes (`Dirs.data/volumes`).
     pub volumes: &'a Path,
     /// The container's record directory, where `hostname`, `hosts`, `resolv.conf` and `.containerenv` are.
@@ -89,7 +92,12 @@ pub(crate) struct Resolved {
 /// Resolves `request`.
 pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let Request { options, host, .. } = *request;
-    let mut warnings = Vec::new();
+    let mut warnings = options.ignored.clone();
+    if options.cgroups.mode == cgroup::Mode::Disabled && options.resources != Resources::default() {
+        return Err(
+            Error::new("--cgroups=disabled leaves no cgroup to limit").hint("leave out either that or the limits")
+        );
+    }
     let config = request.image.map(|image| &image.config);
     options.security.check(host.selinux, host.apparmor)?;
 
@@ -148,7 +156,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         readonly_paths: masks.1,
         writable_sys: options.privileged,
         seccomp: filter(request, &capabilities)?,
-        resources: Resources { memory: options.memory, cpu_quota: options.cpu_quota, pids: options.pids },
+        resources: options.resources.clone(),
         annotations: annotations(options, stop_signal),
         namespaces,
     };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Request;
 use super::accounts::Accounts;
+use crate::engine::container::cdi;
 use crate::engine::container::options::mounts::{
     ImageVolumes, MountRequest, clean, default_tmpfs_options, tmpfs_options,
 };
@@ -62,6 +63,7 @@ pub(super) fn plan(request: &Request<'_>, accounts: &Accounts) -> Result<Plan> {
     }
     let devices = options.devices.iter().map(expand).collect::<Result<Vec<_>>>()?.concat();
     plan.add_devices(devices);
+    plan.add_named(request.cdi)?;
     if options.privileged {
         plan.add_devices(every_device()?);
     }
@@ -184,6 +186,25 @@ impl Plan {
             let options = ["bind", "rprivate", "nosuid", "noexec", access].map(ToOwned::to_owned).to_vec();
             self.push_unless_there("bind", &device.source, &device.destination, options);
         }
+    }
+
+    /// What devices by name bring; their files were written by the host's administrator, but what they name must be there.
+    fn add_named(&mut self, edits: &cdi::Edits) -> Result<()> {
+        self.add_devices(edits.devices.iter().map(expand).collect::<Result<Vec<_>>>()?.concat());
+        for mount in &edits.mounts {
+            let bind = mount.kind == "bind";
+            if bind {
+                let shown = mount.source.display();
+                std::fs::metadata(&mount.source)
+                    .map_err(|e| Error::wrap(format!("cannot bind {shown} for a CDI device"), e))?;
+            }
+            let mut options = mount.options.clone();
+            if bind && !options.iter().any(|option| option == "bind" || option == "rbind") {
+                options.push("rbind".to_owned());
+            }
+            self.push_unless_there(&mount.kind, &mount.source, &clean(&mount.destination), options);
+        }
+        Ok(())
     }
 
     fn add_name_files(&mut self, request: &Request<'_>, accounts: &Accounts) {

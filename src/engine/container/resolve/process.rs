@@ -78,6 +78,10 @@ pub(super) fn environment(request: &Request<'_>, home: &str, hostname: &str) -> 
         }
     }
     variables.0.retain(|(name, _)| !(options.unset.contains(name) || options.unset_all && name == "PATH"));
+    for variable in &request.cdi.env {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        variables.set(name, value);
+    }
     for (name, text) in &request.options.surroundings.merge {
         let merged = expand(text, |name| variables.get(name));
         variables.set(name, &merged);
@@ -134,6 +138,11 @@ pub(super) fn user(request: &Request<'_>, accounts: &Accounts) -> Result<User> {
     let text = |added: &Option<String>, path| added.clone().map_or_else(|| account_file(request, path), Ok);
     let (passwd, group) = (text(&accounts.passwd, "etc/passwd")?, text(&accounts.group, "etc/group")?);
     let mut user = user::resolve(wanted.unwrap_or_default(), groups, &passwd, &group)?;
+    for gid in &request.cdi.groups {
+        if !user.identity.groups.contains(gid) {
+            user.identity.groups.push(*gid);
+        }
+    }
     if let Some((_, gid)) = own.filter(|(_, gid)| !user.identity.groups.contains(gid)) {
         // Whoever runs in it may use what belongs to the user's group.
         user.identity.groups.push(gid);
