@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
 
 /// Start one or more containers
 #[derive(Debug, Args)]
@@ -249,6 +249,12 @@ pub(crate) struct Ps {
     /// Accepted for compatibility: what is shown is always in sync
     #[arg(long, hide = true)]
     pub sync: bool,
+    /// Accepted for compatibility: no container is kept outside of rpod's own store
+    #[arg(long, hide = true)]
+    pub external: bool,
+    /// Show the list again and again, every so many seconds
+    #[arg(short, long, value_name = "SECONDS")]
+    pub watch: Option<u64>,
 }
 
 /// Show the output of one or more containers
@@ -361,18 +367,9 @@ pub(crate) struct Exists {
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub options: InspectContainer,
-    /// What to look for
-    #[arg(short = 't', long = "type", value_name = "TYPE", value_enum, default_value_t)]
-    pub kind: InspectedKind,
-}
-
-/// What `inspect` looks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum InspectedKind {
-    #[default]
-    All,
-    Container,
-    Image,
+    /// What to look for: container, image or all
+    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "all")]
+    pub kind: String,
 }
 
 /// Show everything known about containers

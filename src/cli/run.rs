@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 
 use super::health::Health;
 use super::life::Life;
+use super::surroundings::Surroundings;
 
 /// Run a command in a new container
 ///
@@ -27,6 +28,10 @@ pub(crate) struct Run {
     /// Run the container in the background and print its ID
     #[arg(short, long)]
     pub detach: bool,
+
+    /// Remove the image after the container has ended, unless others use it; implies --rm
+    #[arg(long)]
+    pub rmi: bool,
 
     /// Keys that detach from the container ("" for none) (default "ctrl-p,ctrl-q")
     #[arg(long, value_name = "KEYS")]
@@ -65,6 +70,8 @@ pub(crate) struct Container {
     pub security: Security,
     #[command(flatten)]
     pub limits: Limits,
+    #[command(flatten)]
+    pub surroundings: Surroundings,
     #[command(flatten)]
     pub health: Health,
     #[command(flatten)]
@@ -160,6 +167,10 @@ pub(crate) struct Image {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Process {
+    /// Connect only these: stdin, stdout, stderr
+    #[arg(short, long, value_name = "STREAM", value_delimiter = ',')]
+    pub attach: Vec<String>,
+
     /// Keep the program's standard input open
     #[arg(short, long)]
     pub interactive: bool,

@@ -3,6 +3,7 @@
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::refused;
 use crate::error::Error;
 
 /// `error`, which came up while parsing for `command` (its display name is the words typed, "rpod container ls").
@@ -15,6 +16,12 @@ pub(crate) fn explain(error: &clap::Error, command: &Command) -> Error {
     };
     let arg = text(ContextKind::InvalidArg).unwrap_or_default();
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    let verb = name.rsplit(' ').next().unwrap_or(name);
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(why) = refused::reason(verb, flag(&arg))
+    {
+        return Error::new(format!("{} is not possible: {why}", flag(&arg)));
+    }
     let what = match error.kind() {
         ErrorKind::UnknownArgument => unknown(&arg, name, command),
         ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues if value.is_empty() => {
@@ -29,6 +36,10 @@ pub(crate) fn explain(error: &clap::Error, command: &Command) -> Error {
         ErrorKind::ArgumentConflict => {
             let other = text(ContextKind::PriorArg).unwrap_or_default();
             format!("{:?} and {:?} cannot be used together", flag(&arg), flag(&other))
+        }
+        // Podman's words for verbs whose first word is followed by others.
+        ErrorKind::MissingRequiredArgument if arg.contains(" [") => {
+            "requires at least 1 arg(s), only received 0".to_owned()
         }
         ErrorKind::MissingRequiredArgument => {
             format!("`{name}` needs {}", arg.replace(['<', '>'], "").trim_end_matches("..."))

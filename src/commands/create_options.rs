@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::network_mode;
 use crate::cli::health::Health;
 use crate::cli::run::{Container, Image, Limits, Network, Process, Storage};
+use crate::cli::surroundings::Surroundings as Flags;
+use crate::engine::container::asked::Asked;
 use crate::engine::container::cdi;
 use crate::engine::container::options::environment::{Environment, host_variables};
 use crate::engine::container::options::health::{HealthOptions, Typed};
 use crate::engine::container::options::life::Life;
+use crate::engine::container::options::surroundings::{self, AccountOptions, Surroundings};
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
 use crate::engine::container::options::{life, limits, mounts, resources, security, userns, values};
 use crate::error::{Error, Result};
@@ -36,6 +40,11 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     if let Some(name) = &args.general.name {
         names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
     }
+    if let Some(stream) = args.process.attach.iter().find(|s| !["stdin", "stdout", "stderr"].contains(&s.as_str())) {
+        return Err(Error::new(format!(
+            "invalid stream {stream:?} for --attach - must be one of stdin, stdout, or stderr: invalid argument"
+        )));
+    }
     let Container { general, process, storage, network, security, limits, .. } = args;
     let namespace =
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
@@ -50,7 +59,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         command: words.collect(),
         entrypoint: process.entrypoint.as_deref().map(values::entrypoint),
         tty: process.tty,
-        interactive: process.interactive,
+        interactive: process.interactive || process.attach.iter().any(|stream| stream == "stdin"),
         rm: general.rm,
         init: process.init,
         environment: environment(process, &host_variables())?,
@@ -70,7 +79,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         shm_size: shm_size(storage)?,
         read_only: storage.read_only,
         read_only_tmpfs: storage.read_only_tmpfs.unwrap_or(true),
-        network: network_options(network)?,
+        network: NetworkOptions { no_hostname: args.surroundings.no_hostname, ..network_options(network)? },
         capabilities: capabilities::Changes::parse(&security.cap_add, &security.cap_drop)?,
         security: security::security(&security.security_opt)?,
         privileged: security.privileged,
@@ -92,6 +101,8 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         sysctls: limits.sysctl.iter().map(|sysctl| limits::sysctl(sysctl)).collect::<Result<_>>()?,
         oom_score_adj: limits.oom_score_adj.map(limits::oom_score_adj).transpose()?,
         log: values::log(general.log_driver.as_deref(), &general.log_opt)?,
+        surroundings: surroundings(&args.surroundings)?,
+        asked: asked(args),
         life: Life {
             health: health(&args.health)?,
             sdnotify: life::sdnotify(args.life.sdnotify.as_deref())?,
@@ -213,8 +224,47 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
         dns: values::dns(&network.dns, &network.dns_search, &network.dns_option)?,
         add_hosts,
         no_hosts: network.no_hosts,
+        no_hostname: false,
         links,
     })
+}
+
+fn surroundings(flags: &Flags) -> Result<Surroundings> {
+    Ok(Surroundings {
+        accounts: AccountOptions {
+            none: flags.passwd == Some(false),
+            passwd_entry: flags.passwd_entry.clone(),
+            group_entry: flags.group_entry.clone(),
+            host_users: flags.hostuser.clone(),
+        },
+        hosts: surroundings::hosts(flags.hosts_file.as_deref().unwrap_or_default())?,
+        chroot_dirs: flags.chrootdirs.iter().map(|dir| surroundings::chroot_dir(dir)).collect::<Result<_>>()?,
+        localtime: surroundings::timezone(flags.tz.as_deref().unwrap_or_default())?,
+        merge: flags.env_merge.iter().map(|text| surroundings::merge(text)).collect::<Result<_>>()?,
+        init: flags.init_path.as_deref().map(surroundings::init).transpose()?,
+        image_seccomp: surroundings::seccomp_policy(flags.seccomp_policy.as_deref().unwrap_or_default())?,
+    })
+}
+
+/// For `inspect`.
+fn asked(args: &Container) -> Asked {
+    let path = |path: &Option<PathBuf>| {
+        path.iter().filter_map(|path| std::path::absolute(path).ok()).map(|path| path.display().to_string()).collect()
+    };
+    Asked {
+        attach: args.process.attach.clone(),
+        userns: args.security.userns.clone().unwrap_or_default(),
+        groups: args.process.group_add.clone(),
+        security: args.security.security_opt.clone(),
+        devices: args.storage.device.clone(),
+        publish_all: args.network.publish_all,
+        hosts_file: args.surroundings.hosts_file.clone().unwrap_or_default(),
+        timezone: args.surroundings.tz.clone().unwrap_or_default(),
+        no_passwd: args.surroundings.passwd == Some(false),
+        pidfile: path(&args.surroundings.pidfile),
+        conmon_pidfile: path(&args.surroundings.conmon_pidfile),
+        ..Asked::default()
+    }
 }
 
 /// `--pull`, `--platform`, `--arch`, `--os`, `--variant`.

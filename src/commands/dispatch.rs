@@ -254,6 +254,10 @@ mod tests {
             ("version --bad=x", "unknown flag: --bad; see 'rpod version --help'"),
             ("version -Z", "unknown shorthand flag: 'Z' in -Z; see 'rpod version --help'"),
             ("version -f", "flag needs an argument: --format; see 'rpod version --help'"),
+            (
+                "container create --init-ctr once x",
+                "--init-ctr is not possible: init containers belong to pods: use `kube play`; ",
+            ),
             ("version x", "`rpod version` takes no arguments; see 'rpod version --help'"),
             ("--bad version", "unknown flag: --bad; see 'rpod --help'"),
             ("-f version", "unknown shorthand flag: 'f' in -f; see 'rpod --help'"),

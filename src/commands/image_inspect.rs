@@ -9,13 +9,12 @@ use crate::output::{json, listing, report};
 pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let mut found = Vec::new();
-    let mut code = 0;
+    let mut missing = Vec::new();
     for name in &args.images {
         match images::resolve(&store, name).and_then(|image| images::inspect(&store, &image)) {
             Ok(inspection) => found.push(inspection),
             Err(error) if error.kind() == Kind::NoSuchObject => {
-                code = 125;
-                report::error(context.ui, &error);
+                missing.push(error);
             }
             Err(error) => return Err(error),
         }
@@ -26,5 +25,7 @@ pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
             .iter()
             .try_for_each(|inspection| listing::object(context.ui, "image inspect", format, inspection, true))?,
     }
-    Ok(code)
+    let last = missing.pop();
+    missing.iter().for_each(|error| report::error(context.ui, error));
+    last.map_or(Ok(0), Err)
 }

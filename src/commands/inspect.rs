@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Context;
-use crate::cli::container::{Inspect, InspectContainer, InspectedKind};
+use crate::cli::container::{Inspect, InspectContainer};
 use crate::engine::container::inspect::{self, Inspected};
 use crate::engine::container::store;
 use crate::engine::images::{self, Inspection};
@@ -18,8 +18,24 @@ enum Object {
     Image(Box<Inspection>),
 }
 
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InspectedKind {
+    All,
+    Container,
+    Image,
+}
+
 pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
-    inspect(&args.options, args.kind, context)
+    let kind = match args.kind.as_str() {
+        "all" => InspectedKind::All,
+        "container" => InspectedKind::Container,
+        "image" => InspectedKind::Image,
+        other => {
+            return Err(Error::new(format!("invalid type {other:?}: must be \"image\", \"container\", or \"all\"")));
+        }
+    };
+    inspect(&args.options, kind, context)
 }
 
 pub(crate) fn container(args: InspectContainer, context: &Context<'_>) -> Result<u8> {
@@ -79,11 +95,12 @@ fn find(name: &str, size: bool, kind: InspectedKind, context: &Context<'_>) -> R
     Ok(Object::Image(Box::new(images::inspect(&store, &image)?)))
 }
 
+/// In Podman's words, which differ.
 fn no_such(name: &str, kind: InspectedKind) -> Error {
     let what = match kind {
-        InspectedKind::All => "object",
-        InspectedKind::Container => "container",
-        InspectedKind::Image => "image",
+        InspectedKind::All => format!("no such object: {name:?}"),
+        InspectedKind::Container => format!("no such container {name}"),
+        InspectedKind::Image => format!("{name}: image not known"),
     };
-    Error::new(format!("no such {what}: {name:?}")).with_kind(Kind::NoSuchObject)
+    Error::new(what).with_kind(Kind::NoSuchObject)
 }

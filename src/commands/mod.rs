@@ -20,6 +20,8 @@ mod each;
 mod events;
 mod exec;
 mod export;
+#[cfg(test)]
+mod flags;
 mod foreground;
 mod healthcheck_run;
 mod help;

@@ -40,13 +40,29 @@ const NAMESPACES: [Column; 10] = [
 /// What Go's zero time is in seconds since 1970.
 const NEVER: i64 = -62_135_596_800;
 
+/// Clears the screen and goes to its corner (ECMA-48 ED and CUP).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
 pub(crate) fn run(args: Ps, context: &Context<'_>) -> Result<u8> {
-    let shown = select(&args, context)?;
+    let Some(seconds) = args.watch.filter(|seconds| *seconds > 0) else { return show(&args, context) };
+    loop {
+        if context.ui.stdout_is_terminal() {
+            context.ui.print(CLEAR)?;
+        }
+        show(&args, context)?;
+        // Before a wait, and to notice a reader that has gone.
+        context.ui.flush()?;
+        std::thread::sleep(std::time::Duration::from_secs(seconds));
+    }
+}
+
+fn show(args: &Ps, context: &Context<'_>) -> Result<u8> {
+    let shown = select(args, context)?;
     let now = Timestamp::now();
     let template = args.format.as_deref().is_some_and(|format| format != "json" && format != "table");
     let rows: Vec<Value> = match args.format.as_deref() {
         Some("json") => Vec::new(),
-        _ => shown.iter().map(|(container, state)| row(container, state, &args, now, template)).collect(),
+        _ => shown.iter().map(|(container, state)| row(container, state, args, now, template)).collect(),
     };
     let mut columns: Vec<Column> = if args.ns { NAMESPACES.into() } else { COLUMNS.into() };
     if !args.ns {
@@ -62,7 +78,7 @@ pub(crate) fn run(args: Ps, context: &Context<'_>) -> Result<u8> {
         quiet: args.quiet.then_some("ID"),
     };
     listing.print(context.ui, &rows, || {
-        Ok(shown.iter().map(|(container, state)| object(container, state, &args, now)).collect())
+        Ok(shown.iter().map(|(container, state)| object(container, state, args, now)).collect())
     })?;
     Ok(0)
 }
@@ -70,10 +86,10 @@ pub(crate) fn run(args: Ps, context: &Context<'_>) -> Result<u8> {
 /// The containers to show, with their states, in order.
 fn select(args: &Ps, context: &Context<'_>) -> Result<Vec<(Container, State)>> {
     if args.latest && args.last >= 0 {
-        return Err(Error::new("--last and --latest cannot be used together"));
+        return Err(Error::new("last and latest are mutually exclusive"));
     }
     if args.quiet && (args.size || args.ns) {
-        return Err(Error::new("quiet cannot be used with size or namespace"));
+        return Err(Error::new("quiet conflicts with size and namespace"));
     }
     let dirs = context.dirs()?;
     let filters = Filters::parse(dirs, &args.filter)?;

@@ -6,11 +6,21 @@ use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::{logout, requires, start};
+use crate::engine::container::{logout, requires, start, store};
 use crate::engine::events;
-use crate::error::Result;
+use crate::engine::images::{self, RemoveOptions};
+use crate::error::{Error, Kind, Result};
+use crate::image::digest::Digest;
+use crate::storage::Store;
 
-pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
+pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
+    if args.rmi {
+        if args.detach {
+            return Err(Error::new("--rmi goes with a container in the foreground only")
+                .hint("nobody is left to remove the image: use --rm, and `rpod rmi` later"));
+        }
+        args.container.general.rm = true;
+    }
     let dirs = context.dirs()?;
     let store = context.store()?;
     requires::start_all(dirs, &args.container.life.requires, &mut |warning| context.ui.warn(warning))?;
@@ -35,14 +45,39 @@ pub(crate) fn run(args: Run, context: &Context<'_>) -> Result<u8> {
         }
         return Ok(0);
     }
+    let asked = &config.asked;
+    if !asked.attaches("stdout") && !asked.attaches("stderr") {
+        // Nothing else would be seen.
+        context.ui.line(container.id())?;
+        context.ui.flush()?;
+    }
     let connect = Connect {
-        stdin: container.record.interactive,
-        stdout: true,
-        stderr: true,
+        stdin: container.record.interactive && asked.attaches("stdin"),
+        stdout: asked.attaches("stdout"),
+        stderr: asked.attaches("stderr"),
         sig_proxy: args.sig_proxy.unwrap_or(true),
         detach_keys: args.detach_keys.as_deref(),
         // Its log outlives others, and is complete whatever becomes of this command.
         owner: container.record.rm,
     };
-    foreground::follow(client, container, &connect, context)
+    let code = foreground::follow(client, container, &connect, context)?;
+    if args.rmi {
+        remove_image(&container.record.image, &store, context)?;
+    }
+    Ok(code)
+}
+
+/// `--rmi`: an image that others use stays without a word, as in Podman.
+fn remove_image(name: &str, store: &Store, context: &Context<'_>) -> Result<()> {
+    let dirs = context.dirs()?;
+    let options = RemoveOptions { ignore: true, ..RemoveOptions::default() };
+    let users = |image: &Digest| -> Result<Vec<String>> {
+        let containers = store::list(dirs)?.into_iter().filter(|c| c.record.image_id == image.hex());
+        Ok(containers.map(|container| container.record.id).collect())
+    };
+    match images::remove(store, name, options, &users) {
+        Ok(_) => images::collect(dirs, store).map(drop),
+        Err(e) if e.kind() == Kind::Conflict => Ok(()),
+        Err(e) => Err(e),
+    }
 }

@@ -55,10 +55,11 @@ fn failed(container: &Container, error: Error) -> Error {
 
 fn start_attached(args: &Start, container: &Container, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
+    let asked = container.config()?.asked;
     let connect = Connect {
         stdin: args.interactive && container.record.interactive,
-        stdout: true,
-        stderr: true,
+        stdout: asked.attaches("stdout"),
+        stderr: asked.attaches("stderr"),
         sig_proxy: args.sig_proxy.unwrap_or(true),
         detach_keys: args.detach_keys.as_deref(),
         owner: false,

@@ -70,7 +70,14 @@ fn look(args: &Stats, context: &Context<'_>, first: bool) -> Result<Vec<Sample>>
             ..Selection::default()
         };
         let found = selection.resolve(dirs, "you must provide at least one name or id");
-        let found = found.map_err(|e| Error::wrap("unable to get list of containers", e))?;
+        let found = found.map_err(|e| {
+            let missing = args.containers.iter().find(|name| store::find(dirs, name).is_err());
+            let e = match missing {
+                Some(name) => Error::wrap(format!("unable to look up container {name}"), e),
+                None => e,
+            };
+            Error::wrap("unable to get list of containers", e)
+        })?;
         found.into_iter().map(|(_, container)| container).collect()
     } else {
         store::list(dirs)?

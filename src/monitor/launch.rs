@@ -53,6 +53,8 @@ pub(crate) struct Launch<'a> {
     pub interactive: bool,
     pub log: &'a log::Options,
     pub stop_signal: i32,
+    /// Where the numbers of the container's first process and of the monitor are written.
+    pub pidfiles: [Option<&'a Path>; 2],
     /// What the container was before.
     pub state: State,
     /// Removes the container after its end (`--rm`). Called with the lock held.

@@ -186,6 +186,11 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         ..State::default()
     };
     state.store(&launch.place.record)?;
+    for (path, pid) in launch.pidfiles.iter().zip([state.pid, state.monitor]) {
+        if let Some(path) = path {
+            std::fs::write(path, pid.to_string()).context(|| format!("cannot write the pidfile {}", path.display()))?;
+        }
+    }
     let pidfd = created.pidfd.try_clone().context(|| "cannot keep the container's process")?;
     let outputs = match (created.console.take(), outputs) {
         (Some(master), _) => {

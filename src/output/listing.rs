@@ -82,9 +82,9 @@ impl Listing<'_> {
         let options = Options { escape: ui.stdout_is_terminal(), ..Options::default() };
         let template = Template::parse(self.name, format, options)?;
         if ranges_over_all(format) {
-            return line(ui, &template.render(&Value::from(rows))?);
+            return line(ui, format, &template.render(&Value::from(rows))?);
         }
-        rows.iter().try_for_each(|row| line(ui, &template.render(row)?))
+        rows.iter().try_for_each(|row| line(ui, format, &template.render(row)?))
     }
 
     fn headings(&self, rows: &[Value]) -> Value {
@@ -108,14 +108,14 @@ pub(crate) fn object<T: Serialize>(ui: &Ui, name: &str, format: &str, object: &T
         _ => {
             let options = Options { escape: ui.stdout_is_terminal(), any_case, headers: false };
             let value = serde_json::to_value(object).context(|| "cannot encode the answer as JSON")?;
-            line(ui, &Template::parse(name, format, options)?.render(&value)?)
+            line(ui, format, &Template::parse(name, format, options)?.render(&value)?)
         }
     }
 }
 
-/// Docker and Podman end each object's text with one line end, whether or not the template has it.
-fn line(ui: &Ui, text: &str) -> Result<()> {
-    if text.ends_with('\n') { ui.print(text) } else { ui.line(text) }
+/// Docker and Podman add a line end to each object's text unless the template itself ends in one.
+fn line(ui: &Ui, format: &str, text: &str) -> Result<()> {
+    if format.ends_with('\n') || format.ends_with("\\n") { ui.print(text) } else { ui.line(text) }
 }
 
 /// Whether the template begins with `{{range .}}`: Podman then applies it to the whole list instead of to each row.

@@ -74,6 +74,11 @@ impl CapSet {
         Self(mask)
     }
 
+    /// The set of these names, with `CAP_` or without.
+    pub(crate) fn of_names(names: impl Iterator<Item = String>) -> Self {
+        names.filter_map(|name| parse(&name)).fold(Self::EMPTY, Self::union)
+    }
+
     pub(crate) fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -161,5 +161,8 @@ pub(crate) enum Throttle {
 /// The period that `--cpus` counts in, microseconds.
 pub(crate) const CPU_PERIOD: u64 = 100_000;
 
+/// Asks the runtime to leave the supplementary groups of whoever starts the container; crun knows it too.
+pub(crate) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
+
 /// Asks the runtime for the reaper; the same annotation that Podman leaves.
 pub(crate) const INIT_ANNOTATION: &str = "io.podman.annotations.init";

@@ -58,6 +58,10 @@ pub(crate) fn resolve(wanted: &str, extra: &[String], passwd: &str, group: &str)
     for name in extra {
         groups.push(find_group(name, group)?);
     }
+    if !wanted.is_empty() || !extra.is_empty() {
+        // A program that gives up its primary group must not gain by it (CVE-2022-36109).
+        groups.push(gid);
+    }
     let mut seen = Vec::with_capacity(groups.len());
     groups.retain(|gid| {
         !seen.contains(gid) && {
@@ -133,16 +137,16 @@ mod tests {
     fn users_and_groups() {
         for (wanted, extra, uid, gid, groups, home) in [
             ("", vec![], 0, 0, vec![50], "/root"),
-            ("root", vec![], 0, 0, vec![50], "/root"),
-            ("bob", vec![], 1000, 1001, vec![29, 50], "/home/bob"),
-            ("1000", vec!["audio", "77"], 1000, 1001, vec![29, 50, 77], "/home/bob"),
+            ("root", vec![], 0, 0, vec![50, 0], "/root"),
+            ("bob", vec![], 1000, 1001, vec![29, 50, 1001], "/home/bob"),
+            ("1000", vec!["audio", "77"], 1000, 1001, vec![29, 50, 77, 1001], "/home/bob"),
             ("bob:29", vec!["audio"], 1000, 29, vec![29], "/home/bob"),
-            ("bob:", vec![], 1000, 1001, vec![29, 50], "/home/bob"),
-            (":audio", vec![], 0, 29, vec![], "/root"),
-            ("5", vec![], 5, 0, vec![], "/"),
-            ("5:6", vec![], 5, 6, vec![], "/"),
-            ("42", vec![], 7, 8, vec![], "/n"),
-            ("nohome", vec![], 9, 9, vec![], "/"),
+            ("bob:", vec![], 1000, 1001, vec![29, 50, 1001], "/home/bob"),
+            (":audio", vec![], 0, 29, vec![29], "/root"),
+            ("5", vec![], 5, 0, vec![0], "/"),
+            ("5:6", vec![], 5, 6, vec![6], "/"),
+            ("42", vec![], 7, 8, vec![8], "/n"),
+            ("nohome", vec![], 9, 9, vec![9], "/"),
         ] {
             let extra: Vec<String> = extra.into_iter().map(str::to_owned).collect();
             let user = resolve(wanted, &extra, PASSWD, GROUP).expect(wanted);

@@ -66,6 +66,22 @@ impl RootfsPlan {
     }
 }
 
+impl RootfsPlan {
+    /// The driver's name, as `inspect` shows it; that of a directory is Podman's word for no driver at all.
+    pub(crate) fn driver(&self) -> &'static str {
+        match self {
+            Self::Overlay { .. } => "overlay",
+            Self::FuseOverlayfs { .. } => "fuse-overlayfs",
+            Self::Directory { .. } => "vfs",
+        }
+    }
+
+    /// Made of layers, the first of [`RootfsPlan::directories`] being the container's own.
+    pub(crate) fn is_layered(&self) -> bool {
+        !matches!(self, Self::Directory { .. })
+    }
+}
+
 impl Store {
     /// Prepares the root file system of a container in its directory `dir`, from an image's layers, bottom first. Doing
     /// it again changes nothing. With the copy driver this needs a single-threaded process and takes its time; the same

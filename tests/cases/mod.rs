@@ -8,6 +8,7 @@ mod cp;
 mod cve;
 mod devices;
 mod events;
+mod everyday;
 mod exec;
 mod files;
 mod harness;
@@ -26,6 +27,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod parity;
 mod pause;
 mod ports;
 mod ps;
@@ -37,9 +39,11 @@ mod resume;
 mod run;
 mod scenario;
 mod security;
+mod sequences;
 mod service;
 mod storage;
 mod storm;
+mod surroundings;
 mod system;
 mod terminal;
 mod transports;
@@ -74,6 +78,10 @@ pub fn trials() -> Vec<Trial> {
         events::trials(),
         logs::trials(),
         ps::trials(),
+        parity::trials(),
+        everyday::trials(),
+        sequences::trials(),
+        surroundings::trials(),
         observe::trials(),
         change::trials(),
         inspect::trials(),

@@ -345,7 +345,7 @@ fn is_static(path: &Path) -> bool {
 
 /// A docker-archive of busybox, made once.
 pub fn busybox_archive() -> Result<PathBuf, Stop> {
-    cached("busybox-1.tar", |path| Ok(std::fs::write(path, Image::busybox()?.docker_archive(&[BUSYBOX]))?))
+    cached("busybox-2.tar", |path| Ok(std::fs::write(path, Image::busybox()?.docker_archive(&[BUSYBOX]))?))
 }
 
 /// `busybox:multi`: an index of three architectures; only the native one can run.

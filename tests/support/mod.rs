@@ -47,7 +47,7 @@ pub use fake_registry::{FakeRegistry, index_of};
 pub use http::{Response, Server, free_port, free_ports, request};
 pub use image::{BUSYBOX, Compression, Image, Layer, Manifest, busybox_archive, gzip, sha256};
 pub use libtest_mimic::Trial;
-pub use need::{Need, need};
+pub use need::{Need, find_program, need};
 pub use probe::{probe, run_as_probe};
 pub use sandbox::Sandbox;
 pub use tarball::Tarball;

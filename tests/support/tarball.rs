@@ -71,8 +71,9 @@ impl Tarball {
         self.entry(EntryType::Symlink, name, 0o777, &[], |header| set_link(header, target))
     }
 
+    /// The mode is the one of programs: Podman gives it to the file that the link leads to.
     pub fn hardlink(self, name: &str, target: &str) -> Self {
-        self.entry(EntryType::Link, name, 0o644, &[], |header| set_link(header, target))
+        self.entry(EntryType::Link, name, 0o755, &[], |header| set_link(header, target))
     }
 
     pub fn char_device(self, name: &str, mode: u32, major: u32, minor: u32) -> Self {

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::pattern::Pattern;
+use super::record::Mount;
 use super::store::{self, Container};
 use super::when;
 use crate::error::{Error, Result};
@@ -31,6 +32,7 @@ enum Filter {
     Since(Timestamp),
     Volume(Vec<String>),
     Network(Vec<String>),
+    Command(Vec<String>),
     RestartPolicy(Vec<String>),
     /// Started again after a reboot by somebody who asks for these: always, and unless-stopped if nobody stopped it.
     StartsOnBoot(bool),
@@ -80,6 +82,9 @@ impl Filters {
             "since" => self.0.push(Filter::Since(store::find(dirs, value)?.record.created)),
             "until" => self.0.push(Filter::Before(when::parse("filter until", value)?)),
             "volume" => self.either(|f| if let Filter::Volume(v) = f { Some(v) } else { None }, Filter::Volume, text),
+            "command" => {
+                self.either(|f| if let Filter::Command(v) = f { Some(v) } else { None }, Filter::Command, text);
+            }
             "network" => {
                 self.either(|f| if let Filter::Network(v) = f { Some(v) } else { None }, Filter::Network, text);
             }
@@ -144,7 +149,8 @@ impl Filter {
             Self::Ancestor(images) => images.iter().any(|image| is_image(container, image)),
             Self::Before(time) => record.created < *time,
             Self::Since(time) => record.created > *time,
-            Self::Volume(mounts) => mounts.iter().any(|mount| record.mounts.contains(mount)),
+            Self::Volume(mounts) => mounts.iter().any(|mount| has_mount(container, mount)),
+            Self::Command(words) => words.iter().any(|word| record.command.first() == Some(word)),
             Self::Network(networks) => {
                 networks.contains(&record.network) || record.networks.iter().any(|name| networks.contains(name))
             }
@@ -164,6 +170,16 @@ impl Filter {
             Self::Nothing => false,
         }
     }
+}
+
+/// A mount's destination, a volume's name, or the directory behind it.
+fn has_mount(container: &Container, wanted: &str) -> bool {
+    if container.record.mounts.iter().any(|destination| destination == wanted) {
+        return true;
+    }
+    // Names are not in the record, which every listing reads.
+    let is = |mount: &Mount| mount.name.as_deref() == Some(wanted) || mount.source.as_os_str() == wanted;
+    !container.record.mounts.is_empty() && container.config().is_ok_and(|config| config.mounts.iter().any(is))
 }
 
 /// A state's name; `None` for states that no container here is ever in.

@@ -1,5 +1,7 @@
 //! Everything known about a container, in the fields of `podman inspect`.
 
+mod host;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -35,6 +37,7 @@ pub(crate) struct Inspected {
     args: Vec<String>,
     state: Value,
     image: String,
+    image_digest: String,
     image_name: String,
     rootfs: String,
     pod: &'static str,
@@ -46,6 +49,8 @@ pub(crate) struct Inspected {
     oci_config_path: String,
     #[serde(rename = "OCIRuntime")]
     oci_runtime: String,
+    conmon_pid_file: String,
+    pid_file: String,
     name: String,
     restart_count: u32,
     driver: &'static str,
@@ -67,8 +72,13 @@ pub(crate) struct Inspected {
     namespace: &'static str,
     is_infra: bool,
     is_service: bool,
+    kube_exit_code_propagation: &'static str,
+    #[serde(rename = "lockNumber")]
+    lock_number: u32,
     config: Value,
     host_config: Value,
+    use_image_hosts: bool,
+    use_image_hostname: bool,
     /// Processes of `exec` in the background with their exit codes, which Podman does not show.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exec_sessions: Vec<Session>,
@@ -95,6 +105,7 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         args,
         state: state_of(container, &state),
         image: record.image_id.clone(),
+        image_digest: config.image_digest.clone(),
         image_name: record.image.clone(),
         rootfs: match &config.root {
             Root::Image => String::new(),
@@ -107,9 +118,11 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         static_dir: container.place.record.display().to_string(),
         oci_config_path: at(super::record::CONFIG),
         oci_runtime: config.runtime.as_ref().map_or_else(|| "rpod".to_owned(), |path| path.display().to_string()),
+        conmon_pid_file: config.asked.conmon_pidfile.clone(),
+        pid_file: config.asked.pidfile.clone(),
         name: record.name.clone(),
         restart_count: state.restarts,
-        driver: "overlay",
+        driver: config.rootfs.driver(),
         mount_label: "",
         process_label: "",
         app_armor_profile: "",
@@ -117,10 +130,7 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         bounding_caps: names(&caps, LinuxCapabilities::bounding),
         exec_ids: running(&sessions),
         exec_sessions: sessions,
-        graph_driver: json!({ "Name": "overlay", "Data": {
-            "UpperDir": container.place.disk.join("upper"),
-            "WorkDir": container.place.disk.join("work"),
-        } }),
+        graph_driver: graph_driver(container, &config),
         size_rw: size.then(|| container.written()),
         size_root_fs: size.then(|| container.written() + container.image_size()),
         mounts: mounts(&config),
@@ -129,8 +139,12 @@ pub(crate) fn inspect(dirs: &Dirs, container: &Container, size: bool) -> Result<
         namespace: "",
         is_infra: false,
         is_service: false,
+        kube_exit_code_propagation: "invalid",
+        lock_number: 0,
+        use_image_hosts: config.names.no_hosts,
+        use_image_hostname: config.names.no_hostname,
         config: settings(container, &config, &process),
-        host_config: host(container, &config, ports),
+        host_config: host::host(container, &config, ports),
         spec: config.spec,
     })
 }
@@ -151,6 +165,9 @@ fn state_of(container: &Container, state: &State) -> Value {
         "Error": state.error,
         "StartedAt": time(state.started_at),
         "FinishedAt": time(state.finished_at),
+        "CgroupPath": state.cgroup.as_deref().unwrap_or("".as_ref()),
+        "CheckpointedAt": NEVER,
+        "RestoredAt": NEVER,
     });
     if let Some(Report { status, failing_streak, log, .. }) = container.health() {
         let log = if log.is_empty() { Value::Null } else { json!(log) };
@@ -190,6 +207,20 @@ fn add_health(value: &mut Value, health: &Healthcheck) {
     };
     value["HealthcheckMaxLogCount"] = health.log_count.into();
     value["HealthcheckMaxLogSize"] = health.log_size.into();
+}
+
+/// Where the layers are; nothing is mounted in the host's namespace, so there is no `MergedDir`.
+fn graph_driver(container: &Container, config: &Config) -> Value {
+    let directories: Vec<String> = config.rootfs.directories().iter().map(|dir| dir.display().to_string()).collect();
+    let data = match directories.split_first() {
+        Some((upper, lower)) if config.rootfs.is_layered() => json!({
+            "LowerDir": lower.join(":"),
+            "UpperDir": upper,
+            "WorkDir": container.place.disk.join("work"),
+        }),
+        _ => json!({ "RootDir": directories.first() }),
+    };
+    json!({ "Name": config.rootfs.driver(), "Data": data })
 }
 
 fn running(sessions: &[Session]) -> Vec<String> {
@@ -243,6 +274,7 @@ fn network(container: &Container, state: &State, ports: &[PortMapping]) -> Resul
         "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
         "Ports": bindings(ports, &container.record.exposed),
         "SandboxKey": if state.status.has_processes() { format!("/proc/{}/ns/net", state.pid) } else { String::new() },
+        "Networks": {},
     });
     if let Value::Object(more) = more {
         all.extend(more);
@@ -296,24 +328,24 @@ fn bindings(ports: &[PortMapping], exposed: &[String]) -> Value {
 /// `Config`: what image and command line said.
 fn settings(container: &Container, config: &Config, process: &oci_spec::runtime::Process) -> Value {
     let record = &container.record;
-    let null_if_empty = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
+    let attached = |stream| !config.asked.attach.is_empty() && config.asked.attaches(stream);
     let mut value = json!({
         "Hostname": config.names.hostname,
         "Domainname": "",
         "User": config.user,
-        "AttachStdin": false,
-        "AttachStdout": false,
-        "AttachStderr": false,
+        "AttachStdin": attached("stdin"),
+        "AttachStdout": attached("stdout"),
+        "AttachStderr": attached("stderr"),
         "Tty": record.tty,
         "OpenStdin": record.interactive,
         "StdinOnce": false,
         "Env": process.env().clone().unwrap_or_default(),
-        "Cmd": null_if_empty(&record.command),
+        "Cmd": host::null_if_empty(&record.command),
         "Image": record.image,
-        "Volumes": null_if_empty(&[]),
+        "Volumes": host::null_if_empty(&[]),
         "WorkingDir": process.cwd(),
-        "Entrypoint": null_if_empty(&config.entrypoint),
-        "OnBuild": null_if_empty(&[]),
+        "Entrypoint": host::null_if_empty(&config.entrypoint),
+        "OnBuild": host::null_if_empty(&[]),
         "Labels": if record.labels.is_empty() { Value::Null } else { json!(record.labels) },
         "Annotations": config.spec.annotations(),
         "StopSignal": signal::name(record.stop_signal),
@@ -322,6 +354,11 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "Timeout": config.timeout,
         "sdNotifyMode": config.sdnotify.as_str(),
         "StopTimeout": record.stop_timeout,
+        "HealthcheckOnFailureAction": "none",
+        "HealthLogDestination": "local",
+        "HealthcheckMaxLogCount": 5,
+        "HealthcheckMaxLogSize": 500,
+        "Passwd": !config.asked.no_passwd,
         "ExposedPorts": exposed(&record.exposed, &record.ports),
     });
     if let Some(health) = &config.health {
@@ -334,75 +371,4 @@ fn exposed(exposed: &[String], ports: &[PortMapping]) -> Value {
     let published = ports.iter().map(|port| format!("{}/{}", port.container_port, port.protocol));
     let all: Map<String, Value> = exposed.iter().cloned().chain(published).map(|p| (p, json!({}))).collect();
     if all.is_empty() { Value::Null } else { Value::Object(all) }
-}
-
-/// `HostConfig`: what this host makes of it.
-fn host(container: &Container, config: &Config, ports: &[PortMapping]) -> Value {
-    let record = &container.record;
-    let binds: Vec<String> = config.mounts.iter().filter_map(Mount::bind).collect();
-    let tmpfs: BTreeMap<&str, String> = config
-        .mounts
-        .iter()
-        .filter(|mount| mount.kind == MountKind::Tmpfs)
-        .map(|mount| (mount.destination.as_str(), mount.options.join(",")))
-        .collect();
-    let linux = config.spec.linux().clone().unwrap_or_default();
-    let resources = linux.resources().clone().unwrap_or_default();
-    let memory = resources.memory().as_ref().and_then(|memory| memory.limit()).unwrap_or(0);
-    let (quota, period) =
-        resources.cpu().as_ref().map_or((0, 0), |cpu| (cpu.quota().unwrap_or(0), cpu.period().unwrap_or(0)));
-    let rlimits: Vec<Value> = config
-        .spec
-        .process()
-        .iter()
-        .flat_map(|process| process.rlimits().iter().flatten())
-        .map(|limit| json!({ "Name": limit.typ().to_string(), "Soft": limit.soft(), "Hard": limit.hard() }))
-        .collect();
-    json!({
-        "Binds": binds,
-        "CgroupManager": "cgroupfs",
-        "CgroupMode": "private",
-        "ContainerIDFile": record.cidfile.as_deref().unwrap_or("".as_ref()),
-        "LogConfig": {
-            "Type": config.log.driver.as_str(),
-            "Config": null,
-            "Path": config.log.file(&container.place.disk),
-            "Tag": config.log.tag,
-            "Size": format!("{}B", config.log.max_size.unwrap_or(0)),
-        },
-        "NetworkMode": record.network,
-        "PortBindings": bindings(ports, &[]),
-        "RestartPolicy": { "Name": record.restart.name(), "MaximumRetryCount": record.restart.times() },
-        "AutoRemove": record.rm,
-        "Annotations": config.spec.annotations(),
-        "VolumesFrom": null,
-        "CapAdd": [],
-        "CapDrop": [],
-        "Dns": config.names.dns,
-        "DnsOptions": config.names.options,
-        "DnsSearch": config.names.search,
-        "ExtraHosts": [],
-        "GroupAdd": [],
-        "IpcMode": "private",
-        "OomScoreAdj": config.spec.process().as_ref().and_then(|process| process.oom_score_adj()).unwrap_or(0),
-        "PidMode": "private",
-        "Privileged": config.privileged,
-        "PublishAllPorts": false,
-        "ReadonlyRootfs": config.spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
-        "SecurityOpt": [],
-        "Tmpfs": tmpfs,
-        "UTSMode": "private",
-        "UsernsMode": "",
-        "ShmSize": config.shm_size,
-        "Runtime": "oci",
-        "ConsoleSize": [0, 0],
-        "CpuShares": 0,
-        "Memory": memory,
-        "NanoCpus": if period == 0 { 0 } else { quota.saturating_mul(1_000_000_000) / period.cast_signed().max(1) },
-        "CpuPeriod": period,
-        "CpuQuota": quota,
-        "Devices": [],
-        "PidsLimit": resources.pids().as_ref().map_or(0, |pids| pids.limit()),
-        "Ulimits": rlimits,
-    })
 }

@@ -9,6 +9,7 @@ use super::bridges;
 use super::create::Reserved;
 use super::ids::{self, Ids};
 use super::options::life::log_attributes;
+use super::options::surroundings::HostsBase;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
@@ -161,7 +162,6 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
             true => port.to_owned(),
             false => format!("{port}/tcp"),
         });
-    let shown = resolved.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
     Ok(Record {
         id: reserved.id.clone(),
         name: reserved.name.clone(),
@@ -175,7 +175,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         labels: resolved.labels.clone(),
         ports: resolved.ports.clone(),
         exposed: exposed.collect(),
-        mounts: shown.map(|mount| mount.destination.clone()).collect(),
+        mounts: shown(resolved),
         network: network_name(&resolved.network),
         networks: resolved.network.networks(),
         rm: options.rm,
@@ -198,6 +198,13 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
     })
 }
 
+/// Destinations in Podman's order: volumes come last.
+fn shown(resolved: &Resolved) -> Vec<String> {
+    let mut mounts: Vec<_> = resolved.mounts.iter().collect();
+    mounts.sort_by_key(|mount| (mount.kind == MountKind::Volume, &mount.destination));
+    mounts.into_iter().map(|mount| mount.destination.clone()).collect()
+}
+
 fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Config> {
     let options = &order.options;
     let mounts = resolved.mounts.iter().map(|mount| Mount {
@@ -215,7 +222,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
             RootSource::Directory { path, overlay: true } => Root::Overlay(path.clone()),
         },
         rootfs,
-        init: options.init,
+        init: options.init && options.surroundings.init.is_none(),
         runtime: order.runtime,
         names: names(options, &resolved),
         log: log::Options {
@@ -244,6 +251,8 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         sdnotify: notify::Mode::default(),
         health: None,
         create_command: order.create_command,
+        image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),
+        asked: options.asked.clone(),
         maps: resolved.maps,
         network: resolved.network,
         links: options.network.links.clone(),
@@ -261,6 +270,16 @@ fn names(options: &RunOptions, resolved: &Resolved) -> NameFiles {
         options: network.dns.options.clone(),
         added: network.add_hosts.iter().map(host_entry).collect(),
         no_hosts: network.no_hosts,
+        no_hostname: network.no_hostname,
+        hosts_file: match &options.surroundings.hosts {
+            HostsBase::File(path) => Some(path.clone()),
+            _ => None,
+        },
+        hosts_text: match &options.surroundings.hosts {
+            HostsBase::Image => Some(resolved.image_hosts.clone()),
+            HostsBase::Empty => Some(String::new()),
+            _ => None,
+        },
     }
 }
 

@@ -17,6 +17,7 @@
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! ```
 
+pub(crate) mod asked;
 pub(crate) mod attached;
 mod bridges;
 pub(crate) mod cdi;

@@ -17,12 +17,16 @@ pub(crate) fn write(dir: &Path, record: &Record, names: &NameFiles, facts: &Fact
     put(".containerenv", "")?;
     if !names.no_hosts {
         let wanted = HostNames { added: &names.added, hostname: &names.hostname, name: &record.name };
-        put("hosts", &files::hosts(&text("/etc/hosts"), facts, &wanted)?)?;
+        let base = match (&names.hosts_text, &names.hosts_file) {
+            (Some(text), _) => text.clone(),
+            (None, file) => text(file.as_deref().unwrap_or(Path::new("/etc/hosts"))),
+        };
+        put("hosts", &files::hosts(&base, facts, &wanted)?)?;
     }
     if !names.unmanaged_dns {
         let options =
             DnsOptions { servers: names.dns.clone(), search: names.search.clone(), options: names.options.clone() };
-        if let Some(content) = files::resolv_conf(&text("/etc/resolv.conf"), facts, &options)? {
+        if let Some(content) = files::resolv_conf(&text(Path::new("/etc/resolv.conf")), facts, &options)? {
             put("resolv.conf", &content)?;
         }
     }
@@ -59,6 +63,6 @@ fn edit(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
 }
 
 /// A host without the file has nothing to say.
-fn text(path: &str) -> String {
+fn text(path: &Path) -> String {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
+use super::asked::Asked;
 use super::resolve::MountKind;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
@@ -136,6 +137,11 @@ pub(crate) struct Config {
     pub health: Option<Healthcheck>,
     #[serde(default)]
     pub create_command: Vec<String>,
+    /// Of the image's manifest; empty with `--rootfs`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_digest: String,
+    #[serde(default, skip_serializing_if = "Asked::is_empty")]
+    pub asked: Asked,
 }
 
 /// What goes into hostname, hosts and resolv.conf, which are written at every start: the host's may have changed.
@@ -156,6 +162,14 @@ pub(crate) struct NameFiles {
     pub added: Vec<String>,
     #[serde(default)]
     pub no_hosts: bool,
+    /// What hosts begins with instead of the host's file: a file, or (from the image, or nothing) a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts_text: Option<String>,
+    /// The image's /etc/hostname stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_hostname: bool,
 }
 
 /// `--link NAME[:ALIAS]`: a container that this one knows by another name.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{MountBuilder, Spec};
@@ -96,6 +97,8 @@ pub(crate) fn start(
         interactive: record.interactive,
         log: &config.log,
         stop_signal: record.stop_signal,
+        pidfiles: [&config.asked.pidfile, &config.asked.conmon_pidfile]
+            .map(|path| (!path.is_empty()).then_some(Path::new(path))),
         state: State::load(&container.place.record),
         remove: if record.rm { Some(&remove) } else { None },
         restart: record.restart,

@@ -18,6 +18,7 @@ use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
 use super::{Bundle, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
+use crate::spec::settings::KEEP_GROUPS_ANNOTATION;
 use crate::sys::exec::Strings;
 use crate::sys::mount::Attributes;
 use crate::sys::rlimit::Limit;
@@ -186,7 +187,10 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
     unsupported::check(spec, process, linux)?;
     let filter = filter(linux, bundle.seccomp)?;
-    let program = Process::compile(process, bundle.maps, bundle.init, filter)?;
+    let mut program = Process::compile(process, bundle.maps, bundle.init, filter)?;
+    if spec.annotations().as_ref().is_some_and(|all| all.contains_key(KEEP_GROUPS_ANNOTATION)) {
+        program.credentials.groups = None;
+    }
     let mut builder = Builder::default();
     let namespaces = namespaces(bundle, linux)?;
 

@@ -10,6 +10,7 @@ pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod resources;
 pub(crate) mod security;
+pub(crate) mod surroundings;
 pub(crate) mod userns;
 pub(crate) mod values;
 
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::asked::Asked;
 use super::cdi;
 use super::record::Link;
 use crate::network::mode::Mode;
@@ -29,6 +31,7 @@ use life::Life;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest};
 use security::Security;
+use surroundings::Surroundings;
 use userns::UserNamespace;
 use values::{Device, Log};
 
@@ -79,7 +82,17 @@ pub(crate) struct RunOptions {
     pub sysctls: Vec<Sysctl>,
     pub oom_score_adj: Option<i32>,
     pub log: Log,
+    pub surroundings: Surroundings,
+    /// The words of all this that nobody needs but `inspect`.
+    pub asked: Asked,
     pub life: Life,
+}
+
+impl RunOptions {
+    /// `--group-add keep-groups`: the program has the groups of the person who starts it.
+    pub(crate) fn keeps_groups(&self) -> bool {
+        self.groups.iter().any(|group| group == "keep-groups")
+    }
 }
 
 /// Where the root file system comes from.
@@ -117,6 +130,8 @@ pub(crate) struct NetworkOptions {
     pub dns: Dns,
     pub add_hosts: Vec<HostEntry>,
     pub no_hosts: bool,
+    /// The image's /etc/hostname stays.
+    pub no_hostname: bool,
     /// `--link`.
     pub links: Vec<Link>,
 }

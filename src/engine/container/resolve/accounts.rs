@@ -2,7 +2,9 @@
 
 use super::Request;
 use super::process::account_file;
-use crate::error::Result;
+use crate::engine::container::options::surroundings::expand;
+use crate::error::{Context, Error, Kind, Result};
+use crate::spec::user::User;
 use crate::userns::{self, choice};
 
 /// The files' contents, as far as they differ from the image's.
@@ -12,8 +14,80 @@ pub(crate) struct Accounts {
     pub group: Option<String>,
 }
 
-/// What `keep-id` adds for an id that the image does not know.
+/// Where the host's users are. A static binary asks nobody else.
+const HOST_PASSWD: &str = "/etc/passwd";
+
+/// The lines that do not depend on who the program is: users of the host, and what `keep-id` adds for an id that the image
+/// does not know.
 pub(super) fn accounts(request: &Request<'_>) -> Result<Accounts> {
+    let options = &request.options.surroundings.accounts;
+    let mut accounts = if options.none { Accounts::default() } else { own_account(request)? };
+    if options.host_users.is_empty() {
+        return Ok(accounts);
+    }
+    let host = std::fs::read_to_string(HOST_PASSWD).context(|| format!("cannot read {HOST_PASSWD}"))?;
+    let mut passwd = match &accounts.passwd {
+        Some(text) => text.clone(),
+        None => account_file(request, "etc/passwd")?,
+    };
+    for wanted in &options.host_users {
+        let line = host.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let found = line.into_iter().find(|f| f.len() >= 6 && (f[0] == wanted || f[2] == wanted));
+        let Some([name, _, uid, gid, comment, home, ..]) = found.as_deref() else {
+            return Err(Error::new(format!("cannot add a host user to passwd: user: unknown user {wanted}"))
+                .with_kind(Kind::CannotInvoke));
+        };
+        let id = uid.parse().unwrap_or(u32::MAX);
+        if let Some(text) = added(&passwd, name, id, &format!("{name}:*:{uid}:{gid}:{comment}:{home}:/bin/sh")) {
+            passwd = text;
+        }
+    }
+    accounts.passwd = Some(passwd);
+    Ok(accounts)
+}
+
+impl Accounts {
+    /// Adds the program's own user and group where they are given by number and the files do not know them. An image
+    /// without the files gets none.
+    pub(super) fn complete(&mut self, request: &Request<'_>, user: &User) -> Result<()> {
+        let options = &request.options.surroundings.accounts;
+        if options.none || request.options.user.is_none() && options.host_users.is_empty() {
+            return Ok(());
+        }
+        let (uid, gid) = (user.identity.uid, user.identity.gid);
+        let current = |own: &Option<String>, file| match own {
+            Some(text) => Ok(text.clone()),
+            None => account_file(request, file),
+        };
+        let passwd = current(&self.passwd, "etc/passwd")?;
+        if !passwd.is_empty() {
+            let line = expand(options.passwd_entry.as_deref().unwrap_or(PASSWD_ENTRY), |name| match name {
+                "USERNAME" | "UID" => Some(uid.to_string()),
+                "GID" => Some(gid.to_string()),
+                "NAME" => Some("container user".to_owned()),
+                "HOME" => Some(user.home.clone()),
+                _ => None,
+            });
+            self.passwd = added(&passwd, &uid.to_string(), uid, &line).or(self.passwd.take());
+        }
+        let group = current(&self.group, "etc/group")?;
+        if !group.is_empty() {
+            let line = expand(options.group_entry.as_deref().unwrap_or(GROUP_ENTRY), |name| match name {
+                "GROUPNAME" | "GID" => Some(gid.to_string()),
+                "USERLIST" => Some(uid.to_string()),
+                _ => None,
+            });
+            self.group = added(&group, &gid.to_string(), gid, &line).or(self.group.take());
+        }
+        Ok(())
+    }
+}
+
+/// Podman's, in the words of `--passwd-entry` and `--group-entry`.
+const PASSWD_ENTRY: &str = "$USERNAME:*:$UID:$GID:$NAME:$HOME:/bin/sh";
+const GROUP_ENTRY: &str = "$GROUPNAME:x:$GID:$USERLIST";
+
+fn own_account(request: &Request<'_>) -> Result<Accounts> {
     let Some(wish) = request.options.userns.keep_id() else { return Ok(Accounts::default()) };
     let (uid, gid) = choice::own_id(wish);
     let (passwd, group) = (account_file(request, "etc/passwd")?, account_file(request, "etc/group")?);

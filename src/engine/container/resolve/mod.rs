@@ -17,6 +17,7 @@ pub(crate) use host::HostFacts;
 pub(crate) use mounts::{MountKind, MountRecord};
 
 use super::options::security::Seccomp;
+use super::options::surroundings::HostsBase;
 use super::options::{NamespaceMode, RunOptions};
 use super::volumes::VolumeUse;
 use super::{cdi, joining};
@@ -26,7 +27,7 @@ use crate::network::mode::Mode;
 use crate::network::ports::{self, PortMapping};
 use crate::runtime::cgroup;
 use crate::spec::capabilities::{CapSet, Capabilities};
-use crate::spec::settings::{IdMapping, Identity, Namespace, Namespaces, Process, Resources};
+use crate::spec::settings::{IdMapping, Identity, KEEP_GROUPS_ANNOTATION, Namespace, Namespaces, Process, Resources};
 use crate::spec::{Settings, defaults, seccomp};
 use crate::userns::{IdMaps, IdRange};
 
@@ -78,6 +79,8 @@ pub(crate) struct Resolved {
     pub labels: BTreeMap<String, String>,
     /// The name inside, also for /etc/hosts.
     pub hostname: String,
+    /// The image's /etc/hosts, where that is what the container's begins with.
+    pub image_hosts: String,
     pub network: Mode,
     pub ports: Vec<PortMapping>,
     pub stop_signal: i32,
@@ -98,8 +101,9 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let config = request.image.map(|image| &image.config);
     options.security.check(host.selinux, host.apparmor)?;
 
-    let accounts = accounts::accounts(request)?;
+    let mut accounts = accounts::accounts(request)?;
     let user = process::user(request, &accounts)?;
+    accounts.complete(request, &user)?;
     let (maps, identity) = ids(request, user.identity, &mut warnings)?;
     let namespaces = namespaces(options, request.joined);
     let hostname = hostname(request, &namespaces)?;
@@ -124,11 +128,14 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let masks = masks(options, &namespaces);
     let settings = Settings {
         process: Process {
-            args: command.words(),
+            args: match options.surroundings.init.is_some() && options.init {
+                true => [mounts::INIT_PROGRAM, "--"].map(str::to_owned).into_iter().chain(command.words()).collect(),
+                false => command.words(),
+            },
             env: process::environment(request, &user.home, &hostname)?,
             cwd,
             terminal: options.tty,
-            init: options.init,
+            init: options.init && options.surroundings.init.is_none(),
             user: identity,
             umask: options.umask,
             capabilities,
@@ -148,7 +155,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         masked_paths: masks.0,
         readonly_paths: masks.1,
         writable_sys: options.privileged,
-        seccomp: filter(options, &capabilities, host)?,
+        seccomp: filter(request, &capabilities)?,
         resources: options.resources.clone(),
         annotations: annotations(options, stop_signal),
         namespaces,
@@ -157,6 +164,10 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         settings,
         maps,
         accounts,
+        image_hosts: match &options.surroundings.hosts {
+            HostsBase::Image => process::account_file(request, "etc/hosts")?,
+            _ => String::new(),
+        },
         volumes: plan.volumes,
         mounts: plan.records,
         entrypoint: command.entrypoint,
@@ -184,7 +195,7 @@ fn ids(request: &Request<'_>, wanted: Identity, warnings: &mut Vec<String>) -> R
         let maps =
             IdMaps { uids: only(&all.uids, wanted.uid), gids: only(&all.gids, wanted.gid), single: all.single.clone() };
         // setgroups(2) is refused there.
-        if !request.options.groups.is_empty() {
+        if !request.options.groups.is_empty() && !request.options.keeps_groups() {
             let groups = request.options.groups.join(",");
             warnings.push(format!(
                 "--group-add {groups} is left out: without subordinate ids a program has no supplementary groups"
@@ -320,15 +331,20 @@ fn sysctls(options: &RunOptions, namespaces: &Namespaces, maps: Option<&IdMaps>)
     Ok(sysctls)
 }
 
-fn filter(
-    options: &RunOptions,
-    capabilities: &Capabilities,
-    host: &HostFacts,
-) -> Result<Option<oci_spec::runtime::LinuxSeccomp>> {
+/// The label of an image that holds its own seccomp profile, as Podman knows it.
+const SECCOMP_LABEL: &str = "io.containers.seccomp.profile";
+
+fn filter(request: &Request<'_>, capabilities: &Capabilities) -> Result<Option<oci_spec::runtime::LinuxSeccomp>> {
+    let Request { options, host, .. } = *request;
     let facts = seccomp::Host { native: seccomp::Native::HERE, kernel: host.kernel };
     let filter = match &options.security.seccomp {
         Seccomp::Unconfined => return Ok(None),
         Seccomp::Default if options.privileged => return Ok(None),
+        Seccomp::Default if options.surroundings.image_seccomp => {
+            let profile = request.image.and_then(|image| image.config.labels.get(SECCOMP_LABEL));
+            let profile = profile.ok_or_else(|| Error::new("no seccomp policy defined by image"))?;
+            seccomp::resolve(profile, capabilities.bounding, facts)?
+        }
         Seccomp::Default => return seccomp::default_profile(capabilities.bounding, facts).map(Some),
         Seccomp::Profile(text) => seccomp::resolve(text, capabilities.bounding, facts)?,
     };
@@ -340,6 +356,9 @@ fn filter(
 fn annotations(options: &RunOptions, stop_signal: i32) -> BTreeMap<String, String> {
     // OCI image spec, "Conversion to OCI Runtime Configuration".
     let mut annotations = BTreeMap::from([("org.opencontainers.image.stopSignal".to_owned(), stop_signal.to_string())]);
+    if options.keeps_groups() {
+        annotations.insert(KEEP_GROUPS_ANNOTATION.to_owned(), "1".to_owned());
+    }
     annotations.extend(options.annotations.clone());
     annotations
 }

@@ -23,6 +23,9 @@ const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 /// What the runtime itself puts into every /dev, and what belongs to terminals of the host.
 const NOT_PASSED: [&str; 10] = ["null", "zero", "full", "tty", "random", "urandom", "ptmx", "console", "pts", "mqueue"];
 
+/// Where `--init-path` puts the program.
+pub(super) const INIT_PROGRAM: &str = "/run/rpod-init";
+
 /// How deep directories of devices are followed.
 const DEVICE_DEPTH: usize = 8;
 
@@ -205,7 +208,7 @@ impl Plan {
     }
 
     fn add_name_files(&mut self, request: &Request<'_>, accounts: &Accounts) {
-        let network = &request.options.network;
+        let (network, surroundings) = (&request.options.network, &request.options.surroundings);
         let mut options = vec!["bind", "rprivate"];
         if request.options.read_only {
             options.extend(["ro", "nosuid", "noexec", "nodev"]);
@@ -214,14 +217,25 @@ impl Plan {
         for (file, destination, wanted) in [
             ("resolv.conf", "/etc/resolv.conf", !network.dns.unmanaged),
             ("hosts", "/etc/hosts", !network.no_hosts),
-            ("hostname", "/etc/hostname", true),
+            ("hostname", "/etc/hostname", !network.no_hostname),
             (".containerenv", "/run/.containerenv", true),
             ("passwd", "/etc/passwd", accounts.passwd.is_some()),
             ("group", "/etc/group", accounts.group.is_some()),
         ] {
             if wanted {
-                self.push_unless_there("bind", &request.record.join(file), destination, options.clone());
+                let source = request.record.join(file);
+                self.push_unless_there("bind", &source, destination, options.clone());
+                for dir in surroundings.chroot_dirs.iter().filter(|_| destination.starts_with("/etc/")) {
+                    self.push_unless_there("bind", &source, &format!("{dir}{destination}"), options.clone());
+                }
             }
+        }
+        let read_only: Vec<String> = ["bind", "rprivate", "ro"].map(ToOwned::to_owned).into();
+        if let Some(zone) = &surroundings.localtime {
+            self.push_unless_there("bind", zone, "/etc/localtime", read_only.clone());
+        }
+        if let Some(program) = surroundings.init.as_ref().filter(|_| request.options.init) {
+            self.push_unless_there("bind", program, INIT_PROGRAM, read_only);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::mounts::Plan;
 use super::{HostFacts, Request};
 use crate::engine::container::options::RunOptions;
 use crate::engine::container::options::mounts::clean;
+use crate::engine::container::options::surroundings::expand;
 use crate::error::{Error, Kind, Result};
 use crate::spec::settings::Rlimit;
 use crate::spec::user::{self, User};
@@ -76,10 +77,14 @@ pub(super) fn environment(request: &Request<'_>, home: &str, hostname: &str) -> 
             }
         }
     }
-    variables.0.retain(|(name, _)| !options.unset.contains(name));
+    variables.0.retain(|(name, _)| !(options.unset.contains(name) || options.unset_all && name == "PATH"));
     for variable in &request.cdi.env {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         variables.set(name, value);
+    }
+    for (name, text) in &request.options.surroundings.merge {
+        let merged = expand(text, |name| variables.get(name));
+        variables.set(name, &merged);
     }
     options.set.iter().for_each(|(name, value)| variables.set(name, value));
     variables.set_default("HOME", home);
@@ -106,6 +111,10 @@ impl Variables {
         }
     }
 
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
     fn set_default(&mut self, name: &str, value: &str) {
         if !self.0.iter().any(|(known, _)| known == name) {
             self.set(name, value);
@@ -119,12 +128,16 @@ pub(super) fn user(request: &Request<'_>, accounts: &Accounts) -> Result<User> {
     let kept = own.map(|(uid, gid)| format!("{uid}:{gid}"));
     let image = request.image.map(|image| image.config.user.as_str());
     let wanted = request.options.user.as_deref().or(kept.as_deref()).or(image);
-    if request.options.groups.iter().any(|group| group == "keep-groups") {
-        return Err(Error::new("--group-add keep-groups is not supported yet: it comes later"));
+    let keeps = request.options.keeps_groups();
+    if keeps && request.options.groups.len() > 1 {
+        return Err(Error::new(
+            "the '--group-add keep-groups' option is not allowed with any other --group-add options",
+        ));
     }
+    let groups = if keeps { &[] } else { request.options.groups.as_slice() };
     let text = |added: &Option<String>, path| added.clone().map_or_else(|| account_file(request, path), Ok);
     let (passwd, group) = (text(&accounts.passwd, "etc/passwd")?, text(&accounts.group, "etc/group")?);
-    let mut user = user::resolve(wanted.unwrap_or_default(), &request.options.groups, &passwd, &group)?;
+    let mut user = user::resolve(wanted.unwrap_or_default(), groups, &passwd, &group)?;
     for gid in &request.cdi.groups {
         if !user.identity.groups.contains(gid) {
             user.identity.groups.push(*gid);

@@ -108,6 +108,8 @@ fn options() -> RunOptions {
         oom_score_adj: None,
         life: Life::default(),
         log: Log::default(),
+        surroundings: crate::engine::container::options::surroundings::Surroundings::default(),
+        asked: crate::engine::container::asked::Asked::default(),
     }
 }
 

@@ -1,0 +1,221 @@
+//! The commands of `tests/parity/commands.txt` on rpod and on a real Podman, outputs compared.
+//!
+//! Needs `podman` on PATH for the test user, or `RPOD_TEST_PEER`: a command that runs `bash -c SCRIPT` where Podman is (its
+//! words are split at blanks), such as `/work/shared/peers/enter bash`. The image comes through standard input, so that the
+//! other side need not see a file of ours.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{BUSYBOX, Outcome, Sandbox, Trial, User, busybox_archive, serial_trial, skip};
+
+const COMMANDS: &str = include_str!("../parity/commands.txt");
+/// Stands between the outputs of two commands.
+const MARK: &str = "\u{1}";
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![serial_trial("parity::podman", User::Sub, parity)];
+    trials.push(Trial::test("parity::outputs_are_normalised", || {
+        for (text, wanted) in [
+            ("0123456789ab up", "<id> up"),
+            (
+                "Error: no container 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                "Error: no container <id>",
+            ),
+            ("Up 3 seconds", "Up <ago>"),
+            ("Exited (3) Less than a second ago", "Exited (3) <ago> ago"),
+            ("see podman run --help", "see <tool> run --help"),
+            ("see rpod run --help", "see <tool> run --help"),
+        ] {
+            assert_eq!(normalised(text), wanted, "{text}");
+        }
+        Ok(())
+    }));
+    trials
+}
+
+/// A line of the file that is to be compared.
+struct Line<'a> {
+    how: char,
+    command: &'a str,
+}
+
+fn lines() -> Vec<Line<'static>> {
+    let lines = COMMANDS.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| Line { how: line.chars().next().unwrap(), command: line.get(2..).unwrap_or_default() }).collect()
+}
+
+/// What runs all lines in one shell and marks where each one's output ends: its exit code follows the mark.
+fn script(tool: &str, load: &str) -> String {
+    let mut script = format!(
+        "cd \"$(mktemp -d)\"; P={tool}; I={BUSYBOX}; $P rm -fa -t 0 >/dev/null 2>&1; $P rmi -fa >/dev/null 2>&1; {load} >/dev/null || exit 99\n"
+    );
+    for line in lines() {
+        let mark = if line.how == '!' { String::new() } else { format!("; printf '{MARK}%s{MARK}' $?") };
+        let quiet = if line.how == '!' { ">/dev/null" } else { "2>&1" };
+        script.push_str(&format!("{{ {}\n}} </dev/null {quiet}{mark}\n", line.command));
+    }
+    script.push_str("rm -rf \"$PWD\"; $P rm -fa -t 0 >/dev/null 2>&1; exit 0\n");
+    script
+}
+
+fn parity(t: &Sandbox) -> Outcome {
+    let peer = std::env::var("RPOD_TEST_PEER").ok();
+    let found = crate::support::find_program("podman").is_some();
+    if peer.is_none() && !found {
+        return skip("there is no podman here (RPOD_TEST_PEER names another place)");
+    }
+    let archive = std::fs::read(busybox_archive()?)?;
+    let limit = std::time::Duration::from_secs(300);
+    let ours = t
+        .script(&format!("set +eu +o pipefail\n{}", script("rpod", "rpod load -q")))
+        .stdin(archive.clone())
+        .limit(limit)
+        .run();
+    let theirs = match peer {
+        Some(peer) => {
+            let mut words = peer.split_whitespace();
+            let mut command = Command::new(words.next().unwrap_or("bash"));
+            command.args(words).args(["-c", &script("podman", "podman load -q")]);
+            run(command, &archive)?
+        }
+        None => {
+            t.script(&format!("set +eu +o pipefail\n{}", script("podman", "podman load -q")))
+                .stdin(archive)
+                .limit(limit)
+                .run()
+                .stdout
+        }
+    };
+    let mut wrong = Vec::new();
+    let (ours, theirs) = (answers(&ours.stdout), answers(&theirs));
+    let compared: Vec<Line<'_>> = lines().into_iter().filter(|line| line.how != '!').collect();
+    assert_eq!((ours.len(), theirs.len()), (compared.len(), compared.len()), "a command ended the shell");
+    for (line, (own, peer)) in compared.iter().zip(ours.iter().zip(&theirs)) {
+        if let Some(difference) = difference(line.how, own, peer) {
+            wrong.push(format!("{} {}\n{difference}", line.how, line.command));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), compared.len(), wrong.join("\n"));
+    Ok(())
+}
+
+fn run(mut command: Command, input: &[u8]) -> Result<String, std::io::Error> {
+    use std::io::Write;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output()?;
+    let _ = writer.join();
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Output and exit code of each command.
+fn answers(stdout: &str) -> Vec<(String, String)> {
+    let parts: Vec<&str> = stdout.split(MARK).collect();
+    parts.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
+}
+
+fn difference(how: char, own: &(String, String), peer: &(String, String)) -> Option<String> {
+    if own.1 != peer.1 {
+        return Some(format!(
+            "  exit code {} here, {} there\n  here:  {}\n  there: {}",
+            own.1,
+            peer.1,
+            own.0.trim(),
+            peer.0.trim()
+        ));
+    }
+    match how {
+        '=' => {
+            let (own, peer) = (normalised(&own.0), normalised(&peer.0));
+            (own != peer).then(|| format!("  here:  {own}\n  there: {peer}"))
+        }
+        'k' => {
+            let parse =
+                |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|e| panic!("not JSON: {e}: {text}"));
+            let mut wrong = Vec::new();
+            keys("", &parse(&own.0), &parse(&peer.0), &mut wrong);
+            (!wrong.is_empty()).then(|| format!("  {}", wrong.join("\n  ")))
+        }
+        _ => None,
+    }
+}
+
+/// Objects whose keys are data.
+const MAPS: [&str; 10] = [
+    "/Labels",
+    "/Annotations",
+    "/Ports",
+    "/PortBindings",
+    "/Tmpfs",
+    "/ExposedPorts",
+    "/Data",
+    "/Health",
+    "/Namespaces",
+    "/Networks",
+];
+
+fn keys(place: &str, own: &Value, peer: &Value, wrong: &mut Vec<String>) {
+    match (own, peer) {
+        (Value::Null, _) | (_, Value::Null) => {}
+        (Value::Object(_), Value::Object(_)) if MAPS.iter().any(|map| place.ends_with(map)) => {}
+        (Value::Object(own), Value::Object(peer)) => {
+            for (key, value) in peer {
+                match own.get(key) {
+                    Some(here) => keys(&format!("{place}/{key}"), here, value, wrong),
+                    None => wrong.push(format!("{place}/{key} is missing here")),
+                }
+            }
+        }
+        (Value::Array(own), Value::Array(peer)) => {
+            if let (Some(own), Some(peer)) = (own.first(), peer.first()) {
+                keys(&format!("{place}[]"), own, peer, wrong);
+            }
+        }
+        (own, peer) if std::mem::discriminant(own) == std::mem::discriminant(peer) => {}
+        (own, peer) => wrong.push(format!("{place} is {own} here, {peer} there")),
+    }
+}
+
+/// Ids, times and the tool's name replaced; what Podman's helpers say on their own account, and our hints, left out.
+fn normalised(text: &str) -> String {
+    let noise = ["time=\"", "hint: ", "See 'podman", "Warning: "];
+    let lines = text.lines().filter(|line| !noise.iter().any(|noise| line.starts_with(noise)));
+    let mut out = String::new();
+    for line in lines {
+        let mut words: Vec<String> = Vec::new();
+        for word in line.split(' ') {
+            let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            let hex = bare.len() >= 12 && bare.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            words.push(if hex {
+                word.replace(bare, "<id>")
+            } else {
+                word.replace("podman", "<tool>").replace("rpod", "<tool>")
+            });
+        }
+        let mut line = words.join(" ");
+        for words in ["Less than a second", "About a minute"] {
+            line = line.replace(words, "<ago>");
+        }
+        out.push_str(&ago(&line));
+        out.push('\n');
+    }
+    out.trim_end().to_owned()
+}
+
+/// "3 seconds", "2 minutes" → "<ago>".
+fn ago(line: &str) -> String {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    let mut at = 0;
+    while at + 1 < words.len() {
+        let number = !words[at].is_empty() && words[at].bytes().all(|b| b.is_ascii_digit());
+        if number && ["second", "seconds", "minute", "minutes"].contains(&words[at + 1]) {
+            words.splice(at..at + 2, ["<ago>"]);
+        }
+        at += 1;
+    }
+    words.join(" ")
+}

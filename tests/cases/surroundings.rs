@@ -1,0 +1,153 @@
+//! Flags of `run` about what the program finds around it: accounts, name files, time zone, process 1, streams.
+
+use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, trial};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = for_each_user("surroundings::names_and_zone", names_and_zone);
+    trials.push(trial("surroundings::accounts", User::Sub, accounts));
+    trials.push(trial("surroundings::streams", User::Sub, streams));
+    trials.push(trial("surroundings::init_pidfile_and_image", User::Sub, init_pidfile_and_image));
+    trials.push(trial("surroundings::keep_groups", User::Sub, |t| {
+        let image = t.busybox()?;
+        // The group that the test user has outside shows as nobody's inside, and is there.
+        let script = format!(
+            "setpriv --reuid {} --regid {} --groups 12345 -- rpod run --rm --group-add keep-groups {image} grep Groups /proc/self/status",
+            t.uid(),
+            t.uid()
+        );
+        if !crate::support::is_root() {
+            return crate::support::skip("needs root, to give the user a group");
+        }
+        let out = t.program_as_root("/bin/bash", ["-c", &script]).run();
+        assert_eq!(out.ok().split_whitespace().collect::<Vec<_>>(), ["Groups:", "65534"], "{out}");
+        rpod!(t, "run", "--rm", "--group-add", "keep-groups,audio", image, "true")
+            .run()
+            .fails(125, &["the '--group-add keep-groups' option is not allowed with any other --group-add options"]);
+        Ok(())
+    }));
+    trials
+}
+
+fn names_and_zone(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(t, "run", "--rm", "--tz", "UTC", image, "date", "+%Z").run().lines_are(&["UTC"]);
+    if std::path::Path::new("/usr/share/zoneinfo/Europe/Berlin").exists() {
+        let zone =
+            rpod!(t, "run", "--rm", "--tz", "Europe/Berlin", image, "date", "-d", "2026-01-01 12:00", "+%Z").run();
+        zone.lines_are(&["CET"]);
+    }
+    rpod!(t, "run", "--rm", "--tz", "../../../etc/passwd", image, "true").run().fails(125, &["unknown time zone"]);
+    rpod!(t, "run", "--rm", "--tz", "Nosuch/Zone", image, "true").run().fails(125, &["unknown time zone Nosuch/Zone"]);
+    rpod!(t, "run", "--rm", "--no-hostname", image, "ls", "/etc/hostname").run().fails(1, &["No such file"]);
+    let hosts = t.home().join("hosts");
+    std::fs::write(&hosts, "10.9.8.7 mine\n")?;
+    let show =
+        |from: &str| rpod!(t, "run", "--rm", "--hosts-file", from, image, "cat", "/etc/hosts").run().ok().to_owned();
+    assert!(show(hosts.to_str().unwrap()).contains("10.9.8.7 mine"), "{}", show(hosts.to_str().unwrap()));
+    assert!(show("none").contains("localhost") && !show("none").contains("10.9.8.7"));
+    rpod!(t, "run", "--rm", "--hosts-file", "/nosuch", image, "true").run().fails(125, &["open /nosuch"]);
+    let copied = rpod!(t, "run", "--rm", "--chrootdirs", "/var/www", image, "cat", "/var/www/etc/hosts").run();
+    copied.prints("localhost");
+    rpod!(t, "run", "--rm", "--chrootdirs", "var", image, "true").run().fails(125, &["not an absolute path"]);
+    rpod!(
+        t,
+        "run",
+        "--rm",
+        "--env-merge",
+        "A=x-${PATH}-y",
+        "--env-merge",
+        "B=${NOPE}z",
+        image,
+        "sh",
+        "-c",
+        "echo $A $B"
+    )
+    .run()
+    .lines_are(&["x-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin-y z"]);
+    // A shell would make itself a PATH.
+    let bare = rpod!(t, "run", "--rm", "--unsetenv-all", "-e", "A=1", image, "/bin/env").run();
+    assert!(bare.ok().lines().any(|line| line == "A=1") && !bare.stdout.contains("PATH="), "{bare}");
+    Ok(())
+}
+
+fn accounts(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let run = |args: &[&str], script: &str| {
+        let all = [&["run", "--rm"], args, &[image, "sh", "-c", script]].concat();
+        t.rpod(all).run().ok().to_owned()
+    };
+    assert_eq!(run(&["-u", "77"], "tail -n 1 /etc/passwd; whoami"), "77:*:77:0:container user:/:/bin/sh\n77");
+    assert_eq!(run(&["-u", "77:88"], "tail -n 1 /etc/group"), "88:x:88:77");
+    let entry = "me:x:$UID:$GID:$NAME:$HOME:/bin/x";
+    assert_eq!(
+        run(&["-u", "77", "--passwd-entry", entry], "tail -n 1 /etc/passwd"),
+        "me:x:77:0:container user:/:/bin/x"
+    );
+    assert_eq!(run(&["-u", "0:99", "--group-entry", "us:x:$GID:$USERLIST"], "tail -n 1 /etc/group"), "us:x:99:0");
+    // Users that are there get no line, nor does anybody with --passwd=false.
+    for args in [&["-u", "alice"][..], &["-u", "1000"], &["--passwd=false", "-u", "77"], &[]] {
+        assert!(run(args, "tail -n 1 /etc/passwd").starts_with("alice:"), "{args:?}");
+    }
+    assert_eq!(run(&["--hostuser", "daemon"], "grep ^daemon: /etc/passwd"), "daemon:*:1:1:daemon:/usr/sbin:/bin/sh");
+    assert_eq!(run(&["--hostuser", "daemon", "-u", "daemon"], "id -u"), "1");
+    rpod!(t, "run", "--rm", "--hostuser", "nosuch", image, "true").run().fails(126, &["unknown user nosuch"]);
+    // The primary group is one of the supplementary ones (CVE-2022-36109).
+    assert_eq!(run(&["-u", "alice"], "id -G"), "1000 29");
+    // A line that would be two is not written.
+    assert!(
+        run(&["-u", "77", "--passwd-entry", "a:b\nroot2:x:0:0::/:/bin/sh"], "cat /etc/passwd").lines().count() == 2
+    );
+    Ok(())
+}
+
+fn streams(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let both = "echo out; echo err >&2";
+    let out = rpod!(t, "run", "--rm", "-a", "stdout", image, "sh", "-c", both).run();
+    assert_eq!((out.ok(), out.stderr.as_str()), ("out", ""), "{out}");
+    let out = rpod!(t, "run", "--rm", "--attach", "stderr", image, "sh", "-c", both).run();
+    assert_eq!((out.ok(), out.stderr.as_str()), ("", "err\n"), "{out}");
+    let out = rpod!(t, "run", "--name", "in", "-a", "stdin", image, "cat").stdin("typed").run();
+    assert_eq!(out.ok().len(), 64, "{out}");
+    rpod!(t, "logs", "in").run().prints("typed");
+    let flags = rpod!(t, "inspect", "--format", "{{.Config.AttachStdin}} {{.Config.AttachStdout}}", "in").run();
+    flags.lines_are(&["true false"]);
+    rpod!(t, "run", "-a", "foo", image, "true").run().fails(125, &["invalid stream \"foo\" for --attach"]);
+    Ok(())
+}
+
+fn init_pidfile_and_image(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let program = t.home().join("init");
+    std::fs::write(&program, "#!/bin/sh\nshift\necho init\nexec \"$@\"\n")?;
+    t.program("chmod", ["755", program.to_str().unwrap()]).run();
+    t.program_as_root("chmod", ["755", program.to_str().unwrap()]).run();
+    rpod!(t, "run", "--rm", "--init", "--init-path", &program, image, "echo", "hi").run().lines_are(&["init", "hi"]);
+    rpod!(t, "run", "--rm", "--init", "--init-path", "/nosuch", image, "true")
+        .run()
+        .fails(125, &["container-init binary not found on the host"]);
+    let (pid, monitor) = (t.home().join("pid"), t.home().join("monitor"));
+    rpod!(t, "run", "-d", "--name", "p", "--pidfile", &pid, "--conmon-pidfile", &monitor, image, "sleep", "1000")
+        .run()
+        .ok();
+    let shown = rpod!(t, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}} {{.PidFile}}", "p").run();
+    let (pid_text, monitor_text) = (std::fs::read_to_string(&pid)?, std::fs::read_to_string(&monitor)?);
+    shown.lines_are(&[&format!("{pid_text} {monitor_text} {}", pid.display())]);
+    // --rmi: gone with the container, unless another name or container keeps it.
+    rpod!(t, "tag", image, "localhost/short").run().ok();
+    rpod!(t, "run", "--rmi", "localhost/short", "echo", "hi").run().lines_are(&["hi"]);
+    rpod!(t, "image", "exists", "localhost/short").run().code(1);
+    rpod!(t, "run", "--rmi", image, "true").run().ok();
+    rpod!(t, "image", "exists", image).run().code(0);
+    rpod!(t, "run", "--rmi", "-d", image, "true").run().fails(125, &["foreground only"]);
+    for (flag, says) in
+        [("--rdt-class=x", "root only"), ("--personality=LINUX32", "setarch"), ("--seccomp-policy=x", "valid policies")]
+    {
+        rpod!(t, "run", flag, image, "true").run().fails(125, &[says]);
+    }
+    rpod!(t, "run", "--rm", "--seccomp-policy", "image", image, "true")
+        .run()
+        .fails(125, &["no seccomp policy defined by image"]);
+    rpod!(t, "run", "--rm", "--disable-content-trust", image, "true").run().ok();
+    Ok(())
+}
