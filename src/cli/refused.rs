@@ -8,8 +8,6 @@ pub(crate) struct Refused {
 }
 
 const RUN: &[&str] = &["run", "create"];
-const BUILD: &[&str] = &["build"];
-const CREATE_AND_BUILD: &[&str] = &["run", "create", "build"];
 
 const fn refused(verbs: &'static [&'static str], flag: &'static str, why: &'static str) -> Refused {
     Refused { verbs, flag, why }
@@ -18,27 +16,9 @@ const fn refused(verbs: &'static [&'static str], flag: &'static str, why: &'stat
 /// All of them.
 pub(crate) const REFUSED: &[Refused] = &[
     refused(RUN, "--rdt-class", "classes of Intel's cache allocation (resctrl) can be joined by root only"),
-    refused(
-        CREATE_AND_BUILD,
-        "--decryption-key",
-        "encrypted images are not supported: decrypt the image with skopeo first",
-    ),
-    refused(
-        RUN,
-        "--cpu-rt-period",
-        "real-time limits exist in version 1 of cgroups only, which no ordinary user may use",
-    ),
-    refused(
-        RUN,
-        "--cpu-rt-runtime",
-        "real-time limits exist in version 1 of cgroups only, which no ordinary user may use",
-    ),
+    refused(RUN, "--decryption-key", "encrypted images are not supported: decrypt the image with skopeo first"),
     refused(RUN, "--personality", "the built-in runtime changes no execution domain: run the program under setarch"),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
-    refused(BUILD, "--hooks-dir", "OCI hooks of the host are not run"),
-    refused(BUILD, "--runtime-flag", "rpod's own runtime takes no flags"),
-    refused(BUILD, "--cw", "images for confidential workloads are not supported"),
-    refused(BUILD, "--sign-by", "signing is not part of building: sign the image that was pushed"),
 ];
 
 /// Why `verb` does not have `flag`, if it is one of these.

@@ -50,6 +50,8 @@ fn complaints(verb: &str, rows: &[Row]) -> Vec<String> {
         match (state.as_str(), known.contains(flag)) {
             ("done", true) if reason.is_none() => {}
             ("refused", false) if reason == Some(note.as_str()) => {}
+            // The command knows it, to refuse it in its own words where it is more than a name.
+            ("refused", true) if reason.is_none() && !note.is_empty() => {}
             ("planned", false) if reason.is_none() => {}
             (_, true) => wrong.push(format!("{verb} {flag}: {state} in the table, but the command knows it")),
             (_, false) => wrong.push(format!("{verb} {flag}: {state} in the table, but the command does not know it")),
