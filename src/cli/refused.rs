@@ -23,16 +23,6 @@ pub(crate) const REFUSED: &[Refused] = &[
         "--decryption-key",
         "encrypted images are not supported: decrypt the image with skopeo first",
     ),
-    refused(
-        RUN,
-        "--cpu-rt-period",
-        "real-time limits exist in version 1 of cgroups only, which no ordinary user may use",
-    ),
-    refused(
-        RUN,
-        "--cpu-rt-runtime",
-        "real-time limits exist in version 1 of cgroups only, which no ordinary user may use",
-    ),
     refused(RUN, "--personality", "the built-in runtime changes no execution domain: run the program under setarch"),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
     refused(BUILD, "--hooks-dir", "OCI hooks of the host are not run"),
