@@ -154,7 +154,7 @@ impl Process<'_> {
             mapped: self.mapped,
             step: 0,
         };
-        debug_assert!(crate::sys::process::single_threaded(), "clone with more than one thread");
+        debug_assert!(crate::sys::process::becomes_single_threaded(), "clone with more than one thread");
         // A channel of its own for the go-between: the process it makes may be heard before it is.
         let between = match self.join.is_empty() && self.nested.is_none() {
             true => None,

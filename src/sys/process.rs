@@ -21,7 +21,7 @@ pub(crate) struct Child {
 
 /// fork(2). Only for processes with a single thread: a lock held by another thread would stay held in the child.
 pub(crate) fn fork() -> rustix::io::Result<Fork> {
-    debug_assert!(single_threaded(), "fork with more than one thread");
+    debug_assert!(becomes_single_threaded(), "fork with more than one thread");
     // SAFETY: the process has one thread, so no lock of another thread is copied in a locked state.
     match unsafe { libc::fork() } {
         -1 => Err(super::last_errno()),
@@ -31,6 +31,18 @@ pub(crate) fn fork() -> rustix::io::Result<Fork> {
             Ok(Fork::Parent(Child { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? }))
         }
     }
+}
+
+/// As [`single_threaded`], but a thread that has been joined may still be on its way out of /proc: the kernel wakes the
+/// one that joins (set_tid_address(2)) before it takes the thread off the list.
+pub(crate) fn becomes_single_threaded() -> bool {
+    (0..100).any(|_| {
+        let single = single_threaded();
+        if !single {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        single
+    })
 }
 
 /// Whether this process has one thread only (proc(5), /proc/self/task).

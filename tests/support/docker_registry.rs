@@ -241,7 +241,7 @@ pub(super) fn stop_all() {
 
 /// The storage directory of the shared registries, filled once for all runs.
 fn content() -> Result<PathBuf, Stop> {
-    cached("registry-1", |storage| fill(&Registry::start(storage, Kind::default())?))
+    cached("registry-2", |storage| fill(&Registry::start(storage, Kind::default())?))
 }
 
 /// | name | what |

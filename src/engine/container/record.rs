@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
 use super::resolve::MountKind;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::DiffId;
 use crate::monitor::health::Healthcheck;
 use crate::monitor::restart::Policy;
@@ -246,6 +246,10 @@ impl Config {
     pub(crate) fn load(dir: &Path) -> Result<Self> {
         let path = dir.join(CONFIG);
         let content = match std::fs::read(&path) {
+            // The record goes first when a container is removed.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !dir.join(RECORD).exists() => {
+                return Err(Error::new("no such container: it was removed meanwhile").with_kind(Kind::NoSuchObject));
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::new(format!("{} is missing: the container cannot be started", path.display()))
                     .hint("remove the container and create it again"));

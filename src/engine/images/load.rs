@@ -106,7 +106,7 @@ fn unpack_all(store: &Store, worker: &UnpackWorker, layers: &[&ArchivedLayer], p
         _ => None,
     };
     std::thread::scope(|scope| {
-        for _ in 0..THREADS.min(layers.len()) {
+        let start = |_| {
             scope.spawn(|| {
                 while let Some(layer) = next() {
                     let line = progress.layer(&layer.digest.unwrap_or(layer.diff_id), layer.content.len());
@@ -117,8 +117,11 @@ fn unpack_all(store: &Store, worker: &UnpackWorker, layers: &[&ArchivedLayer], p
                         failure.get_or_insert(error);
                     }
                 }
-            });
-        }
+            })
+        };
+        let threads: Vec<_> = (0..THREADS.min(layers.len())).map(start).collect();
+        // The scope's own wait ends before its threads do, and what follows may fork. They do not panic.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     });
     failure.into_inner().ok().flatten().map_or(Ok(()), Err)
 }
