@@ -27,7 +27,12 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
     let outputs = args.result.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>>>()?;
     let quiet = match args.cache.progress.as_deref() {
         Some("quiet") => true,
-        None | Some("" | "auto" | "plain" | "tty" | "rawjson") => args.cache.quiet,
+        None | Some("" | "auto" | "plain") => args.cache.quiet,
+        Some(known @ ("tty" | "rawjson")) => {
+            return Err(
+                Error::new(format!("--progress {known} is not supported")).hint("use --progress plain or quiet")
+            );
+        }
         Some(other) => return Err(Error::new(format!("unrecognized progress mode {other:?}"))),
     };
     let sink = match &args.cache.logfile {

@@ -289,8 +289,15 @@ fn reproducible(t: &Sandbox) -> Outcome {
 fn refused(t: &Sandbox) -> Outcome {
     t.busybox()?;
     let dir = context(t, "ctx", "FROM busybox\n")?;
-    for flag in ["--cache-from=x", "--cache-to=x", "--sbom=x", "--cpu-shares=1", "--isolation=chroot", "--squash=maybe"]
-    {
+    for flag in [
+        "--cache-from=x",
+        "--cache-to=x",
+        "--sbom=x",
+        "--cpu-shares=1",
+        "--isolation=chroot",
+        "--squash=maybe",
+        "--progress=tty",
+    ] {
         rpod!(t, "build", flag, &dir).run().fails(125, &[flag.split('=').next().unwrap_or_default()]);
     }
     rpod!(t, "build", "--platform", "linux/amd64,linux/arm64", &dir).run().fails(125, &["comes later"]);

@@ -121,8 +121,8 @@ pub(crate) fn namespace(option: &str, text: &str) -> Result<NamespaceMode> {
         "" | "private" => Ok(NamespaceMode::Private),
         "shareable" if option == "ipc" => Ok(NamespaceMode::Private),
         "host" => Ok(NamespaceMode::Host),
-        // As with Podman, no /dev/shm or mqueue of its own would be left out; a namespace of its own has both.
-        "none" if option == "ipc" => Ok(NamespaceMode::Private),
+        "none" if option == "ipc" => Err(Error::new("--ipc none is not supported: /dev/shm is always mounted")
+            .hint("--ipc private gives the container an IPC namespace of its own")),
         _ => match text.split_once(':') {
             Some(("container", name)) if !name.is_empty() => Ok(NamespaceMode::Container(name.to_owned())),
             Some(("ns", path)) if !path.is_empty() => {
