@@ -5,6 +5,7 @@ use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, trial, 
 pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("events::life_of_a_container", life_of_a_container);
     trials.push(trial("events::filters_and_formats", User::Sub, filters_and_formats));
+    trials.push(trial("events::networks", User::Sub, networks));
     trials.push(trial("events::stream", User::Sub, stream));
     trials
 }
@@ -42,6 +43,16 @@ fn filters_and_formats(t: &Sandbox) -> Outcome {
     let logs = t.script("find ~ -path '*events/log'").run().ok().to_owned();
     t.script(&format!("printf 'garbage\\n{{\\n\\377\\n{{\"Type\":\"bad\"}}\\n' >>{logs}")).run().ok();
     assert_eq!(past(t, &[]).lines().count(), lines.lines().count());
+    Ok(())
+}
+
+fn networks(t: &Sandbox) -> Outcome {
+    rpod!(t, "network", "create", "one").run().ok();
+    rpod!(t, "network", "create", "two").run().ok();
+    rpod!(t, "network", "rm", "one").run().ok();
+    rpod!(t, "network", "prune", "-f").run().ok();
+    let args = ["events", "--stream=false", "--filter", "type=network", "--format", "{{.Status}} {{.Network}}"];
+    t.rpod(args).run().lines_are(&["create one", "create two", "remove one", "remove two"]);
     Ok(())
 }
 

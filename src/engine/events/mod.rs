@@ -35,7 +35,6 @@ pub(crate) fn volume(dirs: &Dirs, status: &str, name: &str) {
 }
 
 /// `status` has happened to a network: create, remove. `driver` is what makes it.
-#[allow(dead_code, reason = "networks that are made by name are the only caller")]
 pub(crate) fn network(dirs: &Dirs, status: &str, id: &str, name: &str, driver: &str) {
     let attributes = BTreeMap::from([("driver".to_owned(), driver.to_owned())]);
     let event = Event {

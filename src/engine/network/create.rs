@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::store;
+use crate::engine::events;
 use crate::error::{Context, Result};
 use crate::network::bridge::define::{Taken, Wanted, define};
 use crate::network::bridge::object::{DEFAULT_SUBNET, Network};
@@ -21,6 +22,7 @@ pub(crate) fn create(dirs: &Dirs, wanted: &Wanted, ignore: bool) -> Result<Netwo
     }
     let network = define(wanted, &taken(&others)?, random()?, Timestamp::now())?;
     store::save(dirs, &network)?;
+    events::network(dirs, "create", &network.id, &network.name, &network.driver);
     Ok(network)
 }
 

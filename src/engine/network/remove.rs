@@ -2,6 +2,7 @@
 
 use super::{filter::Filters, store, users};
 use crate::engine::container::lifecycle::{self, Removal};
+use crate::engine::events;
 use crate::error::{Error, Kind, Result};
 use crate::network::bridge::object::{DEFAULT, Network};
 use crate::state::lock::{Lock, Mode};
@@ -45,7 +46,12 @@ fn delete(dirs: &Dirs, network: &Network) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::wrap(format!("cannot remove {}", path.display()), e))
         }
-        _ => Ok(()),
+        // Another process has removed it meanwhile, and noted it.
+        Err(_) => Ok(()),
+        Ok(()) => {
+            events::network(dirs, "remove", &network.id, &network.name, &network.driver);
+            Ok(())
+        }
     }
 }
 
