@@ -247,6 +247,10 @@ pub(crate) struct Storage {
     #[arg(long, value_name = "MOUNT")]
     pub mount: Vec<String>,
 
+    /// Give the container a secret (NAME[,type=mount|env][,target=…][,uid=…][,gid=…][,mode=…])
+    #[arg(long, value_name = "SECRET")]
+    pub secret: Vec<String>,
+
     /// Mount an empty tmpfs (DIR[:OPTIONS])
     #[arg(long, value_name = "DIR")]
     pub tmpfs: Vec<String>,

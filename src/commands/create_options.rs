@@ -15,7 +15,7 @@ use crate::engine::container::options::health::{HealthOptions, Typed};
 use crate::engine::container::options::life::Life;
 use crate::engine::container::options::surroundings::{self, AccountOptions, Surroundings};
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
-use crate::engine::container::options::{life, limits, mounts, resources, security, userns, values};
+use crate::engine::container::options::{life, limits, mounts, resources, secrets, security, userns, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::network::mode::Mode;
@@ -73,6 +73,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         stop_signal: process.stop_signal.as_deref().map(values::signal).transpose()?,
         stop_timeout: process.stop_timeout,
         mounts: mounts::requests(&storage.volume, &storage.mount, &storage.tmpfs)?,
+        secrets: storage.secret.iter().map(|text| secrets::secret(text)).collect::<Result<_>>()?,
         image_volumes: mounts::image_volumes(storage.image_volume.as_deref().unwrap_or_default())?,
         devices,
         cdi,

@@ -38,6 +38,7 @@ mod restart;
 mod resume;
 mod run;
 mod scenario;
+mod secrets;
 mod security;
 mod sequences;
 mod service;
@@ -62,6 +63,7 @@ pub fn trials() -> Vec<Trial> {
         userns::trials(),
         namespaces::trials(),
         mounts::trials(),
+        secrets::trials(),
         security::trials(),
         cve::trials(),
         cp::trials(),

@@ -15,7 +15,7 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::{cdi, joining, requires, volumes};
+use super::{cdi, joining, requires, secrets, volumes};
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::restart::Policy;
@@ -89,12 +89,15 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     if let Some(reason) = &whole.single {
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
     }
+    let (own, mounts) = (resolved.maps.as_ref().unwrap_or(&whole), &mut resolved.settings.mounts);
+    let secret_variables = secrets::place(dirs, &reserved.place.record, &options.secrets, own, mounts)?;
     let owner = ids.outside(&resolved.settings.process.user);
     volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     write_accounts(&reserved.place.record, &resolved.accounts)?;
     let mut record = record(&reserved, &order, &resolved, &ids)?;
     let (life, log) = (options.life.clone(), options.log.clone());
     let mut config = config(order, resolved, rootfs)?;
+    config.secret_variables = secret_variables;
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     record.requires = requires::resolve(dirs, &life.requires)?;
@@ -251,6 +254,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         sdnotify: notify::Mode::default(),
         health: None,
         create_command: order.create_command,
+        secret_variables: Vec::new(),
         image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),
         asked: options.asked.clone(),
         maps: resolved.maps,

@@ -47,6 +47,7 @@ pub(crate) mod rename;
 mod repair;
 pub(crate) mod requires;
 pub(crate) mod resolve;
+mod secrets;
 pub(crate) mod select;
 pub(crate) mod session;
 pub(crate) mod start;

@@ -137,6 +137,9 @@ pub(crate) struct Config {
     pub health: Option<Healthcheck>,
     #[serde(default)]
     pub create_command: Vec<String>,
+    /// Variables, and the secrets that they are read from at every start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_variables: Vec<(String, String)>,
     /// Of the image's manifest; empty with `--rootfs`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image_digest: String,

@@ -10,7 +10,7 @@ use oci_spec::runtime::{MountBuilder, Spec};
 
 use super::record::Config;
 use super::store::Container;
-use super::{bridges, joining, namefiles, remove};
+use super::{bridges, joining, namefiles, remove, secrets};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
@@ -61,6 +61,7 @@ pub(crate) fn start(
 ) -> Result<Client> {
     let record = &container.record;
     let (spec, join) = joining::at_start(dirs, &config.spec)?;
+    let spec = secrets::at_start(dirs, &config.secret_variables, spec)?;
     let fresh = |join| -> Result<Fresh> {
         let network = match &config.network {
             Mode::Bridge(endpoints) => bridges::prepare(dirs, container, config, endpoints)?,

@@ -9,6 +9,7 @@ pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod resources;
+pub(crate) mod secrets;
 pub(crate) mod security;
 pub(crate) mod surroundings;
 pub(crate) mod userns;
@@ -30,6 +31,7 @@ use environment::Environment;
 use life::Life;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest};
+use secrets::SecretRequest;
 use security::Security;
 use surroundings::Surroundings;
 use userns::UserNamespace;
@@ -58,6 +60,7 @@ pub(crate) struct RunOptions {
     pub stop_signal: Option<i32>,
     pub stop_timeout: Option<u32>,
     pub mounts: Vec<MountRequest>,
+    pub secrets: Vec<SecretRequest>,
     pub image_volumes: ImageVolumes,
     pub devices: Vec<Device>,
     /// Devices by name.

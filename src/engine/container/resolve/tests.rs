@@ -85,6 +85,7 @@ fn options() -> RunOptions {
         stop_signal: None,
         stop_timeout: None,
         mounts: vec![],
+        secrets: vec![],
         image_volumes: ImageVolumes::default(),
         devices: vec![],
         cdi: vec![],
