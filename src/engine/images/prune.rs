@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{Filter, RemoveOptions, collect, list, remove};
 use crate::engine::container::store as container;
+use crate::engine::events;
 use crate::error::{Error, Kind, Result};
 use crate::state::paths::Dirs;
 use crate::storage::{Freed, Store};
@@ -45,7 +46,10 @@ pub(crate) fn prune(dirs: &Dirs, store: &Store, all: bool, filters: &[String]) -
             Ok(container::list(dirs)?.into_iter().filter(|c| c.record.image_id == id).map(|c| c.record.id).collect())
         };
         match remove(store, &id, options, &users) {
-            Ok(removal) => pruned.removed.extend(removal.deleted),
+            Ok(removal) => {
+                removal.deleted.iter().for_each(|id| events::image(dirs, "remove", id, ""));
+                pruned.removed.extend(removal.deleted);
+            }
             Err(e) if matches!(e.kind(), Kind::Conflict | Kind::NoSuchObject) => {}
             Err(e) => pruned.failed.push(e),
         }

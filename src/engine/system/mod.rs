@@ -2,5 +2,4 @@
 
 pub(crate) mod check;
 pub(crate) mod df;
-pub(crate) mod prune;
 pub(crate) mod reset;

@@ -1,0 +1,47 @@
+//! `rpod system check`.
+
+use super::Context;
+use crate::cli::space::Check;
+use crate::engine::system::check;
+use crate::error::{Error, Result};
+
+pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
+    let (dirs, store) = (context.dirs()?, context.store()?);
+    let report = check::check(dirs, &store, args.quick)?;
+    let ui = context.ui;
+    for (id, why) in &report.layers {
+        ui.line(format_args!("Damaged layer {id}:\n {why}"))?;
+    }
+    for (digest, why) in &report.blobs {
+        ui.line(format_args!("Damaged document {digest}:\n {why}"))?;
+    }
+    for (name, why) in &report.names {
+        ui.line(format_args!("Damaged image {name}:\n {why}"))?;
+    }
+    for (id, name, why) in &report.containers {
+        ui.line(format_args!("Damaged container {id} ({name}):\n {why}"))?;
+    }
+    for name in &report.volumes {
+        ui.line(format_args!("Damaged volume {name}:\n its description is missing"))?;
+    }
+    for name in &report.unused_volumes {
+        ui.line(format_args!("Volume {name} is used by no container"))?;
+    }
+    if report.is_clean() {
+        return Ok(0);
+    }
+    if !args.repair && !args.force {
+        return Err(Error::new("damage detected in local storage").hint("rpod system check --repair mends it"));
+    }
+    check::repair(dirs, &store, &report, args.force)?;
+    let after = check::check(dirs, &store, true)?;
+    if after.is_clean() {
+        ui.line("Repaired")?;
+        return Ok(0);
+    }
+    Err(Error::new(format!(
+        "damage is left: {} containers cannot be used until their images are there again",
+        after.containers.len()
+    ))
+    .hint("pull or load the images, or remove the containers with rpod system check --force"))
+}

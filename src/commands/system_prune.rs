@@ -1,0 +1,60 @@
+//! `rpod system prune`.
+
+use super::Context;
+use super::confirm::confirm;
+use crate::cli::space::Prune;
+use crate::engine::container::prune as containers;
+use crate::engine::images;
+use crate::engine::system::df;
+use crate::engine::volumes::{self, Filters};
+use crate::error::{Error, Result};
+use crate::output::{self, human};
+
+pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
+    let dirs = context.dirs()?;
+    let store = context.store()?;
+    if args.build || args.external {
+        return Err(Error::new("rpod leaves no containers of builds or of other programs behind"));
+    }
+    if args.volumes && args.filter.iter().any(|filter| filter.starts_with("until")) {
+        return Err(Error::new("volumes cannot be pruned by time: leave --filter until or --volumes out"));
+    }
+    if !args.force {
+        let images = if args.all {
+            "all images without at least one container associated with them"
+        } else {
+            "all dangling images"
+        };
+        let volumes = if args.volumes { "\n\t- all volumes without a name that no container uses" } else { "" };
+        let question = format!(
+            "WARNING! This command removes:\n\t- all stopped containers\n\t- {images}{volumes}\n\nAre you sure you want to continue?"
+        );
+        if !confirm(context, &question)? {
+            return Ok(0);
+        }
+    }
+    let before = df::usage(dirs, &store)?.total();
+    let pruned = containers::prune(dirs, &args.filter)?;
+    let mut code = 0;
+    let section = |title: &str, lines: &[String]| -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        context.ui.line(title)?;
+        lines.iter().try_for_each(|line| context.ui.line(line))
+    };
+    section("Deleted Containers", &pruned.removed)?;
+    let images = images::prune(dirs, &store, args.all, &args.filter)?;
+    for error in pruned.failed.iter().chain(&images.failed) {
+        code = 125;
+        output::report::error(context.ui, error);
+    }
+    section("Deleted Images", &images.removed)?;
+    if args.volumes {
+        let filters = Filters::parse(&args.filter, |name| Ok(volumes::find(dirs, name)?.created))?;
+        section("Deleted Volumes", &volumes::prune(dirs, false, &filters)?.0)?;
+    }
+    let freed = before.saturating_sub(df::usage(dirs, &store)?.total());
+    context.ui.line(format_args!("Total reclaimed space: {}", human::size(freed)))?;
+    Ok(code)
+}
