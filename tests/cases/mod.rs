@@ -7,6 +7,7 @@ mod cli;
 mod cp;
 mod cve;
 mod devices;
+mod drivers;
 mod events;
 mod everyday;
 mod exec;
@@ -104,6 +105,7 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        drivers::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
