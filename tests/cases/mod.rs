@@ -30,6 +30,7 @@ mod network;
 mod observe;
 mod parity;
 mod pause;
+mod peers;
 mod ports;
 mod ps;
 mod pull;
@@ -73,6 +74,7 @@ pub fn trials() -> Vec<Trial> {
         restart::trials(),
         service::trials(),
         pause::trials(),
+        peers::trials(),
         health::trials(),
         terminal::trials(),
         devices::trials(),
