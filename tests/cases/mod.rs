@@ -28,6 +28,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod overlay;
 mod parity;
 mod pause;
 mod peers;
@@ -108,6 +109,7 @@ pub fn trials() -> Vec<Trial> {
         ports::trials(),
         bridges::trials(),
         drivers::trials(),
+        overlay::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
