@@ -9,6 +9,8 @@ pub(crate) struct Refused {
 
 const RUN: &[&str] = &["run", "create"];
 
+const PODS: &str = "pods come with verbs of their own; share namespaces with --network, --pid and --ipc container:NAME";
+
 const fn refused(verbs: &'static [&'static str], flag: &'static str, why: &'static str) -> Refused {
     Refused { verbs, flag, why }
 }
@@ -18,6 +20,7 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(RUN, "--rdt-class", "classes of Intel's cache allocation (resctrl) can be joined by root only"),
     refused(RUN, "--decryption-key", "encrypted images are not supported: decrypt the image with skopeo first"),
     refused(RUN, "--personality", "the built-in runtime changes no execution domain: run the program under setarch"),
+    refused(&["clone"], "--pod", PODS),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
 ];
 

@@ -55,6 +55,8 @@ macro_rules! verb {
 
 pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Attach, super::attach::run, ["attach", "container attach"]),
+    verb!(Containers, cli::change::Cleanup, super::container_cleanup::run, ["container cleanup"]),
+    verb!(Containers, cli::change::Clone, super::container_clone::run, ["container clone"]),
     verb!(Containers, cli::files::Commit, super::commit::run, ["commit", "container commit"]),
     verb!(Containers, cli::files::Cp, super::cp::run, ["cp", "container cp"]),
     verb!(Containers, cli::files::Diff, super::diff::run, ["diff"]),
@@ -71,6 +73,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Exists, super::container_exists::run, ["container exists"]),
     verb!(Containers, cli::container::Exec, super::exec::run, ["exec", "container exec"]),
     verb!(Containers, cli::health::HealthcheckRun, super::healthcheck_run::run, ["healthcheck run"]),
+    verb!(Containers, cli::change::Init, super::init::run, ["init", "container init"]),
     verb!(Containers, cli::container::Inspect, super::inspect::run, ["inspect"]),
     verb!(Containers, cli::container::InspectContainer, super::inspect::container, ["container inspect"]),
     verb!(Containers, cli::container::Kill, super::kill::run, ["kill", "container kill"]),
@@ -87,6 +90,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::container::Stop, super::stop::run, ["stop", "container stop"]),
     verb!(Containers, cli::observe::Top, super::top::run, ["top", "container top"]),
     verb!(Containers, cli::container::Unpause, super::unpause::run, ["unpause", "container unpause"]),
+    verb!(Containers, cli::change::Update, super::update::run, ["update", "container update"]),
     verb!(Containers, cli::container::Wait, super::wait::run, ["wait", "container wait"]),
     verb!(Containers, cli::run::Create, super::create::run, ["create", "container create"]),
     verb!(Containers, cli::run::Run, super::run::run, ["run", "container run"]),

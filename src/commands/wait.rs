@@ -45,7 +45,8 @@ enum Condition {
 fn condition(name: &str) -> Result<Condition> {
     match name {
         "stopped" | "exited" => Ok(Condition::Stopped),
-        "created" | "configured" | "initialized" => Ok(Condition::Is(Status::Created)),
+        "created" | "configured" => Ok(Condition::Is(Status::Created)),
+        "initialized" => Ok(Condition::Is(Status::Initialized)),
         "running" => Ok(Condition::Is(Status::Running)),
         "paused" => Ok(Condition::Is(Status::Paused)),
         "healthy" => Ok(Condition::Health(Health::Healthy)),

@@ -4,6 +4,7 @@ mod bridges;
 mod build;
 mod change;
 mod cli;
+mod clone;
 mod cp;
 mod cve;
 mod devices;
@@ -17,6 +18,7 @@ mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
+mod init;
 mod inspect;
 mod lifecycle;
 mod limits;
@@ -86,6 +88,8 @@ pub fn trials() -> Vec<Trial> {
         surroundings::trials(),
         observe::trials(),
         change::trials(),
+        clone::trials(),
+        init::trials(),
         inspect::trials(),
         images::trials(),
         image_space::trials(),

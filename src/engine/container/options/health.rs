@@ -32,7 +32,7 @@ pub(crate) struct HealthOptions {
 }
 
 /// The flags as they come.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Typed<'a> {
     pub none: bool,
     pub cmd: Option<&'a str>,
@@ -127,6 +127,54 @@ impl HealthOptions {
             log_size: self.log_size.unwrap_or(LOG_SIZE),
         }))
     }
+}
+
+/// What `update` makes of the check that a container has: only what was typed is different. `None`: no check.
+pub(crate) fn changed(current: Option<Healthcheck>, typed: &Typed<'_>) -> Result<Option<Healthcheck>> {
+    if *typed == Typed::default() {
+        return Ok(current);
+    }
+    if typed.none && *typed != (Typed { none: true, ..Typed::default() }) {
+        return Err(Error::new("cannot specify both --no-healthcheck and other HealthCheck flags"));
+    }
+    let had = current.as_ref().and_then(|check| check.startup.clone());
+    let later = Typed { startup_cmd: typed.startup_cmd.or(had.as_ref().map(|_| "true")), ..typed.clone() };
+    let options = HealthOptions::parse(&later)?;
+    if options.off {
+        return Ok(None);
+    }
+    let current = current.map(|check| Healthcheck { startup: None, ..check });
+    let mut check = match (current, &options.test) {
+        (Some(check), Some(test)) => Healthcheck { test: test.clone(), ..check },
+        (Some(check), None) => check,
+        (None, Some(_)) => options.resolve(None)?.ok_or_else(|| Error::new("the health check has no command"))?,
+        (None, None) => {
+            return Err(Error::new("the container has no health check that could be changed").hint("add --health-cmd"));
+        }
+    };
+    check.interval = options.interval.unwrap_or(check.interval);
+    check.timeout = options.timeout.unwrap_or(check.timeout);
+    check.start_period = options.start_period.unwrap_or(check.start_period);
+    check.retries = options.retries.unwrap_or(check.retries);
+    check.log_count = options.log_count.unwrap_or(check.log_count);
+    check.log_size = options.log_size.unwrap_or(check.log_size);
+    if typed.on_failure.is_some() {
+        check.on_failure = options.on_failure;
+    }
+    if typed.log_destination.is_some() {
+        check.log = options.log;
+    }
+    check.startup = match (options.startup, had) {
+        (Some(new), Some(old)) => Some(Startup {
+            test: if typed.startup_cmd.is_some() { new.test } else { old.test },
+            interval: if typed.startup_interval.is_some() { new.interval } else { old.interval },
+            timeout: if typed.startup_timeout.is_some() { new.timeout } else { old.timeout },
+            retries: typed.startup_retries.unwrap_or(old.retries),
+            success: typed.startup_success.unwrap_or(old.success),
+        }),
+        (new, _) => new,
+    };
+    Ok(Some(check))
 }
 
 /// `--health-cmd`: a command line for the shell, a JSON list of words, or one of either that begins with CMD, CMD-SHELL or NONE.
@@ -225,6 +273,33 @@ mod tests {
             let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
             assert_eq!(got, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_update_leaves_what_is_not_typed() {
+        let typed = Typed { cmd: Some("x"), interval: Some("5s"), retries: Some(7), ..Typed::default() };
+        let check = changed(None, &typed).expect("changes").expect("a check");
+        assert_eq!((check.interval.as_secs(), check.retries, check.timeout), (5, 7, TIMEOUT));
+        assert_eq!(changed(Some(check.clone()), &Typed::default()).expect("changes"), Some(check.clone()));
+        let typed =
+            Typed { interval: Some("9s"), on_failure: Some("kill"), startup_cmd: Some("y"), ..Typed::default() };
+        let check = changed(Some(check), &typed).expect("changes").expect("a check");
+        assert_eq!((check.interval.as_secs(), check.retries, check.on_failure), (9, 7, Action::Kill));
+        let typed = Typed { startup_retries: Some(3), cmd: Some("z"), ..Typed::default() };
+        let check = changed(Some(check), &typed).expect("changes").expect("a check");
+        let startup = check.startup.clone().expect("a start-up check");
+        assert_eq!((startup.test[1].as_str(), startup.retries, check.test[1].as_str()), ("y", 3, "z"));
+        for typed in [Typed { none: true, ..Typed::default() }, Typed { cmd: Some("none"), ..Typed::default() }] {
+            assert_eq!(changed(Some(check.clone()), &typed).expect("changes"), None);
+        }
+        for typed in [
+            Typed { none: true, cmd: Some("x"), ..Typed::default() },
+            Typed { retries: Some(0), ..Typed::default() },
+            Typed { timeout: Some("0s"), ..Typed::default() },
+        ] {
+            assert!(changed(Some(check.clone()), &typed).is_err(), "{typed:?}");
+        }
+        assert!(changed(None, &Typed { interval: Some("3s"), ..Typed::default() }).is_err());
     }
 
     #[test]
