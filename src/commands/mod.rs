@@ -81,7 +81,6 @@ mod tag;
 mod top;
 mod tree;
 mod trust;
-mod unpause;
 mod unshare;
 mod update;
 mod version;

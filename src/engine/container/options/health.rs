@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::container::when;
 use crate::error::{Error, Result};
 use crate::image::config::Healthcheck as FromImage;
+use crate::image::duration;
 use crate::monitor::health::{Action, Destination, Healthcheck, Startup};
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -200,9 +200,8 @@ fn command(text: &str) -> Result<Vec<String>> {
 
 fn duration(name: &str, text: Option<&str>) -> Result<Option<Duration>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let parsed = if text == "0" { Some(jiff::SignedDuration::ZERO) } else { when::duration(text) };
-    let parsed =
-        parsed.ok_or_else(|| Error::new(format!("invalid healthcheck-{name}: time: invalid duration {text:?}")))?;
+    let parsed = duration::parse(text)
+        .ok_or_else(|| Error::new(format!("invalid healthcheck-{name}: time: invalid duration {text:?}")))?;
     match Duration::try_from(parsed) {
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err(Error::new(format!("healthcheck-{name} must be 0 seconds or greater"))),
