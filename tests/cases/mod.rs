@@ -2,6 +2,7 @@
 
 mod bridges;
 mod build;
+mod build_parity;
 mod change;
 mod cli;
 mod cp;
@@ -107,6 +108,7 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_parity::trials(),
         storm::trials(),
         vm::trials(),
     ]
