@@ -29,7 +29,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A directory with a Dockerfile.
-fn context(t: &Sandbox, name: &str, dockerfile: &str) -> Result<PathBuf, Stop> {
+pub fn context(t: &Sandbox, name: &str, dockerfile: &str) -> Result<PathBuf, Stop> {
     let dir = t.mkdir(name)?;
     std::fs::write(dir.join("Dockerfile"), dockerfile)?;
     Ok(dir)

@@ -2,6 +2,7 @@
 
 mod bridges;
 mod build;
+mod build_inputs;
 mod build_parity;
 mod change;
 mod cli;
@@ -108,6 +109,7 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_inputs::trials(),
         build_parity::trials(),
         storm::trials(),
         vm::trials(),
