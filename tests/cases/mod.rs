@@ -9,6 +9,7 @@ mod cli;
 mod cp;
 mod cve;
 mod devices;
+mod drivers;
 mod events;
 mod everyday;
 mod exec;
@@ -31,6 +32,7 @@ mod network;
 mod observe;
 mod parity;
 mod pause;
+mod peers;
 mod ports;
 mod ps;
 mod pull;
@@ -74,6 +76,7 @@ pub fn trials() -> Vec<Trial> {
         restart::trials(),
         service::trials(),
         pause::trials(),
+        peers::trials(),
         health::trials(),
         terminal::trials(),
         devices::trials(),
@@ -106,6 +109,7 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        drivers::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
