@@ -2,11 +2,14 @@
 
 mod bridges;
 mod build;
+mod build_inputs;
+mod build_parity;
 mod change;
 mod cli;
 mod cp;
 mod cve;
 mod devices;
+mod drivers;
 mod events;
 mod everyday;
 mod exec;
@@ -106,9 +109,12 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        drivers::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_inputs::trials(),
+        build_parity::trials(),
         storm::trials(),
         vm::trials(),
     ]
