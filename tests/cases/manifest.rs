@@ -160,7 +160,8 @@ fn among_images(t: &Sandbox) -> Outcome {
     rpod!(t, "untag", "app", "nosuch").run().fails(125, &["nosuch"]);
     rpod!(t, "untag", "second").run().ok();
     rpod!(t, "manifest", "exists", "app").run().code(1);
-    let shown = rpod!(t, "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}", "--filter", "manifest=true").run();
+    let shown =
+        rpod!(t, "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}", "--filter", "manifest=true").run();
     shown.lines_are(&[&format!("<none> sha256:{list}")]);
     rpod!(t, "manifest", "inspect", &list).run().ok();
     rpod!(t, "rmi", &list).run().lines_are(&[&format!("Deleted: {list}")]);
