@@ -127,7 +127,7 @@ fn context(args: &Build) -> Result<Where> {
             }
         },
     };
-    let remote = ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|prefix| text.starts_with(prefix));
+    let remote = crate::build::is_remote(&text);
     Ok(match text.as_str() {
         "-" => {
             if args.input.file.iter().any(|file| file == "-") {

@@ -2,12 +2,15 @@
 
 mod bridges;
 mod build;
+mod build_inputs;
+mod build_parity;
 mod change;
 mod cli;
 mod clone;
 mod cp;
 mod cve;
 mod devices;
+mod drivers;
 mod events;
 mod everyday;
 mod exec;
@@ -31,6 +34,7 @@ mod network;
 mod observe;
 mod parity;
 mod pause;
+mod peers;
 mod ports;
 mod ps;
 mod pull;
@@ -74,6 +78,7 @@ pub fn trials() -> Vec<Trial> {
         restart::trials(),
         service::trials(),
         pause::trials(),
+        peers::trials(),
         health::trials(),
         terminal::trials(),
         devices::trials(),
@@ -108,9 +113,12 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        drivers::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_inputs::trials(),
+        build_parity::trials(),
         storm::trials(),
         vm::trials(),
     ]

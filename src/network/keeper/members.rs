@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::lease::Leases;
 use super::order::{Join, Order};
-use super::wires::{Cable, Wires, mac_of};
+use super::wires::{Cable, Wires, mac_of, shared_mac};
 use crate::error::{Error, Kind, Result};
+use crate::network::bridge::driver::{Attachment, attachment};
 use crate::network::bridge::endpoint::Endpoint;
 use crate::network::dns::zone::{Entry, Place, Zone};
 use crate::state::id;
@@ -31,7 +32,9 @@ struct Member {
 pub(super) struct Members {
     pub wires: Wires,
     members: BTreeMap<String, Member>,
+    /// By segment (the bridge's interface) and protocol version.
     leases: HashMap<(String, bool), Leases>,
+    /// Segments and addresses.
     held: HashSet<(String, IpAddr)>,
     held_until: Instant,
     generations: u64,
@@ -86,12 +89,12 @@ impl Members {
             self.held.clear();
         }
         let held: HashSet<IpAddr> =
-            self.held.iter().filter(|(name, _)| *name == network.name).map(|(_, ip)| *ip).collect();
+            self.held.iter().filter(|(segment, _)| *segment == network.network_interface).map(|(_, ip)| *ip).collect();
         let mut given: Vec<IpAddr> = Vec::new();
         for range in &network.subnets {
             let ipv6 = range.subnet.is_ipv6();
             let wish = if ipv6 { endpoint.ip6.map(IpAddr::V6) } else { endpoint.ip.map(IpAddr::V4) };
-            let leases = self.leases.entry((network.name.clone(), ipv6)).or_default();
+            let leases = self.leases.entry((network.network_interface.clone(), ipv6)).or_default();
             let result = match wish {
                 Some(ip) => leases.take(ip, &network.name).map(|()| ip),
                 None => leases.next(range, &held, &network.name),
@@ -100,7 +103,7 @@ impl Members {
                 Ok(ip) => given.push(ip),
                 Err(error) => {
                     for ip in given {
-                        self.release(&network.name, ip);
+                        self.release(&network.network_interface, ip);
                     }
                     return Err(error);
                 }
@@ -108,13 +111,15 @@ impl Members {
         }
         for ip in &given {
             // Whoever had it has come back.
-            self.held.remove(&(network.name.clone(), *ip));
+            self.held.remove(&(network.network_interface.clone(), *ip));
             match ip {
                 IpAddr::V4(ip) => endpoint.ip = Some(*ip),
                 IpAddr::V6(ip) => endpoint.ip6 = Some(*ip),
             }
         }
-        if endpoint.mac.is_none() {
+        if attachment(network) == Attachment::Ipvlan {
+            endpoint.mac = Some(shared_mac(network));
+        } else if endpoint.mac.is_none() {
             endpoint.mac = given.first().map(|ip| mac_of(*ip));
         }
         Ok(())
@@ -163,7 +168,7 @@ impl Members {
         let member = self.members.get_mut(container).ok_or_else(|| unknown(container))?;
         let namespace = member.namespace.as_ref().ok_or_else(|| unknown(container))?;
         for cable in std::mem::take(&mut member.cables) {
-            self.wires.disconnect(cable);
+            self.wires.disconnect(cable, Some(namespace));
         }
         member.cables = self.wires.connect(&member.order.joins, &member.order.ports, namespace, 0)?;
         Ok(member.order.joins.clone())
@@ -181,10 +186,10 @@ impl Members {
         let join = member.order.joins.remove(place);
         let cable = member.cables.iter().position(|cable| cable.network == network).map(|i| member.cables.remove(i));
         let left = member.order.joins.clone();
-        self.give_back(&join);
         if let Some(cable) = cable {
-            self.wires.disconnect(cable);
+            self.wires.disconnect(cable, member.namespace.as_ref());
         }
+        self.give_back(&join);
         Ok(left)
     }
 
@@ -217,19 +222,19 @@ impl Members {
         // The namespace first: cables that end with it end anyway.
         drop(member.namespace);
         for cable in member.cables {
-            self.wires.disconnect(cable);
+            self.wires.disconnect(cable, None);
         }
         member.order.joins.iter().for_each(|join| self.give_back(join));
     }
 
     fn give_back(&mut self, join: &Join) {
         for address in join.addresses() {
-            self.release(&join.network.name, address.ip);
+            self.release(&join.network.network_interface, address.ip);
         }
     }
 
-    fn release(&mut self, network: &str, ip: IpAddr) {
-        if let Some(leases) = self.leases.get_mut(&(network.to_owned(), ip.is_ipv6())) {
+    fn release(&mut self, segment: &str, ip: IpAddr) {
+        if let Some(leases) = self.leases.get_mut(&(segment.to_owned(), ip.is_ipv6())) {
             leases.give_back(ip);
         }
     }

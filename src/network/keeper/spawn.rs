@@ -112,7 +112,7 @@ fn held(runtime: &Path) -> HashSet<(String, IpAddr)> {
         // Files that cannot be read hold nothing.
         let Ok(Some(order)) = order::Order::load(&entry.path()) else { continue };
         for join in &order.joins {
-            held.extend(join.addresses().iter().map(|address| (join.network.name.clone(), address.ip)));
+            held.extend(join.addresses().iter().map(|address| (join.network.network_interface.clone(), address.ip)));
         }
     }
     held
