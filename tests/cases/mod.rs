@@ -2,8 +2,11 @@
 
 mod bridges;
 mod build;
+mod build_inputs;
+mod build_parity;
 mod change;
 mod cli;
+mod clone;
 mod cp;
 mod cve;
 mod devices;
@@ -18,6 +21,7 @@ mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
+mod init;
 mod inspect;
 mod lifecycle;
 mod limits;
@@ -90,6 +94,8 @@ pub fn trials() -> Vec<Trial> {
         surroundings::trials(),
         observe::trials(),
         change::trials(),
+        clone::trials(),
+        init::trials(),
         inspect::trials(),
         images::trials(),
         image_space::trials(),
@@ -113,6 +119,8 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_inputs::trials(),
+        build_parity::trials(),
         storm::trials(),
         vm::trials(),
     ]
