@@ -30,6 +30,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod owners;
 mod parity;
 mod pause;
 mod peers;
@@ -90,6 +91,7 @@ pub fn trials() -> Vec<Trial> {
         sequences::trials(),
         surroundings::trials(),
         observe::trials(),
+        owners::trials(),
         change::trials(),
         inspect::trials(),
         images::trials(),
