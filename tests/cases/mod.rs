@@ -23,6 +23,7 @@ mod limits;
 mod login;
 mod logs;
 mod manifest;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod network;
@@ -52,6 +53,7 @@ mod trust;
 mod userns;
 mod vm;
 mod volumes;
+mod volumes_from;
 
 use libtest_mimic::Trial;
 
@@ -62,6 +64,7 @@ pub fn trials() -> Vec<Trial> {
         run::trials(),
         userns::trials(),
         namespaces::trials(),
+        mount_options::trials(),
         mounts::trials(),
         secrets::trials(),
         security::trials(),
@@ -92,6 +95,7 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         system::trials(),
         volumes::trials(),
+        volumes_from::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
