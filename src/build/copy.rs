@@ -135,9 +135,11 @@ impl<'a> Target<'a> {
     fn directory(&mut self, from: &Root, source: &Source, place: &[u8]) -> Result<()> {
         let new = self.make_directories(place)?;
         let own = source.entries.first().filter(|entry| entry.to.is_empty());
-        if let (true, Some(own)) = (new, own) {
-            let finish = Finish::All(self.attributes_of(&What::of(&own.stat), true));
-            self.pending.insert(place.to_vec(), finish);
+        // The content is copied, not the directory: its own owner and mode do not count (Docker's documentation; --chmod
+        // and --chown count for a new one, moby/buildkit#4945).
+        let chmod = self.attributes.mode.as_ref().filter(|_| new);
+        if let (Some(chmod), Some(Finish::All(made))) = (chmod, self.pending.get_mut(place)) {
+            made.mode = chmod.apply(made.mode, true);
         }
         let rest = &source.entries[usize::from(own.is_some())..];
         self.entries(from, rest, place)

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Gid, Mode, Uid, chownat};
 
+use super::context::Context as BuildContext;
 use super::context::ignore::Ignore;
 use super::context::select::{self, Root};
 use super::copy::{Attributes, Target};
@@ -94,13 +95,9 @@ impl<'a> Stage<'a> {
             return Ok(String::new());
         }
         match self.source_of(mount.from.as_deref())? {
-            None => {
+            source @ (None | Some(Source::Context(_))) => {
                 let sources = [format!("/{}", mount.source)];
-                self.context_digest(&sources).map(|digest| digest.to_string())
-            }
-            Some(Source::Context(name)) => {
-                Err(Error::new(format!("--mount cannot take the build context {name} yet"))
-                    .hint("COPY --from takes it"))
+                self.context_digest(source.as_ref(), &sources).map(|digest| digest.to_string())
             }
             Some(source) => self.layers_of(&source).map(|(key, _)| key.to_string()),
         }
@@ -111,6 +108,17 @@ impl<'a> Stage<'a> {
         let Some(from) = from else { return Ok(None) };
         let source = self.plan.sources.get(from).cloned();
         source.map(Some).ok_or_else(|| Error::new(format!("--from={from}: it is not known")))
+    }
+
+    /// The directory that a source is; `None`: the build context.
+    pub(crate) fn context_of(&self, source: Option<&Source>) -> Result<&'a BuildContext> {
+        match source {
+            Some(Source::Context(name)) => {
+                let named = self.build.contexts.get(name);
+                named.ok_or_else(|| Error::new(format!("the build context {name} is missing")))
+            }
+            _ => Ok(self.build.context),
+        }
     }
 
     /// Layers of a stage or image, bottom first, and what they are known by.
@@ -276,15 +284,16 @@ impl<'a> Stage<'a> {
             Error::wrap(shown, std::io::Error::from(rustix::io::Errno::NOENT))
         };
         let place = match source {
-            None => {
-                let root = self.build.context.root()?;
+            None | Some(Source::Context(_)) => {
+                let context = self.context_of(source.as_ref())?;
+                let root = context.root()?;
                 let (path, stat) = root
                     .resolve(clean(&mount.source).as_bytes())
                     .context(|| "cannot read the build context")?
                     .ok_or_else(missing)?;
-                if !self.build.context.ignore().is_empty() {
+                if !context.ignore().is_empty() {
                     // What is ignored is not there: a copy of the rest.
-                    self.copy_context(&mount.source, scratch)?;
+                    self.copy_context(context, &mount.source, scratch)?;
                     let name = select::split(&path).1;
                     match FileType::from_raw_mode(stat.st_mode) {
                         FileType::Directory => Place::Directory(vec![scratch.to_path_buf()]),
@@ -292,7 +301,7 @@ impl<'a> Stage<'a> {
                     }
                 } else {
                     // No link is left in it.
-                    let real = self.build.context.path().join(std::ffi::OsStr::from_bytes(&path));
+                    let real = context.path().join(std::ffi::OsStr::from_bytes(&path));
                     match FileType::from_raw_mode(stat.st_mode) {
                         FileType::Directory => Place::Directory(vec![real]),
                         _ => Place::File(real),
@@ -377,12 +386,12 @@ impl<'a> Stage<'a> {
         })
     }
 
-    fn copy_context(&self, path: &str, to: &Path) -> Result<()> {
+    fn copy_context(&self, context: &BuildContext, path: &str, to: &Path) -> Result<()> {
         create_private(to)?;
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(to, mode).context(|| format!("cannot prepare {}", to.display()))?;
         let sources = [format!("/{path}")];
-        let (root, ignore) = (self.build.context.root()?, self.build.context.ignore());
+        let (root, ignore) = (context.root()?, context.ignore());
         enter::run(self.build.maps, || {
             rustix::process::umask(Mode::empty());
             copy_tree(root, ignore, &sources, to)

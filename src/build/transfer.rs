@@ -145,8 +145,8 @@ impl Stage<'_> {
             let text = self.expand(text)?;
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
-                let digest = fetch::git(&text, &directory, transfer.keep_git_dir)?;
-                order.content.push(format!("git {digest}"));
+                let (commit, directory) = fetch::git(&text, &directory, transfer.keep_git_dir)?;
+                order.content.push(format!("git {commit} {}", text.rsplit_once(':').map_or("", |(_, below)| below)));
                 order.origins.push(plain(&directory, vec![".".to_owned()], false)?);
             } else if transfer.add && fetch::is_url(&text) {
                 let directory = scratch.sub(&format!("url-{count}"))?;
@@ -179,14 +179,7 @@ impl Stage<'_> {
         let unpack = transfer.add && transfer.unpack != Some(false);
         match from {
             None | Some(Source::Context(_)) => {
-                let context = match &from {
-                    Some(Source::Context(name)) => self
-                        .build
-                        .contexts
-                        .get(name)
-                        .ok_or_else(|| Error::new(format!("the build context {name} is missing")))?,
-                    _ => self.build.context,
-                };
+                let context = self.context_of(from.as_ref())?;
                 let (root, ignore) = (context.root()?.try_clone()?, context.ignore().clone());
                 let nothing = &order.exclude;
                 let wanted = Wanted { sources: &sources, ignore: &ignore, exclude: nothing, parents: order.parents };
@@ -304,9 +297,9 @@ impl Stage<'_> {
         Ok((found.identity.uid, found.identity.gid))
     }
 
-    /// What is known by content of the given sources of the build context.
-    pub(crate) fn context_digest(&mut self, sources: &[String]) -> Result<Digest> {
-        let context = self.build.context;
+    /// What is known by content of the given sources of a build context.
+    pub(crate) fn context_digest(&mut self, from: Option<&Source>, sources: &[String]) -> Result<Digest> {
+        let context = self.context_of(from)?;
         let root = context.root()?.try_clone()?;
         let nothing = Ignore::default();
         let wanted = Wanted { sources, ignore: context.ignore(), exclude: &nothing, parents: false };
@@ -326,9 +319,10 @@ impl Stage<'_> {
         for origin in &order.origins {
             let Origin::Directory { root, ignore, sources, .. } = origin else { continue };
             let wanted = Wanted { sources, ignore, exclude: &order.exclude, parents: order.parents };
-            let same_context = self.build.context.root().is_ok_and(|own| own.is_same(root));
-            if same_context {
-                let digest = self.digest_of(self.build.context, root, &wanted)?.to_string();
+            let build = self.build;
+            let mut contexts = build.contexts.values().chain([build.context]);
+            if let Some(context) = contexts.find(|context| context.root().is_ok_and(|own| own.is_same(root))) {
+                let digest = self.digest_of(context, root, &wanted)?.to_string();
                 if !order.content.contains(&digest) {
                     return Ok(true);
                 }

@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 use rustix::process::{fchdir, pivot_root};
 use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::child::{State, wait_for_go, wait_for_ids, warn};
+use super::child::{State, ready, wait_for_go, wait_for_ids, warn};
 use super::plan::{Credentials, Op, Root, Slot};
 use super::{place, streams};
 use crate::sys::mount::{Attributes, attach, change, copy_tree, new_filesystem};
@@ -76,6 +76,7 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         Op::Limit(limit) => rlimit::set(limit),
         Op::Directory { path, make } => enter(path, *make),
         Op::Credentials => become_user(&state.plan.process.credentials),
+        Op::Ready => ready(state),
         Op::Wait => wait_for_go(state),
         Op::Execute => execute(state),
     }

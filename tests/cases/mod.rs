@@ -2,11 +2,15 @@
 
 mod bridges;
 mod build;
+mod build_inputs;
+mod build_parity;
 mod change;
 mod cli;
+mod clone;
 mod cp;
 mod cve;
 mod devices;
+mod drivers;
 mod events;
 mod everyday;
 mod exec;
@@ -17,6 +21,7 @@ mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
+mod init;
 mod inspect;
 mod lifecycle;
 mod limits;
@@ -28,8 +33,10 @@ mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod overlay;
 mod parity;
 mod pause;
+mod peers;
 mod ports;
 mod ps;
 mod pull;
@@ -75,6 +82,7 @@ pub fn trials() -> Vec<Trial> {
         restart::trials(),
         service::trials(),
         pause::trials(),
+        peers::trials(),
         health::trials(),
         terminal::trials(),
         devices::trials(),
@@ -89,6 +97,8 @@ pub fn trials() -> Vec<Trial> {
         surroundings::trials(),
         observe::trials(),
         change::trials(),
+        clone::trials(),
+        init::trials(),
         inspect::trials(),
         images::trials(),
         image_space::trials(),
@@ -108,9 +118,13 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        drivers::trials(),
+        overlay::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_inputs::trials(),
+        build_parity::trials(),
         storm::trials(),
         vm::trials(),
     ]

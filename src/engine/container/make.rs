@@ -145,19 +145,22 @@ fn rootfs(
 ) -> Result<RootfsPlan> {
     match (&options.root, image) {
         (RootSource::Directory { path, overlay: false }, _) => Ok(RootfsPlan::Directory { path: path.clone() }),
-        (RootSource::Directory { path, overlay: true }, _) => {
-            let (upper, work) = (disk.join("upper"), disk.join("work"));
-            create_private(&upper)?;
-            create_private(&work)?;
-            // The root of an overlay has the mode of its upper directory.
-            std::fs::metadata(path)
-                .and_then(|meta| std::fs::set_permissions(&upper, meta.permissions()))
-                .context(|| format!("cannot use {} as a root file system", path.display()))?;
-            Ok(RootfsPlan::Overlay { lower: vec![path.clone()], upper, work })
-        }
+        (RootSource::Directory { path, overlay: true }, _) => above(path, disk),
         (RootSource::Image(_), Some(image)) => store.prepare_rootfs(&image.layers, disk, shift),
         (RootSource::Image(name), None) => Err(Error::new(format!("{name}: image not known"))),
     }
+}
+
+/// `--rootfs DIR:O`: changes go to a layer in `disk`.
+pub(super) fn above(path: &Path, disk: &Path) -> Result<RootfsPlan> {
+    let (upper, work) = (disk.join("upper"), disk.join("work"));
+    create_private(&upper)?;
+    create_private(&work)?;
+    // The root of an overlay has the mode of its upper directory.
+    std::fs::metadata(path)
+        .and_then(|meta| std::fs::set_permissions(&upper, meta.permissions()))
+        .context(|| format!("cannot use {} as a root file system", path.display()))?;
+    Ok(RootfsPlan::Overlay { lower: vec![path.to_path_buf()], upper, work })
 }
 
 fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: &Ids) -> Result<Record> {

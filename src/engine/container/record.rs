@@ -272,10 +272,23 @@ impl Config {
             }
             result => result.context(|| format!("cannot read {}", path.display()))?,
         };
-        let what = || format!("cannot read {}: not what rpod wrote", path.display());
-        let Extension { rpod: mut config } = serde_json::from_slice(&content).context(what)?;
-        config.spec = serde_json::from_slice(&content).context(what)?;
+        Self::parse(&content).context(|| format!("cannot read {}: not what rpod wrote", path.display()))
+    }
+
+    /// What the file holds.
+    pub(super) fn parse(content: &[u8]) -> std::result::Result<Self, serde_json::Error> {
+        let Extension { rpod: mut config } = serde_json::from_slice(content)?;
+        config.spec = serde_json::from_slice(content)?;
         Ok(config)
+    }
+
+    /// The configuration of a container that exists. One that is removed meanwhile does not get its file back.
+    pub(crate) fn replace(&self, dir: &Path, durability: Durability) -> Result<()> {
+        let extended = Extended { spec: &self.spec, rpod: self };
+        match file::replace_json(&dir.join(CONFIG), &extended, durability)? {
+            true => Ok(()),
+            false => Err(Error::new("no such container: it was removed meanwhile").with_kind(Kind::NoSuchObject)),
+        }
     }
 
     pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {

@@ -111,6 +111,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         seccomp: filter.as_ref(),
         cgroup: cgroup.fd.take(),
         parent: None,
+        held: false,
     };
     let mut created = runtime::create(bundle, &mut Network(&mut network))?;
     let _running = network.ready()?;

@@ -46,6 +46,14 @@ impl Container {
         Config::load(&self.place.record)
     }
 
+    /// The record as it is now.
+    pub(crate) fn reread(&self) -> Result<Record> {
+        Record::load(&self.place.record)?.ok_or_else(|| {
+            Error::new(format!("no container with name or ID {:?} found: no such container", self.record.name))
+                .with_kind(Kind::NoSuchObject)
+        })
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.record.id
     }

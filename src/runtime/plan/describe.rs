@@ -64,6 +64,7 @@ impl Plan {
             }
             Op::Directory { path, .. } => format!("cannot enter the working directory {}", text(path)),
             Op::Credentials => "cannot take on the container's user and capabilities".to_owned(),
+            Op::Ready => "cannot say that the container is made".to_owned(),
             Op::Wait => "cannot wait for the start".to_owned(),
             Op::Execute => "cannot start the program".to_owned(),
         }

@@ -152,6 +152,8 @@ pub(super) enum Op {
         make: bool,
     },
     Credentials,
+    /// Tells the caller that everything is made.
+    Ready,
     /// Waits for the caller's go.
     Wait,
     Execute,
@@ -257,7 +259,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program, true)?;
+    finish(&mut builder, process, &program, true, bundle.held)?;
 
     let mut plan = Plan {
         slots: builder.slots,
@@ -293,7 +295,7 @@ pub(super) fn compile_exec(
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program, false)?;
+    finish(&mut builder, process, &program, false, false)?;
     let Builder { ops, slots, warnings } = builder;
     Ok(Plan { ops, slots, warnings, namespaces: 0, oom_score, process: program })
 }
@@ -351,12 +353,16 @@ fn finish(
     process: &oci_spec::runtime::Process,
     program: &Process,
     make_directory: bool,
+    held: bool,
 ) -> Result<()> {
     for limit in &program.limits {
         builder.push(Op::Limit(*limit));
     }
     builder.push(Op::Directory { path: path(process.cwd())?, make: make_directory });
     builder.push(Op::Credentials);
+    if held {
+        builder.push(Op::Ready);
+    }
     builder.push(Op::Wait);
     builder.push(Op::Execute);
     Ok(())

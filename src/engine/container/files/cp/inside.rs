@@ -21,7 +21,8 @@ use crate::engine::container::record::Config;
 use crate::engine::container::resolve::MountKind;
 use crate::engine::container::start;
 use crate::engine::container::store::Container;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
+use crate::monitor::state::Status;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
 use crate::storage::RootfsPlan;
@@ -56,6 +57,15 @@ impl Inside {
         let config = container.config()?;
         let (mut running, mut lock) = (None, None);
         let state = container.state(dirs)?;
+        if state.status == Status::Initialized {
+            // The kernel shows nobody the root of a process that may still become anything (PR_SET_DUMPABLE).
+            return Err(Error::new(format!(
+                "the files of container {} cannot be reached before its start",
+                container.id()
+            ))
+            .with_kind(Kind::Conflict)
+            .hint("start or stop it first"));
+        }
         if let Some(pidfd) = lifecycle::init(&state) {
             let path = format!("/proc/{}/root", state.pid);
             let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
