@@ -9,6 +9,7 @@ pub(crate) struct Refused {
 
 const RUN: &[&str] = &["run", "create"];
 
+const PODS: &str = "pods come with verbs of their own; share namespaces with --network, --pid and --ipc container:NAME";
 const ENCRYPTED: &str = "encrypted images are not supported: encrypt or decrypt with skopeo";
 const SIGSTORE: &str = "sigstore signatures are made by cosign, of what has been pushed";
 const ARTIFACTS: &str = "lists are made of images; artifacts are pushed with oras";
@@ -22,6 +23,8 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(RUN, "--rdt-class", "classes of Intel's cache allocation (resctrl) can be joined by root only"),
     refused(RUN, "--decryption-key", "encrypted images are not supported: decrypt the image with skopeo first"),
     refused(RUN, "--personality", "the built-in runtime changes no execution domain: run the program under setarch"),
+    refused(&["run", "create", "clone"], "--pod", PODS),
+    refused(RUN, "--pod-id-file", PODS),
     refused(&["pull"], "--decryption-key", ENCRYPTED),
     refused(&["push"], "--encrypt-layer", ENCRYPTED),
     refused(&["push"], "--encryption-key", ENCRYPTED),

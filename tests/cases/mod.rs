@@ -6,6 +6,7 @@ mod build_inputs;
 mod build_parity;
 mod change;
 mod cli;
+mod clone;
 mod cp;
 mod cve;
 mod devices;
@@ -20,16 +21,19 @@ mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
+mod init;
 mod inspect;
 mod lifecycle;
 mod limits;
 mod login;
 mod logs;
 mod manifest;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod overlay;
 mod owners;
 mod parity;
 mod pause;
@@ -57,6 +61,7 @@ mod trust;
 mod userns;
 mod vm;
 mod volumes;
+mod volumes_from;
 
 use libtest_mimic::Trial;
 
@@ -67,6 +72,7 @@ pub fn trials() -> Vec<Trial> {
         run::trials(),
         userns::trials(),
         namespaces::trials(),
+        mount_options::trials(),
         mounts::trials(),
         secrets::trials(),
         security::trials(),
@@ -93,12 +99,15 @@ pub fn trials() -> Vec<Trial> {
         observe::trials(),
         owners::trials(),
         change::trials(),
+        clone::trials(),
+        init::trials(),
         inspect::trials(),
         images::trials(),
         image_space::trials(),
         storage::trials(),
         system::trials(),
         volumes::trials(),
+        volumes_from::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
@@ -112,6 +121,7 @@ pub fn trials() -> Vec<Trial> {
         ports::trials(),
         bridges::trials(),
         drivers::trials(),
+        overlay::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
