@@ -35,15 +35,25 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
             let mount = filesystem(kind, options, attributes, state)?;
             put(state, *slot, mount)
         }
-        Op::Copy { slot, source, recursive, attributes, recursive_attributes } => {
-            let copy = copy_tree(CWD, source, *recursive)?;
+        Op::Copy { slot, source, below, recursive, attributes, recursive_attributes } => {
+            let copy = match below {
+                Some(base) => copy_tree(place::find_without_links(&directory(base)?, source)?, c"", *recursive)?,
+                None => copy_tree(CWD, source, *recursive)?,
+            };
             set(&copy, recursive_attributes, true)?;
             set(&copy, attributes, false)?;
             put(state, *slot, copy)
         }
-        Op::Open { slot, path } => {
-            let opened = directory(path)?;
+        Op::Open { slot, path, below } => {
+            let opened = match below {
+                Some(base) => place::find_without_links(&directory(base)?, path)?,
+                None => directory(path)?,
+            };
             put(state, *slot, opened)
+        }
+        Op::Overlay { slot, lower, upper, work } => {
+            let mount = opened_overlay(state, lower, *upper, *work, false)?;
+            put(state, *slot, mount)
         }
         Op::Root(root) => {
             state.root = Some(make_root(root, state)?);

@@ -28,6 +28,9 @@ impl Plan {
                 Some(place) => format!("cannot bind {} to {place}", text(source)),
                 None => format!("cannot bind {}", text(source)),
             },
+            Op::Overlay { slot, .. } => {
+                format!("cannot mount an overlay on {}", self.place_of(*slot).unwrap_or_default())
+            }
             Op::Open { path, .. } => format!("cannot open {}", text(path)),
             Op::Root(Root::Overlay { .. } | Root::Opened { .. }) => "cannot mount the container's overlay".to_owned(),
             Op::Root(_) => "cannot mount the container's root".to_owned(),

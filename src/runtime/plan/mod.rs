@@ -66,14 +66,24 @@ pub(super) enum Op {
     Copy {
         slot: Slot,
         source: CString,
+        /// The source is relative to this directory, and no link is followed on the way: others may be changing it.
+        below: Option<CString>,
         recursive: bool,
         attributes: Attributes,
         recursive_attributes: Attributes,
     },
-    /// A directory of the host.
+    /// A directory of the host; `below` as for a copy.
     Open {
         slot: Slot,
         path: CString,
+        below: Option<CString>,
+    },
+    /// An overlay of directories that were opened before, attached nowhere yet.
+    Overlay {
+        slot: Slot,
+        lower: Vec<Slot>,
+        upper: Slot,
+        work: Slot,
     },
     /// Root of the container, with everything below it still missing.
     Root(Root),

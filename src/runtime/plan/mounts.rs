@@ -7,6 +7,7 @@ use oci_spec::runtime::{Linux, Mount, Spec};
 
 use super::{Builder, Op, Slot, cstring, path};
 use crate::error::{Error, Result};
+use crate::spec::settings::BELOW_OPTION;
 use crate::sys::mount::Attributes;
 use crate::userns::IdMaps;
 
@@ -100,7 +101,13 @@ impl Mounts {
         let make = if bind {
             let source = mount.source().as_deref().filter(|s| s.is_absolute());
             let source = source.ok_or_else(|| Error::new(format!("{}: a bind needs an absolute source", what())))?;
-            options.copy(slot, path(source)?)
+            let (source, below) = match &options.below {
+                Some(base) => (relative(source, base)?, Some(path(base)?)),
+                None => (path(source)?, None),
+            };
+            options.copy(slot, source, below)
+        } else if let Some(base) = &options.below {
+            options.overlay(builder, slot, base)?
         } else {
             let data = options.data(kind, maps)?;
             needs_ids = data.iter().any(|(key, _)| [c"uid", c"gid"].contains(&key.as_c_str()));
@@ -150,7 +157,7 @@ impl Mounts {
             let source = cstring(&format!("/dev/{name}"))?;
             let nothing = Attributes::default();
             let (attributes, recursive_attributes) = (nothing, nothing);
-            builder.push(Op::Copy { slot, source, recursive: false, attributes, recursive_attributes });
+            builder.push(Op::Copy { slot, source, below: None, recursive: false, attributes, recursive_attributes });
             self.nodes.push(Op::Device { slot, dev, path: cstring(&name)?, number });
         }
         for (name, target) in LINKS {
@@ -158,6 +165,13 @@ impl Mounts {
         }
         Ok(())
     }
+}
+
+/// What is left of `path` below `base`.
+fn relative(source: &Path, base: &Path) -> Result<CString> {
+    let outside = |_| Error::new(format!("{} is not below {}", source.display(), base.display()));
+    let below = source.strip_prefix(base).map_err(outside)?;
+    path(if below.as_os_str().is_empty() { Path::new(".") } else { below })
 }
 
 /// An absolute path without `.`, and with no `..` that could surprise.
@@ -193,6 +207,8 @@ struct Options {
     bind: bool,
     recursive: bool,
     copy_up: bool,
+    /// [`BELOW_OPTION`].
+    below: Option<PathBuf>,
     /// For the file system itself.
     data: Vec<(String, Option<String>)>,
 }
@@ -269,7 +285,10 @@ impl Options {
             "idmap" | "ridmap" => return Err(Error::new("id-mapped mounts are not supported by the built-in runtime")),
             _ => {
                 let (key, value) = option.split_once('=').map_or((option, None), |(k, v)| (k, Some(v.to_owned())));
-                self.data.push((key.to_owned(), value));
+                match (key, value) {
+                    (BELOW_OPTION, Some(base)) => self.below = Some(PathBuf::from(base)),
+                    (key, value) => self.data.push((key.to_owned(), value)),
+                }
             }
         }
         Ok(())
@@ -306,14 +325,32 @@ impl Options {
         Op::Filesystem { slot, kind, options, attributes: Attributes::new(set, 0, propagation) }
     }
 
+    /// An overlay whose one lower directory is below `base`; pushes what opens its directories.
+    fn overlay(&self, builder: &mut Builder, slot: Slot, base: &Path) -> Result<Op> {
+        let value = |key: &str| -> Result<&Path> {
+            let value = self.data.iter().find(|(known, _)| known == key).and_then(|(_, value)| value.as_deref());
+            value.map(Path::new).ok_or_else(|| Error::new(format!("an overlay below a directory needs {key}")))
+        };
+        let mut open = |path: CString, below: Option<CString>| {
+            let slot = builder.slot();
+            builder.push(Op::Open { slot, path, below });
+            slot
+        };
+        let lower = vec![open(relative(value("lowerdir")?, base)?, Some(path(base)?))];
+        let upper = open(path(value("upperdir")?)?, None);
+        let work = open(path(value("workdir")?)?, None);
+        Ok(Op::Overlay { slot, lower, upper, work })
+    }
+
     /// Binds keep the host's flags, which the kernel locks anyway, and get more restrictive ones only.
-    fn copy(&self, slot: Slot, source: CString) -> Op {
+    fn copy(&self, slot: Slot, source: CString, below: Option<CString>) -> Op {
         let (propagation, deep) = self.propagation.unwrap_or((libc::MS_PRIVATE, true));
         let deep = deep && self.recursive;
         let clear = |set: u64| if set & ATIME != 0 { ATIME } else { 0 };
         Op::Copy {
             slot,
             source,
+            below,
             recursive: self.recursive,
             attributes: Attributes::new(self.set, clear(self.set), if deep { 0 } else { propagation }),
             recursive_attributes: Attributes::new(

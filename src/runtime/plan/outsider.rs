@@ -25,7 +25,7 @@ pub(super) fn rearrange(plan: &mut Plan) -> Result<()> {
                 let mut open = |path| {
                     let slot = plan.slots;
                     plan.slots += 1;
-                    first.push(Op::Open { slot, path });
+                    first.push(Op::Open { slot, path, below: None });
                     slot
                 };
                 let lower = lower.into_iter().map(&mut open).collect();
