@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +25,7 @@ use super::stage::Stage;
 use super::variables;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::{DiffId, Digest};
-use crate::spec::settings::{BELOW_OPTION, Mount};
+use crate::spec::settings::{Mount, SUBPATH};
 use crate::state::lock::{Lock, Mode as LockMode};
 use crate::state::paths::create_private;
 use crate::storage::{IdShift, LayerView, Place, RootfsPlan, remove_path};
@@ -337,10 +336,12 @@ impl<'a> Stage<'a> {
         mount: &RunMount,
         scratch: &Path,
     ) -> Result<Mount> {
-        let source = context.path().join(std::ffi::OsStr::from_bytes(path));
-        let below = format!("{BELOW_OPTION}={}", context.path().display());
+        let part = format!("{SUBPATH}{}", String::from_utf8_lossy(path));
+        let whole = context.path().to_path_buf();
         if mount.read_only {
-            return Ok(bound(source, &mount.target, &["ro", &below]));
+            let mut made = bound(whole, &mount.target, &["ro"]);
+            made.options.extend((!path.is_empty()).then_some(part));
+            return Ok(made);
         }
         create_private(scratch)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
@@ -353,13 +354,9 @@ impl<'a> Stage<'a> {
             file.set_permissions(mode).context(failed)?;
             return Ok(bound(copy, &mount.target, &[]));
         }
-        let mut options = vec![format!("lowerdir={}", source.display()), below];
-        for (key, name) in [("upperdir", "upper"), ("workdir", "work")] {
-            let dir = scratch.join(name);
-            create_private(&dir)?;
-            options.push(format!("{key}={}", dir.display()));
-        }
-        Ok(overlay(mount, options))
+        let mut made = overlay(mount, &[whole], scratch)?;
+        made.options.extend((!path.is_empty()).then_some(part));
+        Ok(made)
     }
 
     /// A mount that shows a place; with `rw` what is written to it goes elsewhere.
@@ -377,19 +374,7 @@ impl<'a> Stage<'a> {
         if let ([only], true) = (&directories[..], mount.read_only) {
             return Ok(bound(only.clone(), &mount.target, &["ro"]));
         }
-        let names: Vec<String> =
-            directories.iter().map(|path| path.display().to_string().replace(':', "\\:")).collect();
-        let mut options = vec![format!("lowerdir={}", names.join(":")), "userxattr".to_owned()];
-        if mount.read_only {
-            options.push("ro".to_owned());
-        } else {
-            let (upper, work) = (scratch.join("upper"), scratch.join("work"));
-            create_private(&upper)?;
-            create_private(&work)?;
-            options.push(format!("upperdir={}", upper.display()));
-            options.push(format!("workdir={}", work.display()));
-        }
-        Ok(overlay(mount, options))
+        overlay(mount, &directories, scratch)
     }
 
     /// Copies a directory of a stage or image to `to`.
@@ -449,9 +434,19 @@ fn bound(source: PathBuf, destination: &str, options: &[&str]) -> Mount {
     Mount { destination: destination.to_owned(), kind: "bind".to_owned(), source, options }
 }
 
-fn overlay(mount: &RunMount, options: Vec<String>) -> Mount {
+/// Shows directories, top first; what is written to them goes below `scratch`.
+fn overlay(mount: &RunMount, directories: &[PathBuf], scratch: &Path) -> Result<Mount> {
+    let escaped = |path: &PathBuf| path.display().to_string().replace('\\', "\\\\").replace(':', "\\:");
+    let names: Vec<String> = directories.iter().map(escaped).collect();
+    let mut options = vec![format!("lowerdir={}", names.join(":"))];
+    options.extend(mount.read_only.then(|| "ro".to_owned()));
+    for (key, name) in [("upperdir", "upper"), ("workdir", "work")] {
+        let dir = scratch.join(name);
+        create_private(&dir)?;
+        options.push(format!("{key}={}", dir.display()));
+    }
     let (destination, source) = (mount.target.clone(), PathBuf::from("overlay"));
-    Mount { destination, kind: "overlay".to_owned(), source, options }
+    Ok(Mount { destination, kind: "overlay".to_owned(), source, options })
 }
 
 fn tmpfs(mount: &RunMount) -> Mount {

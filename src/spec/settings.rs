@@ -158,15 +158,14 @@ pub(crate) enum Throttle {
     WriteOperations,
 }
 
+/// A mount option of rpod's own: the part of the source that is mounted, found without leaving the source.
+pub(crate) const SUBPATH: &str = "x-rpod.subpath=";
+
 /// The period that `--cpus` counts in, microseconds.
 pub(crate) const CPU_PERIOD: u64 = 100_000;
 
 /// Asks the runtime to leave the supplementary groups of whoever starts the container; crun knows it too.
 pub(crate) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
-
-/// A mount option for the built-in runtime, with a directory as value: the source (an overlay's lowerdir) is found below it
-/// without following any link, whatever others make of the directory meanwhile (CVE-2024-1753 and its kind).
-pub(crate) const BELOW_OPTION: &str = "x-rpod.below";
 
 /// Asks the runtime for the reaper; the same annotation that Podman leaves.
 pub(crate) const INIT_ANNOTATION: &str = "io.podman.annotations.init";

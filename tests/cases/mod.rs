@@ -7,6 +7,7 @@ mod build_parity;
 mod build_security;
 mod change;
 mod cli;
+mod clone;
 mod cp;
 mod cve;
 mod devices;
@@ -21,16 +22,19 @@ mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
+mod init;
 mod inspect;
 mod lifecycle;
 mod limits;
 mod login;
 mod logs;
 mod manifest;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod overlay;
 mod parity;
 mod pause;
 mod peers;
@@ -57,6 +61,7 @@ mod trust;
 mod userns;
 mod vm;
 mod volumes;
+mod volumes_from;
 
 use libtest_mimic::Trial;
 
@@ -67,6 +72,7 @@ pub fn trials() -> Vec<Trial> {
         run::trials(),
         userns::trials(),
         namespaces::trials(),
+        mount_options::trials(),
         mounts::trials(),
         secrets::trials(),
         security::trials(),
@@ -92,12 +98,15 @@ pub fn trials() -> Vec<Trial> {
         surroundings::trials(),
         observe::trials(),
         change::trials(),
+        clone::trials(),
+        init::trials(),
         inspect::trials(),
         images::trials(),
         image_space::trials(),
         storage::trials(),
         system::trials(),
         volumes::trials(),
+        volumes_from::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
@@ -111,6 +120,7 @@ pub fn trials() -> Vec<Trial> {
         ports::trials(),
         bridges::trials(),
         drivers::trials(),
+        overlay::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),

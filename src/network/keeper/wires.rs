@@ -20,8 +20,9 @@ use rustix::io::Errno;
 use super::order::{Address, Join};
 use super::parents::Parents;
 use crate::error::{Context, Error, Kind, Result};
-use crate::network::bridge::driver::{Attachment, MacvlanMode, attachment};
+use crate::network::bridge::driver::{Attachment, Driver, MacvlanMode, attachment};
 use crate::network::bridge::object::Network;
+use crate::network::overlay::tap_name;
 use crate::network::ports::Protocol;
 use crate::sys::netlink::{self, Action, Batch, Index, Mac, Peer, Selector, SubInterface, SubKind, is_gone};
 use crate::sys::process::exit_now;
@@ -171,6 +172,11 @@ impl Wires {
         for join in joins {
             let index = self.bridge(&join.network)?;
             self.cables = self.cables.wrapping_add(1);
+            if join.network.driver == Driver::Overlay.as_str() {
+                let mut batch = Batch::default();
+                batch.enslave("connect the bridge to other hosts", &tap_name(&join.network)?, index);
+                apply(&self.netlink, &batch)?;
+            }
             let cable = Cable {
                 network: join.network.name.clone(),
                 bridge: join.network.network_interface.clone(),
@@ -301,10 +307,9 @@ impl Wires {
             .iter()
             .filter_map(|range| Some(Address { ip: range.gateway?, prefix: range.subnet.prefix, gateway: None }))
             .collect();
-        let first = gateways.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip);
         let mut batch = Batch::default();
         // With an address of its own: one that it takes from its cables would change as they come and go.
-        batch.bridge("make the bridge", name, mac_of(first), network.mtu().unwrap_or(MTU));
+        batch.bridge("make the bridge", name, bridge_mac(network), network.mtu().unwrap_or(MTU));
         apply(&self.netlink, &batch)?;
         let configured = self.configure_bridge(network, &gateways);
         match configured {
@@ -467,6 +472,12 @@ pub(super) fn mac_of(ip: IpAddr) -> Mac {
             [0x02, 0x43, a, b, c, d]
         }
     }
+}
+
+/// Of a network's bridge.
+pub(super) fn bridge_mac(network: &Network) -> Mac {
+    let first = network.subnets.iter().find_map(|range| range.gateway);
+    mac_of(first.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
 }
 
 /// Of the end of a parent interface that no container has.
