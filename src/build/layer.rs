@@ -33,7 +33,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn workplace(&self, layers: &[DiffId]) -> Result<Workplace<'a>> {
         let build = self.build;
         let id = id::random()?;
-        let dir = build.room.directory(&id::short(&id))?;
+        let dir = build.room.directory(id::short(&id))?;
         let rootfs = build.store.prepare_rootfs(layers, &dir, &IdShift::None)?;
         Ok(Workplace { id, dir, rootfs, maps: build.maps })
     }
