@@ -19,9 +19,7 @@ pub(crate) fn tar(store: &Store, maps: &IdMaps, image: &Image, output: &mut dyn 
     let failed = || "cannot export the image";
     let directories: Vec<_> = store.layers(&image.layers)?.iter().rev().map(crate::storage::Layer::diff).collect();
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(failed)?;
-    let child = enter::spawn(maps, || {
-        u8::from(diff::export(&directories, &diff::Ids::default(), File::from(writer)).is_err())
-    })?;
+    let child = enter::spawn(maps, || u8::from(diff::export_layers(&directories, File::from(writer)).is_err()))?;
     let mut reader = File::from(reader);
     let mut buffer = vec![0; 256 << 10];
     loop {

@@ -35,6 +35,7 @@ mod namespaces;
 mod network;
 mod observe;
 mod overlay;
+mod owners;
 mod parity;
 mod pause;
 mod peers;
@@ -97,6 +98,7 @@ pub fn trials() -> Vec<Trial> {
         sequences::trials(),
         surroundings::trials(),
         observe::trials(),
+        owners::trials(),
         change::trials(),
         clone::trials(),
         init::trials(),
