@@ -5,6 +5,7 @@ mod bridges;
 mod build;
 mod build_inputs;
 mod build_parity;
+mod build_security;
 mod change;
 mod cli;
 mod clone;
@@ -129,6 +130,7 @@ pub fn trials() -> Vec<Trial> {
         build::trials(),
         build_inputs::trials(),
         build_parity::trials(),
+        build_security::trials(),
         storm::trials(),
         vm::trials(),
     ]
