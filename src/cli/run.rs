@@ -244,7 +244,11 @@ pub(crate) struct Storage {
     #[arg(short, long, value_name = "VOLUME")]
     pub volume: Vec<String>,
 
-    /// Mount a file system (type=bind|volume|tmpfs,src=…,dst=…[,OPTION…])
+    /// Mount the volumes of another container at the same places (CONTAINER[:ro|rw,z])
+    #[arg(long, value_name = "CONTAINER[:OPTIONS]")]
+    pub volumes_from: Vec<String>,
+
+    /// Mount a file system (type=bind|volume|image|glob|tmpfs|ramfs|devpts,src=…,dst=…[,OPTION…])
     #[arg(long, value_name = "MOUNT")]
     pub mount: Vec<String>,
 

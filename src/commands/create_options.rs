@@ -79,6 +79,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         stop_signal: process.stop_signal.as_deref().map(values::signal).transpose()?,
         stop_timeout: process.stop_timeout,
         mounts: mounts::requests(&storage.volume, &storage.mount, &storage.tmpfs)?,
+        volumes_from: storage.volumes_from.iter().map(|text| mounts::volumes_from(text)).collect::<Result<_>>()?,
         secrets: storage.secret.iter().map(|text| secrets::secret(text)).collect::<Result<_>>()?,
         image_volumes: mounts::image_volumes(storage.image_volume.as_deref().unwrap_or_default())?,
         devices,
@@ -274,13 +275,13 @@ fn asked(args: &Container) -> Asked {
         groups: args.process.group_add.clone(),
         security: args.security.security_opt.clone(),
         devices: args.storage.device.clone(),
+        volumes_from: args.storage.volumes_from.clone(),
         publish_all: args.network.publish_all,
         hosts_file: args.surroundings.hosts_file.clone().unwrap_or_default(),
         timezone: args.surroundings.tz.clone().unwrap_or_default(),
         no_passwd: args.surroundings.passwd == Some(false),
         pidfile: path(&args.surroundings.pidfile),
         conmon_pidfile: path(&args.surroundings.conmon_pidfile),
-        ..Asked::default()
     }
 }
 

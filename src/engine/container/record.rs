@@ -83,6 +83,9 @@ pub(crate) struct Record {
     /// Layers that must stay while this container exists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DiffId>,
+    /// The same of the images that are mounted in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_layers: Vec<DiffId>,
     /// Volumes without a name, which `--rm` and `rm -v` remove with the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
@@ -197,13 +200,23 @@ pub(crate) struct Mount {
     pub source: PathBuf,
     pub destination: String,
     pub options: Vec<String>,
+    /// The part of a volume or an image that is mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
 }
 
 impl Mount {
-    /// As `HostConfig.Binds` shows it; `None` for a tmpfs.
+    pub(crate) fn has(&self, wanted: &str) -> bool {
+        self.options.iter().any(|option| option == wanted)
+    }
+
+    /// As `HostConfig.Binds` shows it; `None` for what has its place elsewhere.
     pub(crate) fn bind(&self) -> Option<String> {
         let source = match (self.kind, &self.name) {
-            (MountKind::Tmpfs, _) => return None,
+            (MountKind::Tmpfs | MountKind::Image, _) => return None,
+            (MountKind::Ramfs | MountKind::Devpts, _) if self.options.is_empty() => {
+                return Some(format!("{}:{}", self.source.display(), self.destination));
+            }
             (MountKind::Volume, Some(name)) => name.clone(),
             _ => self.source.display().to_string(),
         };

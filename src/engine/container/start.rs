@@ -10,7 +10,7 @@ use oci_spec::runtime::{MountBuilder, Spec};
 
 use super::record::Config;
 use super::store::Container;
-use super::{bridges, joining, namefiles, remove, secrets};
+use super::{bridges, joining, namefiles, overlays, owners, remove, secrets};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
@@ -95,6 +95,8 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
     let (spec, join) = joining::at_start(dirs, &config.spec)?;
     let spec = secrets::at_start(dirs, &config.secret_variables, spec)?;
     let fresh = |join| -> Result<Fresh> {
+        owners::change(config)?;
+        overlays::renew(&container.place.disk, config)?;
         let network = match &config.network {
             Mode::Bridge(endpoints) => bridges::prepare(dirs, container, config, endpoints)?,
             other => helper::prepare(other)?,
