@@ -92,9 +92,14 @@ pub(super) fn accept(listener: &OwnedFd, clients: &mut Vec<Client>) {
     }
 }
 
-/// Tells everybody that the container has ended, and stays until they have read it and what came before, or are gone.
-pub(super) fn farewell(mut clients: Vec<Client>, code: u8) {
+/// Tells everybody that the container has ended; answers those who have not read all that came before.
+pub(super) fn tell_end(mut clients: Vec<Client>, code: u8) -> Vec<Client> {
     clients.retain_mut(|client| client.send_event(&Event::Exit(code)).is_ok() && client.behind());
+    clients
+}
+
+/// Stays until they have read it, or are gone.
+pub(super) fn stay(mut clients: Vec<Client>) {
     while !clients.is_empty() {
         let mut fds: Vec<_> = clients.iter().map(|client| PollFd::new(client, PollFlags::OUT)).collect();
         if poll(&mut fds, None).is_err() {

@@ -30,4 +30,4 @@ mod serve;
 mod start;
 pub(crate) mod state;
 
-pub(crate) use launch::{Fresh, Launch, launch, leave_caller};
+pub(crate) use launch::{Fresh, Launch, Removal, launch, leave_caller};
