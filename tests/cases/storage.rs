@@ -44,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
         t.script("rm ~/.local/state/rpod/hosts/*/driver.json").run().ok();
         // No namespace can be entered: what works here cannot be found out.
         for program in ["newuidmap", "newgidmap"] {
-            let path = t.write(format!("home/broken/{program}"), "#!/bin/sh\necho 'no ids today' >&2\nexit 1\n")?;
+            let path = t.write(&format!("home/broken/{program}"), "#!/bin/sh\necho 'no ids today' >&2\nexit 1\n")?;
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
         }
         let path = format!("{}:/usr/bin:/bin", t.home().join("broken").display());

@@ -52,7 +52,7 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
         buffer: vec![0; BUFFER],
     };
     let mut archive = Archive::new(sink, job.timestamp, &job.ids);
-    upper::walk(&diff, lower, &job.ids, &mut Report::new(&mut archive, &job.skip))?;
+    upper::walk(&diff, lower, upper::Marks::Kernel, &job.ids, &mut Report::new(&mut archive, &job.skip))?;
     let (count, unpacked_size) = (archive.entries, archive.unpacked);
     let take = archive.finish()?;
     take.root(open_path(&diff)?)?;
