@@ -1,14 +1,19 @@
 //! ADD and contexts from elsewhere: URLs, and git repositories through the git program.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::fs::{FileType, Mode};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::build::context::digest::hash;
+use crate::build::context::ignore::clean;
+use crate::build::context::select::Root;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::registry;
@@ -20,12 +25,13 @@ pub(crate) fn is_url(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
 }
 
-/// A repository: `git@…`, `git://`, `ssh://`, or a URL whose path ends in `.git` (BuildKit's gitutil).
+/// A repository: `git@…`, `git://`, `ssh://`, `github.com/…`, or a URL whose path ends in `.git` (BuildKit's gitutil).
 pub(crate) fn is_git(text: &str) -> bool {
     let path = text.split('#').next().unwrap_or(text);
     text.starts_with("git@")
         || text.starts_with("git://")
         || text.starts_with("ssh://")
+        || text.starts_with("github.com/")
         || is_url(text) && path.trim_end_matches('/').ends_with(".git")
 }
 
@@ -86,13 +92,37 @@ fn apart(f: impl FnOnce() -> Result<()>) -> Result<()> {
     }
 }
 
-/// Checks `URL[#REF[:DIRECTORY]]` out into the empty directory `to`; answers the commit.
-pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<String> {
+/// Checks `URL[#REF[:DIRECTORY]]` out into the empty directory `to`; answers the commit and where the directory is.
+pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<(String, PathBuf)> {
     let (repository, fragment) = text.split_once('#').unwrap_or((text, ""));
     let (reference, below) = fragment.split_once(':').unwrap_or((fragment, ""));
     if repository.starts_with('-') || reference.starts_with('-') {
         return Err(Error::new(format!("{text}: it is no repository")));
     }
+    let repository = match repository.starts_with("github.com/") {
+        true => &format!("https://{repository}"),
+        false => repository,
+    };
+    // The same files whoever fetches them.
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
+    let commit = checkout(text, repository, reference, to);
+    rustix::process::umask(umask);
+    let commit = commit?;
+    if !keep_git_dir {
+        crate::storage::remove_path(&to.join(".git"))?;
+    }
+    // A link of the repository must not lead out of it.
+    let below = clean(&format!("/{below}"));
+    let found = Root::open(to)?.resolve(below.trim_start_matches('/').as_bytes());
+    let missing = || Error::new(format!("the repository {repository} has no directory {below}"));
+    let (path, stat) = found.context(|| "cannot read the repository")?.ok_or_else(missing)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(missing());
+    }
+    Ok((commit, to.join(OsStr::from_bytes(&path))))
+}
+
+fn checkout(text: &str, repository: &str, reference: &str, to: &Path) -> Result<String> {
     let run = |words: &[&str]| -> Result<String> {
         let failed = || format!("git {} failed", words.first().copied().unwrap_or_default());
         let output = Command::new("git")
@@ -112,23 +142,18 @@ pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<String> {
     };
     run(&["init", "--quiet", "."])?;
     let wanted = if reference.is_empty() { "HEAD" } else { reference };
-    // A commit that no branch points at has to be fetched with everything.
-    if run(&["fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, wanted]).is_err() {
-        run(&["fetch", "--quiet", "--tags", "--", repository, "+refs/heads/*:refs/remotes/origin/*"])?;
-        run(&["checkout", "--quiet", "--detach", wanted, "--"])?;
-    } else {
+    if run(&["fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, wanted]).is_ok() {
         run(&["checkout", "--quiet", "--detach", "FETCH_HEAD", "--"])?;
+    } else {
+        // A commit that no branch points at, or a server that gives everything only.
+        let heads = ["+HEAD:refs/remotes/origin/HEAD", "+refs/heads/*:refs/remotes/origin/*"];
+        run(&["fetch", "--quiet", "--tags", "--", repository, heads[0], heads[1]])?;
+        let branch = format!("refs/remotes/origin/{wanted}");
+        let wanted = if run(&["rev-parse", "--verify", "--quiet", &branch]).is_ok() { &branch } else { wanted };
+        run(&["checkout", "--quiet", "--detach", wanted, "--"])?;
     }
     run(&["submodule", "update", "--quiet", "--init", "--recursive", "--depth=1"])?;
-    let commit = run(&["rev-parse", "HEAD"])?;
-    if !keep_git_dir {
-        crate::storage::remove_path(&to.join(".git"))?;
-    }
-    if !below.is_empty() {
-        return Err(Error::new(format!("{text}: a directory inside of a repository can be the context, not a source"))
-            .hint("leave out what follows the colon"));
-    }
-    Ok(commit)
+    run(&["rev-parse", "HEAD"])
 }
 
 #[cfg(test)]
@@ -143,6 +168,7 @@ mod tests {
             ("https://a/b.git#v1:sub", true, true),
             ("git@a:b", true, false),
             ("ssh://git@a/b", true, false),
+            ("github.com/a/b", true, false),
             ("a.git", false, false),
             ("dir/a", false, false),
         ] {

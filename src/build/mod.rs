@@ -18,6 +18,7 @@
 mod chmod;
 mod command;
 mod commit;
+mod content;
 mod context;
 mod copy;
 pub(crate) mod dockerfile;
@@ -38,6 +39,7 @@ mod stage;
 mod state;
 mod transfer;
 mod variables;
+mod workroom;
 
 use std::collections::BTreeMap;
 
@@ -51,13 +53,19 @@ use self::dockerfile::{Kind, Problem, Span};
 use self::plan::{Planner, Source};
 use self::stage::Build;
 use self::variables::Globals;
+use self::workroom::Workroom;
 use crate::engine::images::{self, Image, Progress};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Context as _, Error, Kind as ErrorKind, Result};
 use crate::image::platform::Platform;
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::Store;
 use crate::userns::IdMaps;
+
+/// Whether a context is to be fetched: a URL or a git repository.
+pub(crate) fn is_remote(context: &str) -> bool {
+    fetch::is_git(context) || fetch::is_url(context)
+}
 
 /// Why there is no image.
 #[derive(Debug)]
@@ -85,7 +93,8 @@ pub(crate) fn build(
     reporter: &mut dyn Reporter,
 ) -> Result<Built, Failure> {
     let names = commit::names(request)?;
-    let opened = context::open(dirs, request)?;
+    let room = Workroom::open(dirs, maps)?;
+    let opened = context::open(&room, request)?;
     let (name, text) = (&opened.name, &opened.text);
     let wrong = |problem: Problem| Failure {
         excerpt: Some(excerpt(name, text, problem.span)),
@@ -101,11 +110,12 @@ pub(crate) fn build(
     }
     let mut images: BTreeMap<String, Image> = BTreeMap::new();
     let mut bring = |name: &str, platform: Option<&Platform>| -> Result<Vec<String>> {
-        if !images.contains_key(name) {
+        let key = plan::image_key(name, platform);
+        if !images.contains_key(&key) {
             let image = base_image(dirs, store, maps, name, platform, request, progress)?;
-            images.insert(name.to_owned(), image);
+            images.insert(key.clone(), image);
         }
-        Ok(images.get(name).map(|image| image.config.config.on_build.clone()).unwrap_or_default())
+        Ok(images.get(&key).map(|image| image.config.config.on_build.clone()).unwrap_or_default())
     };
     let planner = Planner {
         file: &file,
@@ -127,7 +137,7 @@ pub(crate) fn build(
             }
         }
     }
-    let contexts = named_contexts(request, &plan)?;
+    let contexts = named_contexts(&room, request, &plan)?;
     let now = match request.timestamp {
         Some(seconds) => jiff::Timestamp::from_second(seconds).map_err(|e| Error::wrap("invalid --timestamp", e))?,
         None => jiff::Timestamp::now(),
@@ -140,7 +150,7 @@ pub(crate) fn build(
         .collect();
     reporter.stages(&shown);
     let build = Build {
-        dirs,
+        room: &room,
         store,
         maps,
         request,
@@ -156,14 +166,12 @@ pub(crate) fn build(
         Err(failure) => {
             let lines = failure.lines.map(|(first, last)| Span { first, last });
             let excerpt = lines.map(|span| excerpt(name, text, span));
-            opened.context.close()?;
             return Err(Failure { error: failure.error.into(), excerpt, code: failure.code });
         }
     };
     reporter.commit(&request.tags);
     let built = commit::commit(&build, state, &names)?;
     unused(&file, request, progress);
-    opened.context.close()?;
     Ok(built)
 }
 
@@ -208,21 +216,18 @@ fn base_image(
     images::pull_apart(dirs, store, maps, name, &options, progress)
 }
 
-/// The directories of `--build-context` that are used.
-fn named_contexts(request: &Request, plan: &plan::Plan) -> Result<BTreeMap<String, Context>> {
+/// The `--build-context`s that are used and are no images.
+fn named_contexts(room: &Workroom, request: &Request, plan: &plan::Plan) -> Result<BTreeMap<String, Context>> {
     let mut contexts = BTreeMap::new();
     for stage in plan.stages.iter().flatten() {
         for source in stage.sources.values() {
             if let Source::Context(name) = source
                 && let Some(value) = request.contexts.get(name)
+                && !contexts.contains_key(name)
             {
-                if fetch::is_git(value) || fetch::is_url(value) || value.contains("://") {
-                    return Err(Error::new(format!("--build-context {name}={value} is not supported"))
-                        .hint("a directory or docker-image://IMAGE is"));
-                }
-                let path = std::fs::canonicalize(value)
-                    .map_err(|e| Error::wrap(format!("cannot use the build context {value}"), e))?;
-                contexts.insert(name.clone(), Context::directory(path, None)?);
+                let context =
+                    context::named(room, value).context(|| format!("cannot use --build-context {name}={value}"))?;
+                contexts.insert(name.clone(), context);
             }
         }
     }
@@ -230,8 +235,9 @@ fn named_contexts(request: &Request, plan: &plan::Plan) -> Result<BTreeMap<Strin
 }
 
 /// `--check`: what is probably not meant, a line each.
-pub(crate) fn check(dirs: &Dirs, request: &Request) -> Result<Vec<String>> {
-    let opened = context::open(dirs, request)?;
+pub(crate) fn check(dirs: &Dirs, maps: &IdMaps, request: &Request) -> Result<Vec<String>> {
+    let room = Workroom::open(dirs, maps)?;
+    let opened = context::open(&room, request)?;
     let wrong = |problem: Problem| problem.into_error(&opened.name);
     let file = dockerfile::parse(&opened.text).map_err(wrong)?;
     let mut globals = Globals::new(&request.arguments, &request.platform, request.target.as_deref());
@@ -239,7 +245,6 @@ pub(crate) fn check(dirs: &Dirs, request: &Request) -> Result<Vec<String>> {
         globals.declare(instruction, file.escape()).map_err(wrong)?;
     }
     let findings = lint::lint(&file, &globals);
-    opened.context.close()?;
     Ok(findings
         .into_iter()
         .map(|found| format!("{}:{}: {}: {}", opened.name, found.line, found.rule, found.text))

@@ -18,6 +18,11 @@ pub(crate) enum Source {
     Context(String),
 }
 
+/// What an image is known by during a build: the same name may be wanted for several platforms.
+pub(crate) fn image_key(name: &str, platform: Option<&Platform>) -> String {
+    platform.map_or_else(|| name.to_owned(), |platform| format!("{name} {platform}"))
+}
+
 /// A stage that will be built.
 #[derive(Debug, Clone)]
 pub(crate) struct StagePlan {
@@ -114,9 +119,10 @@ impl Planner<'_> {
 
     fn source(&self, text: &str, before: usize) -> Source {
         if let Some(value) = self.contexts.get(text) {
-            return match value.strip_prefix("docker-image://") {
-                Some(image) => Source::Image(image.to_owned()),
-                None => Source::Context(text.to_owned()),
+            return match (value.strip_prefix("docker-image://"), value.strip_prefix("oci-layout://")) {
+                (Some(image), _) => Source::Image(image.to_owned()),
+                (None, Some(layout)) => Source::Image(format!("oci:{layout}")),
+                (None, None) => Source::Context(text.to_owned()),
             };
         }
         match self.named(text, before) {

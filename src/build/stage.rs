@@ -1,21 +1,22 @@
 //! One stage, instruction by instruction, in a process of its own.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::context::Context;
 use super::context::digest::Known;
 use super::dockerfile::{Instruction, Kind, Span};
 use super::event::{Event, Outcome, Sender, StageFailure};
-use super::plan::{Source, StagePlan};
+use super::plan::{Source, StagePlan, image_key};
 use super::request::Request;
 use super::settings::{self, Seen};
 use super::state::State;
 use super::variables::{self, Globals};
+use super::workroom::Workroom;
 use crate::engine::images::Image;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::state::paths::Dirs;
 use crate::storage::worker::UnpackWorker;
 use crate::storage::{BuildStep, Store};
 use crate::userns::IdMaps;
@@ -23,7 +24,7 @@ use crate::userns::enter::Failure;
 
 /// What all stages of a build have in common.
 pub(crate) struct Build<'a> {
-    pub dirs: &'a Dirs,
+    pub room: &'a Workroom,
     pub store: &'a Store,
     pub maps: &'a IdMaps,
     pub request: &'a Request,
@@ -48,7 +49,8 @@ pub(crate) struct Stage<'a> {
     pub seen: Seen,
     pub sender: &'a mut Sender,
     worker: Option<UnpackWorker>,
-    known: Option<Known>,
+    /// By the contexts' paths.
+    known: BTreeMap<PathBuf, Known>,
 }
 
 /// Why a step failed.
@@ -76,10 +78,11 @@ pub(crate) fn run(
         Err(error) => Outcome::Failed(failure(&plan.from, Stop::Error(error))),
         Ok(state) => {
             let seen = Seen::default();
-            let mut stage = Stage { build, plan, done, state, seen, sender: &mut *sender, worker: None, known: None };
+            let mut stage =
+                Stage { build, plan, done, state, seen, sender: &mut *sender, worker: None, known: BTreeMap::new() };
             let all = stage.all();
             // What was learned of the context is of use whatever became of the stage.
-            let stored = stage.known.as_mut().map_or(Ok(()), Known::store);
+            let stored = stage.known.values_mut().try_for_each(Known::store);
             match all.and_then(|()| stored.map_err(|e| Box::new((plan.from.clone(), Stop::Error(e))))) {
                 Ok(()) => Outcome::Done(Box::new(stage.state)),
                 Err(failed) => Outcome::Failed(failure(&failed.0, failed.1)),
@@ -107,7 +110,10 @@ fn base(build: &Build<'_>, plan: &StagePlan, done: &BTreeMap<usize, State>) -> R
             done.get(index).cloned().ok_or_else(|| Error::new("a stage is missing that another begins with"))?
         }
         Source::Image(name) => {
-            let image = build.images.get(name).ok_or_else(|| Error::new(format!("{name}: image not known")))?;
+            let image = build
+                .images
+                .get(&image_key(name, plan.platform.as_ref()))
+                .ok_or_else(|| Error::new(format!("{name}: image not known")))?;
             State::of_image(image)
         }
         Source::Context(name) => {
@@ -188,6 +194,11 @@ impl<'a> Stage<'a> {
         Ok(step)
     }
 
+    /// A step that is not remembered.
+    pub(crate) fn once(&self, layer: Digest) -> BuildStep {
+        BuildStep { layer: Some(layer), created: self.created() }
+    }
+
     fn created(&self) -> String {
         match self.build.request.timestamp {
             Some(_) => self.build.now.to_string(),
@@ -205,10 +216,10 @@ impl<'a> Stage<'a> {
         self.sender.event(&Event::Warning { text: text.to_owned() })
     }
 
-    /// What is known of the build context's files.
+    /// What is known of a context's files.
     pub(crate) fn known(&mut self, context: &Context) -> &mut Known {
         let dir = self.build.store.build_cache_dir();
-        self.known.get_or_insert_with(|| Known::load(&dir, context.path()))
+        self.known.entry(context.path().to_path_buf()).or_insert_with(|| Known::load(&dir, context.path()))
     }
 
     /// The process that makes layers, started when the first one is made.

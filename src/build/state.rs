@@ -3,13 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::images::Image;
-use crate::image::config::{History, ImageConfig, RootFs};
+use crate::image::config::{History, ImageConfig, RootFs, Settings};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::platform::Platform;
 use crate::storage::BuildStep;
 
 /// What BuildKit writes as comment of its steps; tools tell by it how to read `created_by`.
 const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// What BuildKit and Buildah give `FROM scratch`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Layers and settings as they are after a step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +31,10 @@ pub(crate) struct State {
 impl State {
     /// `FROM scratch`.
     pub(crate) fn scratch(platform: &Platform) -> Self {
+        let settings =
+            Settings { env: vec![format!("PATH={DEFAULT_PATH}")], working_dir: "/".to_owned(), ..Settings::default() };
         let config = ImageConfig {
+            config: settings,
             architecture: platform.architecture.clone(),
             os: platform.os.clone(),
             variant: platform.variant.clone(),

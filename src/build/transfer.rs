@@ -75,7 +75,7 @@ impl Stage<'_> {
             // What was copied is not what the key stands for.
             let layer = self.make_layer(&workplace, Vec::new())?;
             self.warn("the build context changed while it was being copied; the step is not cached")?;
-            let step = crate::storage::BuildStep { layer: Some(layer), created: jiff::Timestamp::now().to_string() };
+            let step = self.once(layer);
             let unknown = self.state.next_key(&[&workplace.id]);
             self.state.add(unknown, line, &step);
             return Ok(false);
@@ -89,7 +89,7 @@ impl Stage<'_> {
     /// A directory for what is fetched or written for one instruction.
     fn workplace_dir(&self) -> Result<Scratch> {
         let name = format!("in-{}", crate::state::id::short(&crate::state::id::random()?));
-        Ok(Scratch(self.build.dirs.host.join("build").join(name)))
+        Ok(Scratch(self.build.room.path(&name)))
     }
 
     /// What history says.
@@ -145,8 +145,8 @@ impl Stage<'_> {
             let text = self.expand(text)?;
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
-                let digest = fetch::git(&text, &directory, transfer.keep_git_dir)?;
-                order.content.push(format!("git {digest}"));
+                let (commit, directory) = fetch::git(&text, &directory, transfer.keep_git_dir)?;
+                order.content.push(format!("git {commit} {}", text.rsplit_once(':').map_or("", |(_, below)| below)));
                 order.origins.push(plain(&directory, vec![".".to_owned()], false)?);
             } else if transfer.add && fetch::is_url(&text) {
                 let directory = scratch.sub(&format!("url-{count}"))?;
@@ -179,14 +179,7 @@ impl Stage<'_> {
         let unpack = transfer.add && transfer.unpack != Some(false);
         match from {
             None | Some(Source::Context(_)) => {
-                let context = match &from {
-                    Some(Source::Context(name)) => self
-                        .build
-                        .contexts
-                        .get(name)
-                        .ok_or_else(|| Error::new(format!("the build context {name} is missing")))?,
-                    _ => self.build.context,
-                };
+                let context = self.context_of(from.as_ref())?;
                 let (root, ignore) = (context.root()?.try_clone()?, context.ignore().clone());
                 let nothing = &order.exclude;
                 let wanted = Wanted { sources: &sources, ignore: &ignore, exclude: nothing, parents: order.parents };
@@ -195,8 +188,10 @@ impl Stage<'_> {
                 order.origins.push(Origin::Directory { root, ignore, sources, unpack });
             }
             Some(source) => {
-                let (key, _) = self.layers_of(&source)?;
-                order.content.push(format!("{key} {}", sources.join("\0")));
+                let layers = self.layers_of(&source)?;
+                let exclude = (&order.exclude, &transfer.exclude[..]);
+                let digest = self.content_of(&layers, &sources, exclude, order.parents)?;
+                order.content.push(format!("content {digest}"));
                 order.origins.push(Origin::Layers { source, sources });
             }
         }
@@ -237,7 +232,7 @@ impl Stage<'_> {
             views.push(match origin {
                 Origin::Directory { .. } => None,
                 Origin::Layers { source, .. } => {
-                    let (_, layers) = self.layers_of(source)?;
+                    let layers = self.layers_of(source)?;
                     let dir = place.dir.join(format!("from-{number}"));
                     let plan = self.view(&layers, &dir)?;
                     let lower = dir.join("lower");
@@ -304,9 +299,9 @@ impl Stage<'_> {
         Ok((found.identity.uid, found.identity.gid))
     }
 
-    /// What is known by content of the given sources of the build context.
-    pub(crate) fn context_digest(&mut self, sources: &[String]) -> Result<Digest> {
-        let context = self.build.context;
+    /// What is known by content of the given sources of a build context.
+    pub(crate) fn context_digest(&mut self, from: Option<&Source>, sources: &[String]) -> Result<Digest> {
+        let context = self.context_of(from)?;
         let root = context.root()?.try_clone()?;
         let nothing = Ignore::default();
         let wanted = Wanted { sources, ignore: context.ignore(), exclude: &nothing, parents: false };
@@ -326,9 +321,10 @@ impl Stage<'_> {
         for origin in &order.origins {
             let Origin::Directory { root, ignore, sources, .. } = origin else { continue };
             let wanted = Wanted { sources, ignore, exclude: &order.exclude, parents: order.parents };
-            let same_context = self.build.context.root().is_ok_and(|own| own.is_same(root));
-            if same_context {
-                let digest = self.digest_of(self.build.context, root, &wanted)?.to_string();
+            let build = self.build;
+            let mut contexts = build.contexts.values().chain([build.context]);
+            if let Some(context) = contexts.find(|context| context.root().is_ok_and(|own| own.is_same(root))) {
+                let digest = self.digest_of(context, root, &wanted)?.to_string();
                 if !order.content.contains(&digest) {
                     return Ok(true);
                 }

@@ -52,7 +52,7 @@ pub(crate) struct Input {
     #[arg(long, value_name = "FILE")]
     pub build_arg_file: Vec<PathBuf>,
 
-    /// A further context that FROM, COPY --from and RUN --mount may name (NAME=DIRECTORY or NAME=docker-image://IMAGE)
+    /// A further context for FROM, COPY --from and RUN --mount: NAME= a directory, a URL, a git repository, docker-image://IMAGE or oci-layout://DIRECTORY
     #[arg(long, value_name = "NAME=VALUE")]
     pub build_context: Vec<String>,
 

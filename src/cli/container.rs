@@ -90,27 +90,22 @@ pub(crate) struct Kill {
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod pause [options] CONTAINER [CONTAINER...]")]
 pub(crate) struct Pause {
-    /// Pause all running containers
-    #[arg(short, long)]
-    pub all: bool,
-    /// Read the container's ID from a file
-    #[arg(long, value_name = "FILE")]
-    pub cidfile: Vec<PathBuf>,
-    /// Only containers that match
-    #[arg(short, long, value_name = "FILTER")]
-    pub filter: Vec<String>,
-    /// Pause the container that was created last
-    #[arg(short, long)]
-    pub latest: bool,
-    #[arg(value_name = "CONTAINER", hide = true)]
-    pub containers: Vec<String>,
+    #[command(flatten)]
+    pub chosen: Chosen,
 }
 
 /// Let the processes of one or more paused containers go on
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod unpause [options] CONTAINER [CONTAINER...]")]
 pub(crate) struct Unpause {
-    /// Unpause all paused containers
+    #[command(flatten)]
+    pub chosen: Chosen,
+}
+
+/// Which containers to pause, or to let go on.
+#[derive(Debug, Args)]
+pub(crate) struct Chosen {
+    /// All containers that run and are not paused, or that are
     #[arg(short, long)]
     pub all: bool,
     /// Read the container's ID from a file
@@ -119,7 +114,7 @@ pub(crate) struct Unpause {
     /// Only containers that match
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Vec<String>,
-    /// Unpause the container that was created last
+    /// The container that was created last
     #[arg(short, long)]
     pub latest: bool,
     #[arg(value_name = "CONTAINER", hide = true)]

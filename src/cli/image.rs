@@ -58,6 +58,9 @@ pub(crate) struct Pull {
     /// Do not show progress
     #[arg(short, long)]
     pub quiet: bool,
+    /// Accepted for compatibility with Docker, as in Podman
+    #[arg(long, hide = true)]
+    pub disable_content_trust: bool,
     /// Images to pull
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
@@ -72,7 +75,7 @@ pub(crate) struct Images {
     /// Show digests
     #[arg(long)]
     pub digests: bool,
-    /// List only images that match: dangling, reference, before, since, label, label!, id, digest, until, containers, readonly
+    /// List only images that match: dangling, reference, before, since, label, label!, id, digest, until, containers, manifest, readonly
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Vec<String>,
     /// Change the output format to JSON or a Go template

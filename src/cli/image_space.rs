@@ -10,6 +10,9 @@ pub(crate) struct Prune {
     /// Remove every image that no container was made from
     #[arg(short, long)]
     pub all: bool,
+    /// Forget the build cache too
+    #[arg(long)]
+    pub build_cache: bool,
     /// Accepted for compatibility: there are no containers but rpod's own in the store
     #[arg(long)]
     pub external: bool,

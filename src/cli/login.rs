@@ -28,6 +28,9 @@ pub(crate) struct Login {
     /// Read the password from standard input
     #[arg(long, conflicts_with = "password")]
     pub password_stdin: bool,
+    /// Use a secret (rpod secret) as the password; without --username, its name as the user
+    #[arg(long, value_name = "SECRET", conflicts_with_all = ["password", "password_stdin"])]
+    pub secret: Option<String>,
     /// Require HTTPS and verify certificates
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub tls_verify: Option<bool>,

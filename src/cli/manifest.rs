@@ -134,6 +134,9 @@ pub(crate) struct Push {
     /// Forget the list when it has been pushed
     #[arg(long)]
     pub rm: bool,
+    /// Sign the pushed list with this gpg key; the signature goes where registries.d wants new ones
+    #[arg(long, value_name = "KEY")]
+    pub sign_by: Option<String>,
     /// List to push
     #[arg(value_name = "LIST")]
     pub list: String,

@@ -20,6 +20,7 @@ pub(crate) mod health;
 pub(crate) mod image;
 pub(crate) mod image_space;
 pub(crate) mod life;
+pub(crate) mod limits;
 pub(crate) mod login;
 pub(crate) mod manifest;
 pub(crate) mod network;

@@ -9,6 +9,11 @@ pub(crate) struct Refused {
 
 const RUN: &[&str] = &["run", "create"];
 
+const PODS: &str = "pods come with verbs of their own; share namespaces with --network, --pid and --ipc container:NAME";
+const ENCRYPTED: &str = "encrypted images are not supported: encrypt or decrypt with skopeo";
+const SIGSTORE: &str = "sigstore signatures are made by cosign, of what has been pushed";
+const ARTIFACTS: &str = "lists are made of images; artifacts are pushed with oras";
+
 const fn refused(verbs: &'static [&'static str], flag: &'static str, why: &'static str) -> Refused {
     Refused { verbs, flag, why }
 }
@@ -18,6 +23,28 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(RUN, "--rdt-class", "classes of Intel's cache allocation (resctrl) can be joined by root only"),
     refused(RUN, "--decryption-key", "encrypted images are not supported: decrypt the image with skopeo first"),
     refused(RUN, "--personality", "the built-in runtime changes no execution domain: run the program under setarch"),
+    refused(&["run", "create", "clone"], "--pod", PODS),
+    refused(RUN, "--pod-id-file", PODS),
+    refused(&["pull"], "--decryption-key", ENCRYPTED),
+    refused(&["push"], "--encrypt-layer", ENCRYPTED),
+    refused(&["push"], "--encryption-key", ENCRYPTED),
+    refused(&["push"], "--sign-by-sigstore", SIGSTORE),
+    refused(&["push"], "--sign-by-sigstore-private-key", SIGSTORE),
+    refused(&["push"], "--sign-passphrase-file", "gpg asks its own agent for the passphrase"),
+    refused(
+        &["push"],
+        "--add-compression",
+        "a list has one image for a platform: push it to another tag with --compression-format",
+    ),
+    refused(&["commit"], "--config", "write what is to change as --change, once for each instruction"),
+    refused(&["add"], "--artifact", ARTIFACTS),
+    refused(&["add"], "--artifact-config", ARTIFACTS),
+    refused(&["add"], "--artifact-config-type", ARTIFACTS),
+    refused(&["add"], "--artifact-exclude-titles", ARTIFACTS),
+    refused(&["add"], "--artifact-layer-type", ARTIFACTS),
+    refused(&["add"], "--artifact-subject", ARTIFACTS),
+    refused(&["add"], "--artifact-type", ARTIFACTS),
+    refused(&["annotate"], "--subject", ARTIFACTS),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
 ];
 

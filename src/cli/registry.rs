@@ -41,6 +41,12 @@ pub(crate) struct Push {
     /// Accepted for compatibility: signatures are never copied
     #[arg(long)]
     pub remove_signatures: bool,
+    /// Sign what was pushed with this gpg key; the signature goes where registries.d wants new ones
+    #[arg(long, value_name = "KEY")]
+    pub sign_by: Option<String>,
+    /// Accepted for compatibility with Docker, as in Podman
+    #[arg(long, hide = true)]
+    pub disable_content_trust: bool,
     /// Image to push
     #[arg(value_name = "IMAGE")]
     pub image: String,

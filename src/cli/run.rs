@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 
 use super::health::Health;
 use super::life::Life;
+use super::limits::Resources;
 use super::surroundings::Surroundings;
 
 /// Run a command in a new container
@@ -243,7 +244,11 @@ pub(crate) struct Storage {
     #[arg(short, long, value_name = "VOLUME")]
     pub volume: Vec<String>,
 
-    /// Mount a file system (type=bind|volume|tmpfs,src=…,dst=…[,OPTION…])
+    /// Mount the volumes of another container at the same places (CONTAINER[:ro|rw,z])
+    #[arg(long, value_name = "CONTAINER[:OPTIONS]")]
+    pub volumes_from: Vec<String>,
+
+    /// Mount a file system (type=bind|volume|image|glob|tmpfs|ramfs|devpts,src=…,dst=…[,OPTION…])
     #[arg(long, value_name = "MOUNT")]
     pub mount: Vec<String>,
 
@@ -406,77 +411,8 @@ pub(crate) struct Security {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Limits {
-    /// Memory limit (bytes, or with b, k, m, g)
-    #[arg(short, long, value_name = "SIZE")]
-    pub memory: Option<String>,
-
-    /// Memory and swap together (-1 for all the swap there is; default: twice --memory)
-    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
-    pub memory_swap: Option<String>,
-
-    /// Memory that is left to the container while others can give
-    #[arg(long, value_name = "SIZE")]
-    pub memory_reservation: Option<String>,
-
-    /// How readily memory is swapped out (cgroup v2 has no such setting: a warning)
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub memory_swappiness: Option<i64>,
-
-    /// Number of CPUs (default 0, no limit)
-    #[arg(long, value_name = "NUMBER")]
-    pub cpus: Option<f64>,
-
-    /// CPU time in each period, microseconds
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub cpu_quota: Option<i64>,
-
-    /// Length of a period, microseconds
-    #[arg(long, value_name = "NUMBER")]
-    pub cpu_period: Option<u64>,
-
-    /// Share of the CPU time against others (2 to 262144; they have 1024)
-    #[arg(short = 'c', long, value_name = "NUMBER")]
-    pub cpu_shares: Option<u64>,
-
-    /// Length of a real-time period (cgroup v2 has no such setting: a warning)
-    #[arg(long, value_name = "NUMBER")]
-    pub cpu_rt_period: Option<u64>,
-
-    /// Real-time CPU time (cgroup v2 has no such setting: a warning)
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub cpu_rt_runtime: Option<i64>,
-
-    /// CPUs to run on (0-3,5)
-    #[arg(long, value_name = "LIST")]
-    pub cpuset_cpus: Option<String>,
-
-    /// Memory nodes to use (0-3,5)
-    #[arg(long, value_name = "LIST")]
-    pub cpuset_mems: Option<String>,
-
-    /// Share of the block I/O against others (10 to 1000)
-    #[arg(long, value_name = "NUMBER")]
-    pub blkio_weight: Option<u16>,
-
-    /// The same of one device (PATH:NUMBER)
-    #[arg(long, value_name = "PATH:NUMBER", value_delimiter = ',')]
-    pub blkio_weight_device: Vec<String>,
-
-    /// Bytes read from a device per second (PATH:SIZE)
-    #[arg(long, value_name = "PATH:SIZE", value_delimiter = ',')]
-    pub device_read_bps: Vec<String>,
-
-    /// Bytes written to a device per second (PATH:SIZE)
-    #[arg(long, value_name = "PATH:SIZE", value_delimiter = ',')]
-    pub device_write_bps: Vec<String>,
-
-    /// Reads from a device per second (PATH:NUMBER)
-    #[arg(long, value_name = "PATH:NUMBER", value_delimiter = ',')]
-    pub device_read_iops: Vec<String>,
-
-    /// Writes to a device per second (PATH:NUMBER)
-    #[arg(long, value_name = "PATH:NUMBER", value_delimiter = ',')]
-    pub device_write_iops: Vec<String>,
+    #[command(flatten)]
+    pub resources: Resources,
 
     /// Which devices may be opened (refused: only the machine's root can say so)
     #[arg(long, value_name = "RULE", value_delimiter = ',')]
@@ -497,10 +433,6 @@ pub(crate) struct Limits {
     /// Never kill for want of memory (cgroup v2 has no such setting: a warning)
     #[arg(long)]
     pub oom_kill_disable: bool,
-
-    /// Number of processes (0 or -1 for no limit)
-    #[arg(long, value_name = "NUMBER")]
-    pub pids_limit: Option<i64>,
 
     /// Resource limit (NAME=SOFT[:HARD]; "host" keeps rpod's own)
     #[arg(long, value_name = "LIMIT", value_delimiter = ',')]

@@ -13,6 +13,9 @@ pub(crate) struct Trust {
     /// Print the rules as JSON
     #[arg(short, long)]
     pub json: bool,
+    /// Do not print the heading
+    #[arg(short, long)]
+    pub noheading: bool,
     /// Policy file to use
     #[arg(long, value_name = "FILE")]
     pub policypath: Option<PathBuf>,

@@ -16,7 +16,7 @@ pub(crate) fn run(args: Attach, context: &Context<'_>) -> Result<u8> {
     let selection = Selection { names: &args.containers, latest: args.latest, ..Selection::default() };
     let found = selection.resolve(dirs, "\"rpod attach\" requires a name, id, or the \"--latest\" flag")?;
     let Some((_, container)) = found.into_iter().next() else { return Err(Error::new("no such container")) };
-    if !container.state(dirs)?.status.is_alive() {
+    if !container.state(dirs)?.status.is_up() {
         return Err(Error::new(format!(
             "attaching to container {}: you can only attach to running containers",
             container.id()

@@ -8,6 +8,7 @@ use super::pull::{platform, registry_options};
 use crate::build::request::{Format, Request, Secret, Squash, Where};
 use crate::cli::build::{Build, Refused};
 use crate::cli::image::RegistryFlags;
+use crate::cli::limits::Resources;
 use crate::cli::run;
 use crate::engine::images::{PullOptions, PullPolicy};
 use crate::error::{Context as _, Error, Result};
@@ -126,7 +127,7 @@ fn context(args: &Build) -> Result<Where> {
             }
         },
     };
-    let remote = ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|prefix| text.starts_with(prefix));
+    let remote = crate::build::is_remote(&text);
     Ok(match text.as_str() {
         "-" => {
             if args.input.file.iter().any(|file| file == "-") {
@@ -258,7 +259,11 @@ fn template(args: &Build) -> Result<crate::engine::container::options::RunOption
             cgroupns: steps.cgroupns.clone(),
             ..Default::default()
         },
-        limits: run::Limits { memory: steps.memory.clone(), cpus, ulimit: steps.ulimit.clone(), ..Default::default() },
+        limits: run::Limits {
+            resources: Resources { memory: steps.memory.clone(), cpus, ..Default::default() },
+            ulimit: steps.ulimit.clone(),
+            ..Default::default()
+        },
         words: vec!["build".into()],
         ..Default::default()
     })

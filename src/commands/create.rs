@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::create_options::{pull_options, run_options};
-use crate::cli::run::{Container, Create};
+use crate::cli::run::{Container, Create, Image as Flags};
 use crate::engine::container::options::{Pull, RootSource};
 use crate::engine::container::{create, lifecycle, make, store};
 use crate::engine::events;
@@ -28,7 +28,7 @@ pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) 
     let dirs = context.dirs()?;
     let options = run_options(args)?;
     let image = match &options.root {
-        RootSource::Image(name) => Some(image(name, args, store, context)?),
+        RootSource::Image(name) => Some(image(name, &args.image, store, context)?),
         RootSource::Directory { .. } => None,
     };
     if let Some(name) = args.general.name.as_deref().filter(|_| args.general.replace) {
@@ -59,8 +59,9 @@ pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) 
     Ok(made)
 }
 
-fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> Result<Image> {
-    let wanted = pull_options(&args.image)?;
+/// The image, pulled if the flags say so.
+pub(super) fn image(name: &str, flags: &Flags, store: &Store, context: &Context<'_>) -> Result<Image> {
+    let wanted = pull_options(flags)?;
     if name == builtin::NAME {
         store.ensure_builtin(&IdMaps::for_user()?)?;
         return images::resolve(store, name);
@@ -81,11 +82,7 @@ fn image(name: &str, args: &Container, store: &Store, context: &Context<'_>) -> 
     let options = PullOptions {
         policy,
         platform: wanted.platform,
-        registry: Options {
-            tls_verify: args.image.tls_verify,
-            auth_file: args.image.authfile.clone(),
-            ..Options::default()
-        },
+        registry: Options { tls_verify: flags.tls_verify, auth_file: flags.authfile.clone(), ..Options::default() },
     };
     let progress = progress(context.ui, wanted.quiet);
     let dirs = context.dirs()?;

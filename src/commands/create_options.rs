@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::network_mode;
 use crate::cli::health::Health;
-use crate::cli::run::{Container, Image, Limits, Network, Process, Storage};
+use crate::cli::limits::Resources;
+use crate::cli::run::{Container, Image, Network, Process, Storage};
 use crate::cli::surroundings::Surroundings as Flags;
 use crate::engine::container::asked::Asked;
 use crate::engine::container::cdi;
@@ -50,7 +51,11 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
     let (devices, cdi) = devices(storage)?;
     resources::device_rules(&limits.device_cgroup_rule)?;
-    let (resources, ignored) = resources::resources(resource_flags(limits))?;
+    let (resources, ignored) = resources::resources(resources::Flags {
+        oom_kill_disable: limits.oom_kill_disable,
+        conf: &limits.cgroup_conf,
+        ..resource_flags(&limits.resources)
+    })?;
     if process.tty && general.log_driver.as_deref().is_some_and(|driver| driver.starts_with("passthrough")) {
         return Err(Error::new("--tty gives the program a terminal of its own: there is nothing to pass through"));
     }
@@ -73,6 +78,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         stop_signal: process.stop_signal.as_deref().map(values::signal).transpose()?,
         stop_timeout: process.stop_timeout,
         mounts: mounts::requests(&storage.volume, &storage.mount, &storage.tmpfs)?,
+        volumes_from: storage.volumes_from.iter().map(|text| mounts::volumes_from(text)).collect::<Result<_>>()?,
         secrets: storage.secret.iter().map(|text| secrets::secret(text)).collect::<Result<_>>()?,
         image_volumes: mounts::image_volumes(storage.image_volume.as_deref().unwrap_or_default())?,
         devices,
@@ -105,7 +111,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         surroundings: surroundings(&args.surroundings)?,
         asked: asked(args),
         life: Life {
-            health: health(&args.health)?,
+            health: HealthOptions::parse(&health(&args.health))?,
             sdnotify: life::sdnotify(args.life.sdnotify.as_deref())?,
             requires: args.life.requires.clone(),
             restart: life::restart(general.restart.as_deref(), general.rm)?,
@@ -129,7 +135,7 @@ fn devices(storage: &Storage) -> Result<(Vec<values::Device>, Vec<cdi::Name>)> {
     Ok((devices, names))
 }
 
-fn resource_flags(limits: &Limits) -> resources::Flags<'_> {
+pub(super) fn resource_flags(limits: &Resources) -> resources::Flags<'_> {
     resources::Flags {
         memory: limits.memory.as_deref(),
         memory_swap: limits.memory_swap.as_deref(),
@@ -144,19 +150,19 @@ fn resource_flags(limits: &Limits) -> resources::Flags<'_> {
         cpuset_cpus: limits.cpuset_cpus.as_deref(),
         cpuset_mems: limits.cpuset_mems.as_deref(),
         pids: limits.pids_limit,
-        oom_kill_disable: limits.oom_kill_disable,
+        oom_kill_disable: false,
         blkio_weight: limits.blkio_weight,
         blkio_weight_device: &limits.blkio_weight_device,
         read_bps: &limits.device_read_bps,
         write_bps: &limits.device_write_bps,
         read_iops: &limits.device_read_iops,
         write_iops: &limits.device_write_iops,
-        conf: &limits.cgroup_conf,
+        conf: &[],
     }
 }
 
-fn health(flags: &Health) -> Result<HealthOptions> {
-    HealthOptions::parse(&Typed {
+pub(super) fn health(flags: &Health) -> Typed<'_> {
+    Typed {
         none: flags.no_healthcheck,
         cmd: flags.health_cmd.as_deref(),
         interval: flags.health_interval.as_deref(),
@@ -172,7 +178,7 @@ fn health(flags: &Health) -> Result<HealthOptions> {
         log_destination: flags.health_log_destination.as_deref(),
         log_count: flags.health_max_log_count,
         log_size: flags.health_max_log_size,
-    })
+    }
 }
 
 /// The words of an OCI Spec are UTF-8.
@@ -258,13 +264,13 @@ fn asked(args: &Container) -> Asked {
         groups: args.process.group_add.clone(),
         security: args.security.security_opt.clone(),
         devices: args.storage.device.clone(),
+        volumes_from: args.storage.volumes_from.clone(),
         publish_all: args.network.publish_all,
         hosts_file: args.surroundings.hosts_file.clone().unwrap_or_default(),
         timezone: args.surroundings.tz.clone().unwrap_or_default(),
         no_passwd: args.surroundings.passwd == Some(false),
         pidfile: path(&args.surroundings.pidfile),
         conmon_pidfile: path(&args.surroundings.conmon_pidfile),
-        ..Asked::default()
     }
 }
 

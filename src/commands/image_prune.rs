@@ -16,7 +16,11 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
     if !args.force && !confirm(context, if args.all { ALL } else { DANGLING })? {
         return Ok(0);
     }
-    let pruned = images::prune(context.dirs()?, &context.store()?, args.all, &args.filter)?;
+    let store = context.store()?;
+    if args.build_cache {
+        store.forget_build_steps()?;
+    }
+    let pruned = images::prune(context.dirs()?, &store, args.all, &args.filter)?;
     // Standard output has ids only, as Podman's: scripts count them.
     pruned.removed.iter().try_for_each(|id| context.ui.line(id))?;
     match pruned.freed {

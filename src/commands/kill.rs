@@ -21,7 +21,7 @@ pub(crate) fn run(args: Kill, context: &Context<'_>) -> Result<u8> {
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
     each(context, &containers, |(name, container)| {
-        if args.all && !container.state(dirs)?.status.is_alive() {
+        if args.all && !container.state(dirs)?.status.is_up() {
             return Ok(());
         }
         lifecycle::kill(dirs, container, number)?;

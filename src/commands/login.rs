@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Context;
 use crate::cli::login::{Login, Logout};
+use crate::engine::secrets;
 use crate::error::{Context as _, Error, Result};
 use crate::output::prompt;
 use crate::registry::{AuthFile, Credentials, Options, Server};
@@ -28,7 +29,8 @@ pub(crate) fn login(args: Login, context: &Context<'_>) -> Result<u8> {
         };
     }
     let options = Options { tls_verify: args.tls_verify, cert_dir: args.cert_dir, ..Options::default() };
-    if args.username.is_none() && args.password.is_none() && !args.password_stdin {
+    let secret = args.secret.as_deref().map(|name| secrets::find(context.dirs()?, name)).transpose()?;
+    if args.username.is_none() && args.password.is_none() && !args.password_stdin && secret.is_none() {
         // As in Podman, what is known is tried before anybody is asked.
         if let Some(known) = server.known(explicit)?
             && server.check(&known, &options).is_ok()
@@ -39,14 +41,19 @@ pub(crate) fn login(args: Login, context: &Context<'_>) -> Result<u8> {
         }
     }
     let from_terminal = std::io::stdin().is_terminal();
-    let user = match args.username {
-        Some(user) => user,
-        None if from_terminal && !args.password_stdin => prompt::line(context.ui, "Username: ")?,
-        None => return Err(Error::new("a user is needed: --username")),
+    let user = match (args.username, &secret) {
+        (Some(user), _) => user,
+        (None, Some(secret)) => secret.name.clone(),
+        (None, None) if from_terminal && !args.password_stdin => prompt::line(context.ui, "Username: ")?,
+        (None, None) => return Err(Error::new("a user is needed: --username")),
     };
-    let password = match args.password {
-        Some(password) => password,
-        None if args.password_stdin => {
+    let password = match (args.password, &secret) {
+        (Some(password), _) => password,
+        (None, Some(secret)) => String::from_utf8(secrets::data(context.dirs()?, secret)?)
+            .context(|| format!("the secret {} is no password", secret.name))?
+            .trim_end_matches(['\r', '\n'])
+            .to_owned(),
+        (None, None) if args.password_stdin => {
             let mut text = String::new();
             std::io::stdin()
                 .take(MAX_PASSWORD)
@@ -54,8 +61,8 @@ pub(crate) fn login(args: Login, context: &Context<'_>) -> Result<u8> {
                 .context(|| "cannot read the password from standard input")?;
             text.trim_end_matches(['\r', '\n']).to_owned()
         }
-        None if from_terminal => prompt::secret(context.ui, "Password: ")?,
-        None => return Err(Error::new("a password is needed: --password-stdin")),
+        (None, None) if from_terminal => prompt::secret(context.ui, "Password: ")?,
+        (None, None) => return Err(Error::new("a password is needed: --password-stdin")),
     };
     if user.is_empty() || password.is_empty() {
         return Err(Error::new("neither the user nor the password may be empty"));

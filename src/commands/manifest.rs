@@ -22,7 +22,7 @@ pub(crate) fn create(args: Create, context: &Context<'_>) -> Result<u8> {
     let added = add_all(context, &store, &mut list, &args.images, args.all, &options, &Notes::default());
     if let (Err(_), false) = (&added, args.amend) {
         // Half a list is worse than none; the error that matters is the first.
-        let _ = manifests::remove(&store, &args.list);
+        let _ = manifests::forget(&store, &list, &args.list, false);
     }
     added?;
     context.ui.line(list.digest.hex())?;
@@ -113,11 +113,12 @@ pub(crate) fn push(args: Push, context: &Context<'_>) -> Result<u8> {
     let list = manifests::get(&store, &args.list)?;
     let destination = args.destination.as_deref().unwrap_or(&list.name);
     let digest = push::list(context, &store, &list, destination, args.all != Some(false), args.quiet, &options)?;
+    push::sign(destination, digest, args.sign_by.as_deref())?;
     if let Some(file) = &args.digestfile {
         std::fs::write(file, digest.to_string()).context(|| format!("cannot write {}", file.display()))?;
     }
     if args.rm {
-        manifests::remove(&store, &list.name)?;
+        manifests::forget(&store, &list, &list.name, false)?;
     }
     Ok(0)
 }
@@ -134,10 +135,14 @@ pub(crate) fn rm(args: Rm, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let mut code = 0;
     for name in &args.lists {
-        match manifests::remove(&store, name) {
-            Ok(list) => {
-                context.ui.line(format_args!("Untagged: {}", list.name))?;
-                context.ui.line(format_args!("Deleted: {}", list.digest.hex()))?;
+        let forgotten = manifests::get(&store, name)
+            .and_then(|list| manifests::forget(&store, &list, name, true).map(|forgotten| (list, forgotten)));
+        match forgotten {
+            Ok((list, forgotten)) => {
+                forgotten.untagged.iter().try_for_each(|name| context.ui.line(format_args!("Untagged: {name}")))?;
+                if forgotten.deleted {
+                    context.ui.line(format_args!("Deleted: {}", list.digest.hex()))?;
+                }
             }
             Err(error) if args.ignore && error.kind() == Kind::NoSuchObject => {}
             Err(error) => {

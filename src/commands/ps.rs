@@ -100,7 +100,7 @@ fn select(args: &Ps, context: &Context<'_>) -> Result<Vec<(Container, State)>> {
         let state = container.state(dirs)?;
         // Settling it may have removed it.
         let gone = container.record.rm && state.status == Status::Exited;
-        if !gone && (all || state.status.is_alive()) && filters.match_all(&container, &state) {
+        if !gone && (all || state.status.is_up()) && filters.match_all(&container, &state) {
             shown.push((container, state));
         }
     }
@@ -135,6 +135,7 @@ fn status(container: &Container, state: &State, now: Timestamp) -> String {
     let since = |time: Option<Timestamp>| time.unwrap_or(now);
     let words = match state.status {
         Status::Created => "Created".to_owned(),
+        Status::Initialized => "Initialized".to_owned(),
         Status::Running => format!("Up {}", human::ago(since(state.started_at), now).trim_end_matches(" ago")),
         Status::Paused => "Paused".to_owned(),
         Status::Restarting => {

@@ -9,7 +9,7 @@ use crate::cli::registry::Push;
 use crate::engine::events;
 use crate::engine::images::{self, ManifestFormat, PushOptions};
 use crate::engine::manifests::{self, List};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::image::compress::Form;
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
@@ -27,18 +27,17 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
         &args.registry,
     )?;
     let store = context.store()?;
-    let image = match images::resolve(&store, &args.image) {
-        Err(error) if error.kind() == Kind::NoSuchObject => match manifests::find(&store, &args.image)? {
-            Some(found) => {
-                let destination = args.destination.as_deref().unwrap_or(&found.name);
-                // Without --all only the list goes, as in Podman: its images are there already.
-                let digest = list(context, &store, &found, destination, args.all, args.quiet, &options)?;
-                return write_digest(args.digestfile.as_deref(), digest);
-            }
-            None => return Err(error),
-        },
-        image => image?,
-    };
+    if args.all
+        && !images::is_image_name(&store, &args.image)?
+        && let Some(found) = manifests::find(&store, &args.image)?
+    {
+        let destination = args.destination.as_deref().unwrap_or(&found.name);
+        let digest = list(context, &store, &found, destination, true, args.quiet, &options)?;
+        sign(destination, digest, args.sign_by.as_deref())?;
+        return write_digest(args.digestfile.as_deref(), digest);
+    }
+    // Without --all a list stands for its image for this machine, as in Podman.
+    let image = images::resolve(&store, &args.image)?;
     let destination = match (&args.destination, &image.name) {
         (Some(text), _) => Transport::parse(text)?.unwrap_or_else(|| Transport::Docker(text.clone())),
         (None, Some(name)) => Transport::Docker(name.clone()),
@@ -50,11 +49,16 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
     if args.compress && !matches!(&destination, Transport::Local(local) if local.kind == transport::Kind::Dir) {
         return Err(Error::new("--compress is for dir: destinations; elsewhere layers are compressed anyway"));
     }
+    if args.sign_by.is_some() && matches!(&destination, Transport::Local(_)) {
+        return Err(Error::new("only what is pushed to a registry can be signed"));
+    }
     let maps = IdMaps::for_user()?;
     let progress = progress(context.ui, args.quiet);
     let digest = match destination {
         Transport::Docker(name) => {
-            images::push(&store, &maps, &image, &Reference::parse(&name)?, &options, &*progress)?
+            let digest = images::push(&store, &maps, &image, &Reference::parse(&name)?, &options, &*progress)?;
+            sign(&name, digest, args.sign_by.as_deref())?;
+            digest
         }
         Transport::Local(local) => {
             images::push_local(&store, &maps, &image, &local, args.compress, &options, &*progress)?
@@ -63,6 +67,13 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
     drop(progress);
     events::image(context.dirs()?, "push", &image.id.hex(), args.destination.as_ref().unwrap_or(&args.image));
     write_digest(args.digestfile.as_deref(), digest)
+}
+
+/// Signs what was pushed, when `--sign-by` says so.
+pub(super) fn sign(destination: &str, digest: Digest, key: Option<&str>) -> Result<()> {
+    let Some(key) = key else { return Ok(()) };
+    let name = destination.strip_prefix("docker://").unwrap_or(destination);
+    images::sign_pushed(&Reference::parse(name)?, digest, key)
 }
 
 fn write_digest(file: Option<&Path>, digest: Digest) -> Result<u8> {

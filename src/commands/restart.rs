@@ -25,8 +25,7 @@ pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
         }
         lifecycle::ask_to_stop(dirs, container, lifecycle::patience(container, args.time))?.finish()?;
         requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
-        if let Some(lock) = start::claim(dirs, container)? {
-            let client = start::start(dirs, container, &container.config()?, lock, None)?;
+        if let Some(client) = start::up(dirs, container, None)? {
             client.wait_started(&mut |warning| context.ui.warn(warning))?;
             client.detach();
         }

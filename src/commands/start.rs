@@ -37,8 +37,7 @@ pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
 fn start_detached(container: &Container, context: &Context<'_>) -> Result<()> {
     let dirs = context.dirs()?;
     requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
-    if let Some(lock) = start::claim(dirs, container)? {
-        let client = start::start(dirs, container, &container.config()?, lock, None)?;
+    if let Some(client) = start::up(dirs, container, None)? {
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
         client.detach();
         if let Some(warning) = logout::warning(dirs, container) {
@@ -66,8 +65,8 @@ fn start_attached(args: &Start, container: &Container, context: &Context<'_>) ->
     };
     context.ui.flush()?;
     requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
-    let client = match start::claim(dirs, container)? {
-        Some(lock) => start::start(dirs, container, &container.config()?, lock, foreground::size())?,
+    let client = match start::up(dirs, container, foreground::size())? {
+        Some(client) => client,
         None => Client::connect(&container.place)?,
     };
     foreground::follow(client, container, &connect, context)

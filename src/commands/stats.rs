@@ -10,8 +10,8 @@ use crate::cli::observe::Stats;
 use crate::engine::container::select::Selection;
 use crate::engine::container::stats::{self, Sample};
 use crate::engine::container::store::{self, Container};
-use crate::engine::container::when;
 use crate::error::{Error, Kind, Result};
+use crate::image::duration;
 use crate::monitor::state::Status;
 use crate::output::human;
 use crate::output::listing::{Column, Listing};
@@ -130,7 +130,7 @@ fn row(sample: &Sample, earlier: Option<&Sample>, args: &Stats) -> Value {
     let percent = |value: f64| format!("{value:.2}%");
     let pair = |(a, b): (u64, u64)| format!("{} / {}", human::size(a), human::size(b));
     let (received, sent) = sample.network.unwrap_or_default();
-    let up = when::written(sample.cpu);
+    let up = duration::written(sample.cpu);
     json!({
         "ID": id,
         "Container": id,

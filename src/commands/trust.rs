@@ -59,8 +59,9 @@ fn show(args: &Trust, context: &Context<'_>) -> Result<u8> {
         context.ui.line(text)?;
         return Ok(0);
     }
+    let noheading = args.noheading;
     let listing =
-        Listing { name: "trust", columns: COLUMNS, other_headings: &[], format: None, noheading: false, quiet: None };
+        Listing { name: "trust", columns: COLUMNS, other_headings: &[], format: None, noheading, quiet: None };
     listing.print(context.ui, &rows, || Ok(Value::Null))?;
     Ok(0)
 }

@@ -6,8 +6,9 @@ use super::Context;
 use crate::cli::container::Wait;
 use crate::engine::container::select::Selection;
 use crate::engine::container::store::Container;
-use crate::engine::container::{health, lifecycle, when};
+use crate::engine::container::{health, lifecycle};
 use crate::error::{Error, Result};
+use crate::image::duration;
 use crate::monitor::health::Status as Health;
 use crate::monitor::state::Status;
 use crate::state::paths::Dirs;
@@ -45,7 +46,8 @@ enum Condition {
 fn condition(name: &str) -> Result<Condition> {
     match name {
         "stopped" | "exited" => Ok(Condition::Stopped),
-        "created" | "configured" | "initialized" => Ok(Condition::Is(Status::Created)),
+        "created" | "configured" => Ok(Condition::Is(Status::Created)),
+        "initialized" => Ok(Condition::Is(Status::Initialized)),
         "running" => Ok(Condition::Is(Status::Running)),
         "paused" => Ok(Condition::Is(Status::Paused)),
         "healthy" => Ok(Condition::Health(Health::Healthy)),
@@ -59,7 +61,7 @@ fn condition(name: &str) -> Result<Condition> {
 /// A number alone is in milliseconds.
 fn interval(text: &str) -> Result<Duration> {
     let millis = text.parse().ok().map(Duration::from_millis);
-    let duration = || when::duration(text).and_then(|duration| duration.try_into().ok());
+    let duration = || duration::parse(text).and_then(|duration| duration.try_into().ok());
     millis.or_else(duration).ok_or_else(|| Error::new(format!("invalid interval {text:?}")))
 }
 

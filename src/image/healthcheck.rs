@@ -1,8 +1,7 @@
 //! The HEALTHCHECK instruction: `NONE`, or `[--interval=5s …] CMD command` (Dockerfile reference).
 
-use jiff::SignedDuration;
-
 use super::config::Healthcheck;
+use super::duration;
 use crate::error::{Error, Result};
 
 /// Reads what follows the word HEALTHCHECK.
@@ -15,7 +14,7 @@ pub(crate) fn parse(mut text: &str) -> Result<Healthcheck> {
             let (name, value) =
                 option.split_once('=').ok_or_else(|| Error::new(format!("unknown option {word:?} in HEALTHCHECK")))?;
             let bad = || Error::new(format!("{value:?} is no value for --{name} of HEALTHCHECK"));
-            let nanoseconds = || duration(value).ok_or_else(bad);
+            let nanoseconds = || nanoseconds(value).ok_or_else(bad);
             match name {
                 "interval" => check.interval = nanoseconds()?,
                 "timeout" => check.timeout = nanoseconds()?,
@@ -41,32 +40,10 @@ pub(crate) fn parse(mut text: &str) -> Result<Healthcheck> {
     }
 }
 
-/// Nanoseconds of Go's notation (`1m30s`, `500ms`), at least a millisecond or nothing.
-fn duration(text: &str) -> Option<i64> {
-    let mut nanoseconds = 0i64;
-    let mut rest = text;
-    if rest == "0" {
-        return Some(0);
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        rest = &rest[end..];
-        let part = SignedDuration::try_from_secs_f64(number * unit).ok()?;
-        nanoseconds = nanoseconds.checked_add(i64::try_from(part.as_nanos()).ok()?)?;
-    }
-    (!text.is_empty() && nanoseconds >= 1_000_000).then_some(nanoseconds)
+/// In nanoseconds: nothing, or at least a millisecond (Docker's rule).
+fn nanoseconds(text: &str) -> Option<i64> {
+    let nanoseconds = i64::try_from(duration::parse(text)?.as_nanos()).ok()?;
+    (nanoseconds == 0 || nanoseconds >= 1_000_000).then_some(nanoseconds)
 }
 
 #[cfg(test)]

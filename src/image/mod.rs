@@ -6,6 +6,7 @@ pub(crate) mod change;
 pub(crate) mod compress;
 pub(crate) mod config;
 pub(crate) mod digest;
+pub(crate) mod duration;
 mod healthcheck;
 pub(crate) mod manifest;
 pub(crate) mod platform;

@@ -101,6 +101,17 @@ impl Client {
         self.wait_started(&mut |_| {})
     }
 
+    /// Has the monitor let a program run that waits for it; [`Self::wait_started`] hears what became of it.
+    pub(crate) fn go(&self) -> Result<()> {
+        request(&self.socket, &Request::Go).context(|| "cannot reach the container's monitor")
+    }
+
+    /// Has the monitor read again what may change while the container runs.
+    pub(crate) fn reload(&self) -> Result<()> {
+        request(&self.socket, &Request::Reload).context(|| "cannot reach the container's monitor")?;
+        self.wait_started(&mut |_| {})
+    }
+
     /// Has the monitor send `number` to the container and not start it again.
     pub(crate) fn stop(&self, number: i32) {
         // Seen as its end by whoever waits.

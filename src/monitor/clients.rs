@@ -25,11 +25,13 @@ pub(super) struct Client {
     pub deaf: [bool; 2],
     /// To be dropped at the end of the round.
     pub gone: bool,
+    /// The packet that it hears at the end instead of the exit code.
+    pub last: Option<Vec<u8>>,
 }
 
 impl Client {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, queue: VecDeque::new(), feeds: false, deaf: [false; 2], gone: false }
+        Self { socket, queue: VecDeque::new(), feeds: false, deaf: [false; 2], gone: false, last: None }
     }
 
     /// Sends `packet` or keeps it for later; an error means that the client is gone.
@@ -94,7 +96,13 @@ pub(super) fn accept(listener: &OwnedFd, clients: &mut Vec<Client>) {
 
 /// Tells everybody that the container has ended; answers those who have not read all that came before.
 pub(super) fn tell_end(mut clients: Vec<Client>, code: u8) -> Vec<Client> {
-    clients.retain_mut(|client| client.send_event(&Event::Exit(code)).is_ok() && client.behind());
+    clients.retain_mut(|client| {
+        let sent = match client.last.take() {
+            Some(packet) => client.send(&packet),
+            None => client.send_event(&Event::Exit(code)),
+        };
+        sent.is_ok() && client.behind()
+    });
     clients
 }
 

@@ -11,18 +11,16 @@ use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::client::Client;
-use super::health::Healthcheck;
 use super::notify::Manager;
 use super::place::Place;
-use super::restart::Policy;
 use super::state::State;
+use super::terms::{Reload, Terms};
 use super::{clients, life, log};
 use crate::error::{Context, Result};
 use crate::network::helper::Prepared;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
 use crate::runtime::{Join, Rootfs};
-use crate::state::events::Named;
 use crate::state::lock::Lock;
 use crate::sys::descriptor;
 use crate::sys::process::{Fork, exit_now, fork};
@@ -59,15 +57,16 @@ pub(crate) struct Launch<'a> {
     pub state: State,
     /// Removes the container after its end (`--rm`).
     pub removal: Option<Removal<'a>>,
-    pub restart: Policy,
     /// Makes anew what a start uses up.
     pub renew: &'a Renew<'a>,
     /// The program is killed after this time.
     pub timeout: Option<Duration>,
-    /// The directory of the host's events, and how this container is named there.
+    /// The directory of the host's events.
     pub events: &'a Path,
-    pub named: Named<'a>,
-    pub health: Option<&'a Healthcheck>,
+    pub terms: Terms<'a>,
+    pub reload: &'a Reload<'a>,
+    /// The program waits until a client lets it run.
+    pub held: bool,
     /// A service manager that waits for the container.
     pub notify: Option<Manager>,
     /// The caller's standard streams, which the program uses as its own (`--log-driver passthrough`).

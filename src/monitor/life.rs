@@ -1,12 +1,13 @@
 //! The monitor's whole life: start, serve, and again as often as `--restart` says.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::clients::{self, Client};
-use super::health::clock::{Clock, Subject};
+use super::health::clock::Subject;
 use super::launch::{Fresh, Launch};
 use super::notify::Notifier;
 use super::place::leave_exit_code;
@@ -17,7 +18,7 @@ use super::start::{Program, Started, oom_killed, start};
 use super::state::{State, Status};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
-use crate::state::events;
+use crate::state::events::{self, Named};
 use crate::sys::signal::SignalFd;
 
 /// Starts the container, stays until its end, and tells `client` and everybody who attached about it.
@@ -35,6 +36,14 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
     if client.send_event(&Event::Started).is_ok() && rustix::io::ioctl_fionbio(&client, true).is_ok() {
         clients.push(client);
     }
+    let subject = Subject {
+        spec: launch.spec,
+        maps: launch.maps,
+        seccomp: launch.seccomp,
+        record: &launch.place.record,
+        events: launch.events,
+    };
+    let held = launch.held;
     let mut serving = Serving {
         program: started.program,
         clients,
@@ -46,15 +55,22 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         state: started.state,
         halted: false,
         again: false,
-        deadline: launch.timeout.map(|time| Instant::now() + time),
+        deadline: launch.timeout.filter(|_| !held).map(|time| Instant::now() + time),
         stop_timeout: launch.stop_timeout,
-        clock: clock(&launch),
+        clock: if held { None } else { subject.clock(&launch.terms) },
+        subject,
         notifier,
+        terms: launch.terms.clone(),
+        reload: launch.reload,
+        timeout: launch.timeout,
     };
-    if let Some(notifier) = &serving.notifier {
-        notifier.started();
+    match held {
+        true => note(launch.events, &serving.terms.named, &[("init", None)]),
+        false => {
+            serving.notifier.iter().for_each(Notifier::started);
+            note(launch.events, &serving.terms.named, &[("init", None), ("start", None)]);
+        }
     }
-    note(&launch, &[("init", None), ("start", None)]);
     let code = laps(&mut launch, &mut serving);
     let Serving { clients, listener, state, .. } = serving;
     drop(listener);
@@ -71,20 +87,6 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
     let _ = (removal.clear)(&launch.lock);
     drop(launch);
     clients::stay(behind);
-}
-
-fn clock<'a>(launch: &Launch<'a>) -> Option<Clock<'a>> {
-    launch.health.map(|health| {
-        Clock::new(Subject {
-            health,
-            spec: launch.spec,
-            maps: launch.maps,
-            seccomp: launch.seccomp,
-            record: &launch.place.record,
-            events: launch.events,
-            named: launch.named,
-        })
-    })
 }
 
 /// A launch that fails has nobody else to tell.
@@ -117,14 +119,14 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
         // What it said at its very end.
         serving.notifier.iter().for_each(Notifier::pass_on);
         ended(serving, code);
-        note(launch, &[("died", Some(code))]);
+        note(launch.events, &serving.terms.named, &[("died", Some(code))]);
         // What was asked for before the program ended counts, also when it has not been heard yet.
         serving.listen();
         loop {
-            let wanted = launch.restart.wants(serving.state.exit_code, serving.state.restarts);
+            let wanted = serving.terms.restart.wants(serving.state.exit_code, serving.state.restarts);
             if serving.halted || !(wanted || std::mem::take(&mut serving.again)) {
                 serving.state.stopped = serving.halted;
-                note(launch, &[("cleanup", None)]);
+                note(launch.events, &serving.terms.named, &[("cleanup", None)]);
                 return serving.state.exit_code;
             }
             serving.state.status = Status::Restarting;
@@ -134,7 +136,7 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
                 serving.state.status = Status::Exited;
                 continue;
             }
-            note(launch, &[("restart", None)]);
+            note(launch.events, &serving.terms.named, &[("restart", None)]);
             match again(launch, serving) {
                 Ok(()) => break,
                 Err(error) => {
@@ -145,7 +147,7 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
                 }
             }
         }
-        note(launch, &[("init", None), ("start", None)]);
+        note(launch.events, &serving.terms.named, &[("init", None), ("start", None)]);
     }
 }
 
@@ -153,12 +155,13 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
 fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
     let Fresh { rootfs, join, network } = (launch.renew)()?;
     (launch.rootfs, launch.join, launch.network) = (rootfs, join, Some(network));
+    launch.terms = serving.terms.clone();
     // Under the same numbers.
     launch.ports = Cow::Owned(serving.state.ports.clone());
     let Started { program, state, warnings, .. } = start(launch, serving.state.restarts + 1)?;
     (serving.program, serving.state) = (program, state);
     serving.deadline = launch.timeout.map(|time| Instant::now() + time);
-    serving.clock = clock(launch);
+    serving.clock = serving.subject.clock(&serving.terms);
     warnings.iter().for_each(|warning| serving.warn(warning));
     Ok(())
 }
@@ -187,7 +190,8 @@ fn finish(launch: &Launch<'_>, state: &State) -> Result<()> {
     }
 }
 
-fn note(launch: &Launch<'_>, happened: &[(&str, Option<u8>)]) {
-    let event = |&(status, exit_code)| events::Event { exit_code, ..launch.named.event(status) };
-    events::append(launch.events, &happened.iter().map(event).collect::<Vec<_>>());
+/// Notes what has happened to the container.
+pub(super) fn note(directory: &Path, named: &Named<'_>, happened: &[(&str, Option<u8>)]) {
+    let event = |&(status, exit_code)| events::Event { exit_code, ..named.event(status) };
+    events::append(directory, &happened.iter().map(event).collect::<Vec<_>>());
 }

@@ -17,6 +17,7 @@ mod clients;
 mod connection;
 pub(crate) mod detach;
 pub(crate) mod health;
+mod held;
 mod input;
 mod launch;
 mod life;
@@ -29,5 +30,7 @@ pub(crate) mod restart;
 mod serve;
 mod start;
 pub(crate) mod state;
+mod terms;
 
 pub(crate) use launch::{Fresh, Launch, Removal, launch, leave_caller};
+pub(crate) use terms::{Changed, Terms};

@@ -28,6 +28,8 @@ const STOP: u8 = b'k';
 const PAUSE: u8 = b'z';
 const RESUME: u8 = b'u';
 const OUTPUT_CLOSED: u8 = b'p';
+const GO: u8 = b'g';
+const RELOAD: u8 = b'l';
 const WARNING: u8 = b'W';
 const STARTED: u8 = b'S';
 const STDOUT: u8 = b'O';
@@ -73,6 +75,10 @@ pub(crate) enum Request<'a> {
     Detach,
     /// Nobody reads the client's output any more (`rpod run … | head`).
     OutputClosed(Stream),
+    /// A container that is made but not started: its program is to run. Answered with `Started` or `Error`.
+    Go,
+    /// Something that may change while the container runs was written down. Answered with `Started` or `Error`.
+    Reload,
 }
 
 /// From the monitor to a client.
@@ -118,6 +124,8 @@ impl<'a> Request<'a> {
             Self::Resume => packet(buffer, RESUME, &[]),
             Self::Detach => packet(buffer, DETACH, &[]),
             Self::OutputClosed(stream) => packet(buffer, OUTPUT_CLOSED, &[output_kind(*stream)]),
+            Self::Go => packet(buffer, GO, &[]),
+            Self::Reload => packet(buffer, RELOAD, &[]),
         }
     }
 
@@ -136,6 +144,8 @@ impl<'a> Request<'a> {
             (DETACH, []) => Ok(Self::Detach),
             (OUTPUT_CLOSED, [STDOUT]) => Ok(Self::OutputClosed(Stream::Stdout)),
             (OUTPUT_CLOSED, [STDERR]) => Ok(Self::OutputClosed(Stream::Stderr)),
+            (GO, []) => Ok(Self::Go),
+            (RELOAD, []) => Ok(Self::Reload),
             _ => Err(Malformed),
         }
     }
@@ -256,6 +266,8 @@ mod tests {
             Request::Resume,
             Request::Detach,
             Request::OutputClosed(Stream::Stderr),
+            Request::Go,
+            Request::Reload,
         ] {
             request.encode(&mut buffer);
             assert_eq!(Request::decode(&buffer), Ok(request));

@@ -14,13 +14,14 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use super::clients::{self, Client};
 use super::health::Action;
 use super::health::check::Verdict;
-use super::health::clock::Clock;
+use super::health::clock::{Clock, Subject};
 use super::notify::Notifier;
 use super::pause;
 use super::place::Place;
 use super::protocol::{Event, Failure, PACKET, Request, Stream, output_kind};
 use super::start::Program;
 use super::state::{State, Status};
+use super::terms::{Reload, Terms};
 use crate::error::Error;
 use crate::sys::memory;
 use crate::sys::process::exit_code;
@@ -45,7 +46,6 @@ pub(super) enum Outputs {
 }
 
 /// Everything the loop works on.
-#[derive(Debug)]
 pub(super) struct Serving<'a> {
     pub program: Program,
     pub clients: Vec<Client>,
@@ -65,7 +65,13 @@ pub(super) struct Serving<'a> {
     /// How long a program that is asked to end is waited for.
     pub stop_timeout: Duration,
     pub clock: Option<Clock<'a>>,
+    /// What the clock is made of.
+    pub subject: Subject<'a>,
     pub notifier: Option<Notifier>,
+    pub terms: Terms<'a>,
+    pub reload: &'a Reload<'a>,
+    /// `--timeout`, for a program that does not run yet.
+    pub timeout: Option<Duration>,
 }
 
 /// What a poll slot stands for.
@@ -280,6 +286,8 @@ impl Serving<'_> {
             match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(Some(status)) => return exit_code(&status),
                 Ok(None) | Err(Errno::INTR) => {}
+                // It failed to become the program, and whoever started it has collected it.
+                Err(_) if self.state.exit_code != 0 => return self.state.exit_code,
                 Err(_) => return 255,
             }
         }
@@ -371,6 +379,8 @@ impl Serving<'_> {
             }
             Request::Pause => self.pause(index, true),
             Request::Resume => self.pause(index, false),
+            Request::Go => self.go(index),
+            Request::Reload => self.reload(index),
             Request::Detach => self.clients[index].gone = true,
             Request::OutputClosed(stream) => {
                 self.clients[index].deaf[*stream as usize] = true;

@@ -21,7 +21,7 @@ use crate::network::forward;
 use crate::network::helper::Prepared;
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::crun::{self, Crun};
-use crate::runtime::{self, Bundle, Guard, Init, Rootfs, Stdio, netdev};
+use crate::runtime::{self, Bundle, Created, Guard, Init, Rootfs, Stdio, netdev};
 use crate::state::paths::create_private;
 use crate::sys::tty::{self, Size};
 
@@ -85,8 +85,8 @@ fn cgroup(launch: &Launch<'_>) -> Result<Cgroup> {
     if launch.crun.is_some() {
         return Ok(Cgroup::default());
     }
-    let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    cgroup::prepare(resources, launch.cgroup, &format!("rpod-{}", id(launch.place)))
+    let planned = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    cgroup::prepare(launch.terms.resources.as_ref().or(planned), launch.cgroup, &format!("rpod-{}", id(launch.place)))
 }
 
 /// crun, with an empty directory for what it keeps: what an earlier start left would be in its way.
@@ -120,6 +120,8 @@ pub(super) struct Program {
     pub input: Input,
     pub log: Writer,
     pub connection: Connection,
+    /// It waits for [`Created::start`].
+    pub held: Option<Created>,
     /// Ends the program when this monitor is killed.
     pub _guard: Option<Guard>,
 }
@@ -137,6 +139,7 @@ pub(super) struct Started {
 /// Makes and starts the container; writes its state. `restarts`: how often its monitor has done so before.
 pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     leave_exit_code(&launch.lock, None);
+    let held = launch.held && restarts == 0;
     let listeners = match &launch.ports[..] {
         [] => None,
         ports => Some(forward::listen::listen(ports)?),
@@ -165,6 +168,7 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         init: launch.init,
         seccomp: launch.seccomp,
         cgroup: cgroup.fd.take(),
+        held,
     };
     let mut created = match launch.crun {
         Some(program) => crun::create(crun(launch.place, program)?, bundle, &mut meanwhile)?,
@@ -173,13 +177,15 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     created.warnings.append(&mut cgroup.warnings);
     let (log, listener) = meanwhile.made.ok_or_else(|| Error::new("the runtime did not call back"))?;
     let mut connection = connect(meanwhile.network, listeners)?;
-    created.start()?;
+    if !held {
+        created.start()?;
+    }
     let state = State {
-        status: Status::Running,
+        status: if held { Status::Initialized } else { Status::Running },
         pid: created.pid.as_raw_nonzero().get(),
         pid_start: start_time(created.pid.as_raw_nonzero().get()).unwrap_or(0),
         monitor: rustix::process::getpid().as_raw_nonzero().get(),
-        started_at: Some(Timestamp::now()),
+        started_at: (!held).then(Timestamp::now),
         ports: std::mem::take(&mut connection.ports),
         cgroup: cgroup.path,
         restarts,
@@ -201,8 +207,11 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         (None, Some(outputs)) => outputs,
         (None, None) => return Err(Error::new("the runtime made no terminal")),
     };
-    let program = Program { pidfd, outputs, input: Input::new(feed), log, connection, _guard: created.guard.take() };
-    Ok(Started { program, state, listener, warnings: std::mem::take(&mut created.warnings) })
+    let warnings = std::mem::take(&mut created.warnings);
+    let _guard = created.guard.take();
+    let held = held.then_some(created);
+    let program = Program { pidfd, outputs, input: Input::new(feed), log, connection, held, _guard };
+    Ok(Started { program, state, listener, warnings })
 }
 
 /// The socket that later clients connect to.

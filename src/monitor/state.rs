@@ -22,6 +22,8 @@ pub(crate) enum Status {
     /// Never started, or its first start failed.
     #[default]
     Created,
+    /// Made, its first process waiting to become the program (`init`).
+    Initialized,
     Running,
     Paused,
     /// Ended, and about to be started again by its monitor.
@@ -34,6 +36,7 @@ impl Status {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Initialized => "initialized",
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Restarting => "restarting",
@@ -43,12 +46,17 @@ impl Status {
 
     /// It has a monitor.
     pub(crate) fn is_alive(self) -> bool {
-        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+        matches!(self, Self::Initialized | Self::Running | Self::Paused | Self::Restarting)
     }
 
-    /// It has processes.
+    /// Its program runs, or will in a moment.
+    pub(crate) fn is_up(self) -> bool {
+        self.is_alive() && self != Self::Initialized
+    }
+
+    /// It has processes, if only one that waits.
     pub(crate) fn has_processes(self) -> bool {
-        matches!(self, Self::Running | Self::Paused)
+        matches!(self, Self::Initialized | Self::Running | Self::Paused)
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod forward;
 pub(crate) mod helper;
 pub(crate) mod keeper;
 pub(crate) mod mode;
+pub(crate) mod overlay;
 mod pasta_options;
 pub(crate) mod ports;
 #[cfg(test)]

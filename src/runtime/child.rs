@@ -92,6 +92,11 @@ pub(super) fn wait_for_ids(state: &mut State<'_>) -> Result<(), Errno> {
     prctl::set_not_dumpable()
 }
 
+/// Tells the caller that everything is made.
+pub(super) fn ready(state: &State<'_>) -> Result<(), Errno> {
+    protocol::send(state.channel, Kind::Ready, 0, 0, None)
+}
+
 /// Blocks until the program may run.
 pub(super) fn wait_for_go(state: &State<'_>) -> Result<(), Errno> {
     match protocol::receive(state.channel)? {

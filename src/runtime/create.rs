@@ -18,7 +18,7 @@ use crate::userns::{enter, mapping};
 
 /// Makes the container's process up to the point where it waits to become the program. For a single-threaded process.
 pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Created> {
-    let mut plan = plan::compile(&bundle)?;
+    let plan = plan::compile(&bundle)?;
     let joins = joins(&bundle)?;
     let nested = Nested::of(&bundle)?;
     let process = Process {
@@ -37,14 +37,18 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
     };
     let (pid, pidfd, channel) = process.start()?;
     let mut guard = Guard { init: Some(Init { pid, pidfd, link: None }), channel };
-    let mut console = None;
-    let result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console);
+    let (mut console, mut warnings) = (None, Vec::new());
+    let mut result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console);
+    if bundle.held {
+        result = result.and_then(|()| ready(&guard.channel, &plan, &mut warnings));
+    }
     if let Err(e) = result {
         return Err(guard.explain(&plan, e));
     }
     let Guard { init, channel } = guard;
     let Some(Init { pid, pidfd, .. }) = init else { return Err(Error::new("the container's process is gone")) };
-    let warnings = std::mem::take(&mut plan.warnings);
+    let mut plan = plan;
+    warnings.append(&mut plan.warnings);
     Ok(Created {
         pid,
         pidfd,
@@ -103,6 +107,23 @@ pub(super) fn bring_up(
         *console = expect(&guard.channel, plan, Kind::Console)?.fd;
     }
     Ok(())
+}
+
+/// Waits until the child has made everything.
+fn ready(channel: &OwnedFd, plan: &Plan, warnings: &mut Vec<String>) -> Result<()> {
+    loop {
+        match protocol::receive(channel).context(|| "cannot hear the container's process")? {
+            Some(message) if message.kind == Kind::Ready => return Ok(()),
+            Some(message) if message.kind == Kind::Warning => warnings.push(warning(plan, &message)),
+            Some(message) if message.kind == Kind::Failed => return Err(failure(plan, &message)),
+            _ => return Err(gone()),
+        }
+    }
+}
+
+fn warning(plan: &Plan, message: &Message) -> String {
+    let errno = std::io::Error::from_raw_os_error(message.value);
+    format!("{}: {errno}", plan.describe(message.step as usize))
 }
 
 /// The next message, which must be of this kind. Warnings cannot come before it.
@@ -283,8 +304,7 @@ pub(super) fn start(channel: impl AsFd, plan: &Plan, pidfd: &OwnedFd, warnings: 
                 return Err(failure(plan, &message));
             }
             Some(message) if message.kind == Kind::Warning => {
-                let errno = std::io::Error::from_raw_os_error(message.value);
-                warnings.push(format!("{}: {errno}", plan.describe(message.step as usize)));
+                warnings.push(warning(plan, &message));
             }
             Some(_) => {}
         }
@@ -310,7 +330,11 @@ fn failure(plan: &Plan, message: &Message) -> Error {
     }
     let kind = match plan.ops.get(message.step as usize) {
         // As Podman answers `exec --workdir` with something that is not there, or cannot be entered.
-        Some(plan::Op::Directory { .. }) if errno == Errno::NOENT => ErrorKind::ProgramNotFound,
+        Some(plan::Op::Directory { .. } | plan::Op::CopyBelow { .. } | plan::Op::Overlay { .. })
+            if errno == Errno::NOENT =>
+        {
+            ErrorKind::ProgramNotFound
+        }
         Some(plan::Op::Directory { .. }) => ErrorKind::CannotInvoke,
         _ => ErrorKind::General,
     };

@@ -75,6 +75,8 @@ pub(crate) struct Bundle<'a> {
     pub init: bool,
     /// Where the process is born (cgroups(7), v2), from [`cgroup`].
     pub cgroup: Option<OwnedFd>,
+    /// It may be long until the start: everything is made, and has been seen to be, before the container counts as created.
+    pub held: bool,
 }
 
 /// Configures network devices in the child, without allocating; answers a socket of its network namespace.

@@ -9,6 +9,7 @@
 //! | Warning | child | operation, errno | |
 //! | Pid | go-between of a join | pid | |
 //! | Mapped | caller | | a root file system mounted by a helper, if any |
+//! | Ready | child | | |
 //! | Go | caller | | |
 //!
 //! The end of the stream tells the caller that the program runs, and the child that the caller has gone.
@@ -30,9 +31,11 @@ pub(super) enum Kind {
     Pid = 5,
     Mapped = 6,
     Go = 7,
+    Ready = 8,
 }
 
-const KINDS: [Kind; 7] = [Kind::Device, Kind::Console, Kind::Failed, Kind::Warning, Kind::Pid, Kind::Mapped, Kind::Go];
+const KINDS: [Kind; 8] =
+    [Kind::Device, Kind::Console, Kind::Failed, Kind::Warning, Kind::Pid, Kind::Mapped, Kind::Go, Kind::Ready];
 
 /// The step of a failure to execute the program, as the trampoline reports it.
 pub(super) const STEP_EXECUTE: u32 = u32::MAX;

@@ -158,7 +158,8 @@ fn namespaces(namespaces: &Namespaces) -> Vec<oci::LinuxNamespace> {
     wanted.into_iter().filter(|(_, source)| **source != Namespace::Host).map(|(t, s)| build(t, s)).collect()
 }
 
-fn resources(resources: &Resources) -> Result<oci::LinuxResources> {
+/// Limits in the Spec's terms.
+pub(crate) fn resources(resources: &Resources) -> Result<oci::LinuxResources> {
     let mut built = oci::LinuxResources::default();
     built.set_devices(None);
     let Resources { memory, memory_swap, memory_reservation, .. } = *resources;

@@ -16,5 +16,5 @@ pub(crate) mod seccomp;
 pub(crate) mod settings;
 pub(crate) mod user;
 
-pub(crate) use build::build;
+pub(crate) use build::{build, resources};
 pub(crate) use settings::Settings;

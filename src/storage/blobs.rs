@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use super::Store;
 use crate::error::{Context, Error, Kind, Result};
@@ -40,6 +41,11 @@ impl Store {
             return Err(Error::new(format!("{digest} is damaged in the store")).hint("pull or load the image again"));
         }
         Ok(content)
+    }
+
+    /// When the document was written here.
+    pub(crate) fn blob_time(&self, digest: &Digest) -> Option<SystemTime> {
+        std::fs::metadata(self.blob_path(digest)).and_then(|meta| meta.modified()).ok()
     }
 
     /// Every document in the store.

@@ -56,6 +56,12 @@ impl Layer {
         Self { dir }
     }
 
+    /// The layer whose files are in `diff`.
+    pub(super) fn of_diff(diff: &Path) -> Option<Self> {
+        let dir = diff.parent().filter(|_| diff.ends_with("diff"))?;
+        dir.join("entries.zst").exists().then(|| Self::at(dir.to_path_buf()))
+    }
+
     /// All that belongs to the layer.
     pub(crate) fn directory(&self) -> PathBuf {
         self.dir.clone()

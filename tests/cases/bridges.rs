@@ -9,7 +9,7 @@ use crate::support::{
     ClientHost, Need, Outcome, Sandbox, Trial, User, for_each_user, is_root, need, rpod, skip, trial, until, wait_until,
 };
 
-const KEEPER: &str = "rpod-netkeeper";
+pub const KEEPER: &str = "rpod-netkeeper";
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -33,13 +33,13 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A container that sleeps on these networks.
-fn sleeper(t: &Sandbox, name: &str, options: &[&str]) -> Outcome {
+pub fn sleeper(t: &Sandbox, name: &str, options: &[&str]) -> Outcome {
     let all = [&["run", "-d", "--name", name], options, &["localhost/busybox", "sleep", "1000"]].concat();
     t.rpod(all).run().ok();
     Ok(())
 }
 
-fn busybox(t: &Sandbox) -> Outcome {
+pub fn busybox(t: &Sandbox) -> Outcome {
     need([Need::Slirp4netns])?;
     let image = t.busybox()?;
     rpod!(t, "tag", image, "localhost/busybox").run().ok();
@@ -47,7 +47,7 @@ fn busybox(t: &Sandbox) -> Outcome {
 }
 
 /// What `nslookup` finds, addresses only, sorted.
-fn look_up(t: &Sandbox, container: &str, name: &str) -> String {
+pub fn look_up(t: &Sandbox, container: &str, name: &str) -> String {
     let out = rpod!(t, "exec", container, "nslookup", name).run();
     // The first address is the server's.
     let mut found: Vec<&str> = out.stdout.lines().skip(2).filter_map(|line| line.strip_prefix("Address: ")).collect();
@@ -115,8 +115,12 @@ fn refusals(t: &Sandbox) -> Outcome {
         ("network create n1", "already"),
         ("network create --subnet 10.77.0.128/25 n2", "already used"),
         ("network create --subnet 1.2.3.4 n2", "invalid CIDR"),
-        ("network create --driver macvlan n2", "root"),
-        ("network create --driver overlay n2", "not supported"),
+        ("network create --driver macvlan --opt parent=lo n2", "root"),
+        ("network create --driver macvlan --opt parent=nosuch n2", "does not exist"),
+        ("network create --driver macvlan --opt mode=l2 n2", "unknown macvlan mode"),
+        ("network create --driver ipvlan --opt mode=l3 n2", "use mode=l2"),
+        ("network create --driver macvlan --opt parent=n1 --internal n2", "has a way out"),
+        ("network create --driver overlay n2", "the other hosts"),
         ("network create a/b", "names must match"),
         ("network create host", "conflicts with a valid network mode"),
         ("network rm podman", "cannot be removed"),
@@ -350,11 +354,11 @@ fn published(t: &Sandbox) -> Outcome {
     Ok(())
 }
 
-fn keeper(t: &Sandbox) -> u32 {
+pub fn keeper(t: &Sandbox) -> u32 {
     until("a netkeeper", Duration::from_secs(20), || t.processes_named(KEEPER).first().map(|process| process.pid))
 }
 
-fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
 }
 

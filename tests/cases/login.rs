@@ -18,6 +18,14 @@ pub fn trials() -> Vec<Trial> {
         trial("login::helpers", User::Sub, helpers),
         trial("login::helpers_that_misbehave", User::Sub, helpers_that_misbehave),
         trial("login::on_a_terminal", User::Sub, on_a_terminal),
+        trial("login::with_a_secret", User::Sub, |t| {
+            let registry = Registry::empty_with_password()?;
+            rpod!(t, "secret", "create", USERNAME, "-").stdin(PASSWORD).run().ok();
+            let login = ["login", "--tls-verify=false", "--secret", USERNAME, &registry.host()];
+            t.rpod(login).run().lines_are(&["Login Succeeded!"]);
+            rpod!(t, "login", "--secret", "nosuch", "x.example").run().fails(125, &["no such secret"]);
+            Ok(())
+        }),
         trial("login::refuses", User::Sub, |t| {
             for (words, wanted) in [
                 (&["login", "a b"][..], "not the name of a registry"),

@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("manifest::made_here", made_here);
     trials.extend(vec![
         trial("manifest::from_a_registry_with_attestations", User::Sub, with_attestations),
+        trial("manifest::among_images", User::Sub, among_images),
         trial("manifest::annotations", User::Sub, annotations),
         trial("manifest::refuses", User::Sub, refuses),
         trial("search::docker_hub", User::Sub, docker_hub),
@@ -43,9 +44,7 @@ fn made_here(t: &Sandbox) -> Outcome {
     let platforms: Vec<&str> =
         list["manifests"].as_array().unwrap().iter().filter_map(|m| m["platform"]["architecture"].as_str()).collect();
     assert_eq!(platforms, [Image::scratch().architecture, "s390x"]);
-    // A list is not an image, and keeps its images.
-    let shown = rpod!(t, "images", "--format", "{{.Repository}}").run().ok().to_owned();
-    assert!(!shown.contains("app"), "{shown}");
+    // A list keeps its images.
     rpod!(t, "rmi", "-f", "localhost/other:1").run().ok();
     let name = format!("{host}/team/app:1");
     rpod!(t, "manifest", "push", "-q", "--tls-verify=false", "--digestfile", "digest", "app:1", &name).run().ok();
@@ -57,7 +56,7 @@ fn made_here(t: &Sandbox) -> Outcome {
         &[],
     )?;
     assert_eq!((status, sha256(&body)), (200, std::fs::read_to_string(t.home().join("digest"))?));
-    rpod!(t, "rmi", "-af").run().ok();
+    rpod!(t, "rmi", "-f", image).run().ok();
     rpod!(t, "pull", "-q", "--tls-verify=false", &name).run().ok();
     rpod!(t, "run", "--rm", "--network=none", &name, "echo", "runs").run().lines_are(&["runs"]);
     rpod!(t, "pull", "-q", "--tls-verify=false", "--platform=linux/s390x", &name).run().ok();
@@ -119,7 +118,7 @@ fn with_attestations(t: &Sandbox) -> Outcome {
     let list = rpod!(t, "manifest", "inspect", "copy").run().json();
     assert_eq!(list["manifests"], index["manifests"], "entries are taken over as they are");
     // Collecting garbage leaves what the list names.
-    rpod!(t, "rmi", "-af").run().ok();
+    rpod!(t, "rmi", "-f", source.trim_start_matches("docker://")).run().ok();
     rpod!(t, "manifest", "push", "-q", "--tls-verify=false", "copy", format!("{}/z/copy:1", two.host())).run().ok();
     let accept = [("Accept", "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json")];
     let (_, _, pushed) = request(&two.host(), "GET", "/v2/z/copy/manifests/1", &accept, &[])?;
@@ -133,6 +132,45 @@ fn with_attestations(t: &Sandbox) -> Outcome {
     rpod!(t, "manifest", "create", "--tls-verify=false", "single", &source).run().ok();
     let list = rpod!(t, "manifest", "inspect", "single").run().json();
     assert_eq!(list["manifests"].as_array().unwrap().len(), 1);
+    Ok(())
+}
+
+/// Lists in `images`, as images of this machine, with names given, taken and removed.
+fn among_images(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    foreign(t, "s390x", "localhost/other:1")?;
+    let id = rpod!(t, "image", "inspect", "--format", "{{.Id}}", image).run().ok().to_owned();
+    rpod!(t, "manifest", "create", "app", "localhost/other:1", image).run().ok();
+    let list = rpod!(t, "manifest", "add", "app", image).run().ok().to_owned();
+    let bytes = rpod!(t, "images", "--format", "json", "--filter", "manifest=true").run().json();
+    assert_eq!((&bytes[0]["Id"], &bytes[0]["Names"]), (&json!(list), &json!(["localhost/app:latest"])));
+    assert!(bytes[0]["Size"].as_u64().unwrap() > 300 && bytes[1].is_null(), "{bytes}");
+    let count = |filter: &str| rpod!(t, "images", "-q", "--filter", filter).run().ok().lines().count();
+    assert_eq!((count("manifest=true"), count("manifest=false"), count("reference=app")), (1, 2, 1));
+    // It stands for the image in it that is for this machine.
+    rpod!(t, "run", "--rm", "--network=none", "app", "echo", "runs").run().lines_are(&["runs"]);
+    rpod!(t, "image", "inspect", "--format", "{{.Id}}", "app").run().lines_are(&[&id]);
+    rpod!(t, "image", "exists", "app").run().ok();
+    // Names.
+    rpod!(t, "tag", "app", "second").run().ok();
+    rpod!(t, "manifest", "exists", "second").run().ok();
+    rpod!(t, "rmi", &list[..12]).run().fails(125, &["more than one tag"]);
+    rpod!(t, "rmi", "second").run().lines_are(&["Untagged: localhost/second:latest"]);
+    rpod!(t, "tag", &list[..12], "second").run().ok();
+    rpod!(t, "untag", "app", "nosuch").run().fails(125, &["nosuch"]);
+    rpod!(t, "untag", "second").run().ok();
+    rpod!(t, "manifest", "exists", "app").run().code(1);
+    let shown =
+        rpod!(t, "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}", "--filter", "manifest=true").run();
+    shown.lines_are(&[&format!("<none> sha256:{list}")]);
+    rpod!(t, "manifest", "inspect", &list).run().ok();
+    rpod!(t, "rmi", &list).run().lines_are(&[&format!("Deleted: {list}")]);
+    assert_eq!((count("manifest=true"), count("manifest=false")), (0, 2), "its images stay");
+    // One for another machine only is no image here, but can be listed and removed.
+    rpod!(t, "manifest", "create", "far", "localhost/other:1").run().ok();
+    rpod!(t, "image", "inspect", "far").run().fails(125, &["manifest list", "no image for platform"]);
+    rpod!(t, "image", "prune", "-af").run().ok();
+    rpod!(t, "images", "-q").run().lines_are(&[]);
     Ok(())
 }
 

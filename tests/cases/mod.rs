@@ -2,11 +2,16 @@
 
 mod bridges;
 mod build;
+mod build_inputs;
+mod build_parity;
+mod build_security;
 mod change;
 mod cli;
+mod clone;
 mod cp;
 mod cve;
 mod devices;
+mod drivers;
 mod events;
 mod everyday;
 mod exec;
@@ -17,18 +22,23 @@ mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
+mod init;
 mod inspect;
 mod lifecycle;
 mod limits;
 mod login;
 mod logs;
 mod manifest;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod overlay;
+mod owners;
 mod parity;
 mod pause;
+mod peers;
 mod ports;
 mod ps;
 mod pull;
@@ -52,6 +62,7 @@ mod trust;
 mod userns;
 mod vm;
 mod volumes;
+mod volumes_from;
 
 use libtest_mimic::Trial;
 
@@ -62,6 +73,7 @@ pub fn trials() -> Vec<Trial> {
         run::trials(),
         userns::trials(),
         namespaces::trials(),
+        mount_options::trials(),
         mounts::trials(),
         secrets::trials(),
         security::trials(),
@@ -72,6 +84,7 @@ pub fn trials() -> Vec<Trial> {
         restart::trials(),
         service::trials(),
         pause::trials(),
+        peers::trials(),
         health::trials(),
         terminal::trials(),
         devices::trials(),
@@ -85,13 +98,17 @@ pub fn trials() -> Vec<Trial> {
         sequences::trials(),
         surroundings::trials(),
         observe::trials(),
+        owners::trials(),
         change::trials(),
+        clone::trials(),
+        init::trials(),
         inspect::trials(),
         images::trials(),
         image_space::trials(),
         storage::trials(),
         system::trials(),
         volumes::trials(),
+        volumes_from::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
@@ -104,9 +121,14 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        drivers::trials(),
+        overlay::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_inputs::trials(),
+        build_parity::trials(),
+        build_security::trials(),
         storm::trials(),
         vm::trials(),
     ]

@@ -1,14 +1,10 @@
 //! The commands of `tests/parity/commands.txt` on rpod and on a real Podman, outputs compared.
 //!
-//! Needs `podman` on PATH for the test user, or `RPOD_TEST_PEER`: a command that runs `bash -c SCRIPT` where Podman is (its
-//! words are split at blanks), such as `/work/shared/peers/enter bash`. The image comes through standard input, so that the
-//! other side need not see a file of ours.
-
-use std::process::{Command, Stdio};
+//! The image comes through standard input, so that the other side need not see a file of ours.
 
 use serde_json::Value;
 
-use crate::support::{BUSYBOX, Outcome, Sandbox, Trial, User, busybox_archive, serial_trial, skip};
+use crate::support::{BUSYBOX, Outcome, Peer, Sandbox, Trial, User, busybox_archive, serial_trial};
 
 const COMMANDS: &str = include_str!("../parity/commands.txt");
 /// Stands between the outputs of two commands.
@@ -61,11 +57,7 @@ fn script(tool: &str, load: &str) -> String {
 }
 
 fn parity(t: &Sandbox) -> Outcome {
-    let peer = std::env::var("RPOD_TEST_PEER").ok();
-    let found = crate::support::find_program("podman").is_some();
-    if peer.is_none() && !found {
-        return skip("there is no podman here (RPOD_TEST_PEER names another place)");
-    }
+    let peer = Peer::find(["podman"])?;
     let archive = std::fs::read(busybox_archive()?)?;
     let limit = std::time::Duration::from_secs(300);
     let ours = t
@@ -73,21 +65,7 @@ fn parity(t: &Sandbox) -> Outcome {
         .stdin(archive.clone())
         .limit(limit)
         .run();
-    let theirs = match peer {
-        Some(peer) => {
-            let mut words = peer.split_whitespace();
-            let mut command = Command::new(words.next().unwrap_or("bash"));
-            command.args(words).args(["-c", &script("podman", "podman load -q")]);
-            run(command, &archive)?
-        }
-        None => {
-            t.script(&format!("set +eu +o pipefail\n{}", script("podman", "podman load -q")))
-                .stdin(archive)
-                .limit(limit)
-                .run()
-                .stdout
-        }
-    };
+    let theirs = peer.run(t, &script("podman", "podman load -q"), &archive)?;
     let mut wrong = Vec::new();
     let (ours, theirs) = (answers(&ours.stdout), answers(&theirs));
     let compared: Vec<Line<'_>> = lines().into_iter().filter(|line| line.how != '!').collect();
@@ -99,17 +77,6 @@ fn parity(t: &Sandbox) -> Outcome {
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), compared.len(), wrong.join("\n"));
     Ok(())
-}
-
-fn run(mut command: Command, input: &[u8]) -> Result<String, std::io::Error> {
-    use std::io::Write;
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output()?;
-    let _ = writer.join();
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Output and exit code of each command.

@@ -1,8 +1,8 @@
 //! `rpod push` to Debian's registry, read back by rpod and by Skopeo; and to registries that misbehave.
 
 use crate::support::{
-    Compression, Image, Manifest, Need, Outcome, Registry, Response, Sandbox, Stop, Tarball, Trial, UploadServer, User,
-    for_each_user, need, rpod, sha256, trial,
+    Compression, FakeRegistry, Image, Manifest, Need, Outcome, Registry, Response, Sandbox, Stop, Tarball, Trial,
+    UploadServer, User, for_each_user, need, rpod, sha256, trial,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -11,6 +11,8 @@ pub fn trials() -> Vec<Trial> {
         trial("push::skopeo_reads_every_format", User::Sub, skopeo_reads),
         trial("push::nothing_twice", User::Sub, nothing_twice),
         trial("push::keeps_digests", User::Sub, keeps_digests),
+        trial("push::copies_from_where_it_came", User::Sub, copies_from_where_it_came),
+        trial("push::a_base_is_not_sent_again", User::Sub, a_base_is_not_sent_again),
         trial("push::of_what_skopeo_pushed", User::Sub, of_what_skopeo_pushed),
         trial("push::where_to", User::Sub, where_to),
         trial("push::refuses", User::Sub, refuses),
@@ -187,6 +189,69 @@ fn keeps_digests(t: &Sandbox) -> Outcome {
     let name = format!("{}/x/foreign", one.host());
     rpod!(t, "pull", "-q", "--tls-verify=false", &name).run().ok();
     assert_eq!(push(t, &[&name, &format!("{}/y/foreign", one.host())]), foreign);
+    Ok(())
+}
+
+/// What another compressor made keeps its digest as long as somebody has it.
+fn copies_from_where_it_came(t: &Sandbox) -> Outcome {
+    let (one, two, three) = (Registry::empty()?, Registry::empty()?, Registry::empty()?);
+    let image = Image::busybox()?.layer(Tarball::new().file("more", 0o644, noise(3 << 20)).finish(), Compression::Zstd);
+    let conf = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", one.host());
+    t.write("home/.config/containers/registries.conf", conf)?;
+    for (tag, manifest) in [("oci", Manifest::Oci), ("docker", Manifest::DockerSchema2)] {
+        let mut image = image.clone();
+        if manifest == Manifest::DockerSchema2 {
+            image.layers.pop();
+        }
+        let digest = image.push(&one, "x/foreign", tag, manifest)?;
+        let name = format!("{}/x/foreign:{tag}", one.host());
+        rpod!(t, "pull", "-q", &name).run().ok();
+        assert_eq!(push(t, &[&name, &format!("{}/y/foreign:{tag}", two.host())]), digest);
+    }
+    // Back where it came from, and there is nobody to ask: it arrives, compressed by rpod.
+    let host = one.host();
+    drop(one);
+    let name = format!("{host}/x/foreign:oci");
+    let digest = push(t, &[&name, &format!("{}/y/foreign", three.host())]);
+    let other = elsewhere(t)?;
+    let pulled = format!("{}/y/foreign", three.host());
+    rpod!(t, "--root", &other, "pull", "-q", "--tls-verify=false", &pulled).run().ok();
+    rpod!(t, "--root", &other, "image", "inspect", "--format", "{{.Digest}}", &pulled).run().lines_are(&[&digest]);
+    // A copy that turns out wrong is noticed, and the layer made here.
+    let bad = FakeRegistry::of("x/y", &image).serve(|request, answer, before| {
+        let layer = request.path().contains("/blobs/") && answer.body.len() > 1 << 20;
+        let mut answer = answer;
+        if layer && request.method == "GET" && before > 0 {
+            answer.body[1 << 20] ^= 1;
+        }
+        answer
+    });
+    let conf = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", bad.host());
+    t.write("home/.config/containers/registries.conf", conf)?;
+    let name = format!("{}/x/y", bad.host());
+    rpod!(t, "rmi", "-af").run().ok();
+    rpod!(t, "pull", "-q", &name).run().ok();
+    let empty = Registry::empty()?;
+    let target = format!("{}/y/bad", empty.host());
+    let out = rpod!(t, "push", "--tls-verify=false", &name, &target).run();
+    out.ok();
+    assert!(out.stderr.contains("compressed anew") && out.stderr.contains("wrong digest"), "{out}");
+    rpod!(t, "rmi", "-af").run().ok();
+    rpod!(t, "pull", "-q", "--tls-verify=false", &target).run().ok();
+    Ok(())
+}
+
+/// The layers of a base image that came from the same registry are borrowed, however it was compressed.
+fn a_base_is_not_sent_again(t: &Sandbox) -> Outcome {
+    let registry = Registry::empty()?;
+    let base = format!("{}/base/b", registry.host());
+    Image::busybox()?.push(&registry, "base/b", "latest", Manifest::Oci)?;
+    rpod!(t, "pull", "-q", "--tls-verify=false", &base).run().ok();
+    rpod!(t, "run", "--name", "c", "--network=none", &base, "touch", "/made").run().ok();
+    rpod!(t, "commit", "-q", "c", "localhost/made").run().ok();
+    let before = registry.uploads();
+    push(t, &["localhost/made", &format!("{}/own/made", registry.host())]);
+    assert_eq!(registry.uploads() - before, 2, "a layer and a config: {:?}", registry.requests());
     Ok(())
 }
 

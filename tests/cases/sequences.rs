@@ -20,7 +20,7 @@ fn steps() -> usize {
 fn words(number: u64, image: &str) -> Vec<String> {
     let name = NAMES[(number >> 8) as usize % NAMES.len()];
     let other = NAMES[(number >> 16) as usize % NAMES.len()];
-    let line = match number % 14 {
+    let line = match number % 18 {
         0 | 1 => format!("create --name {name} {image} sleep 50"),
         2 => format!("run -d --rm --network none --name {name} {image} sleep 50"),
         3 => format!("run -d --network none --name {name} --replace --stop-timeout 0 {image} sleep 50"),
@@ -32,6 +32,10 @@ fn words(number: u64, image: &str) -> Vec<String> {
         10 => format!("exec {name} true"),
         11 => format!("restart -t 0 {name}"),
         12 => "ps -a --format {{.Names}}".to_owned(),
+        13 => format!("init {name}"),
+        14 => format!("update --memory 100m --restart on-failure:1 {name}"),
+        15 => format!("container clone {name} {other}"),
+        16 => format!("container cleanup {name}"),
         _ => format!("kill {name}"),
     };
     line.split(' ').map(str::to_owned).collect()

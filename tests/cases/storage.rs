@@ -12,12 +12,13 @@ type Case = fn(&Sandbox) -> Outcome;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    let cases: [(&str, Case); 5] = [
+    let cases: [(&str, Case); 6] = [
         ("whiteouts", whiteouts),
         ("metadata", metadata),
         ("upper", upper),
         ("replaced_kinds", replaced_kinds),
         ("deep", deep),
+        ("hard_link_modes", hard_link_modes),
     ];
     for driver in DRIVERS {
         for user in [User::Sub, User::NoSub] {
@@ -228,6 +229,17 @@ fn replaced_kinds(t: &Sandbox) -> Outcome {
     Ok(())
 }
 
+/// As in Docker, a hard link's header says what the file is like.
+fn hard_link_modes(t: &Sandbox) -> Outcome {
+    let tar = Tarball::new()
+        .file("first", 0o600, "x")
+        .entry(tar::EntryType::Link, "second", 0o755, &[], |header| header.set_link_name("first").unwrap())
+        .finish();
+    let name = load(t, &Image::busybox()?.layer(tar, Compression::None))?;
+    sh(t, name, "stat -c '%a %h' /first").lines_are(&["755 2"]);
+    Ok(())
+}
+
 /// Forty layers, more than a mount option string holds with long names.
 fn deep(t: &Sandbox) -> Outcome {
     let mut image = Image::busybox()?;
@@ -252,19 +264,10 @@ fn file_capabilities(t: &Sandbox) -> Outcome {
         .file("bin/capable/grep", 0o755, program)
         .finish();
     let name = load(t, &Image::busybox()?.layer(layer, Compression::None))?;
-    let out = rpod!(
-        t,
-        "run",
-        "--rm",
-        "-u",
-        "1000",
-        "--network=none",
-        name,
-        "/bin/capable/grep",
-        "CapEff",
-        "/proc/self/status"
-    )
-    .run();
-    out.lines_are(&["CapEff:\t0000000000000400"]);
+    // Also where the container's root is another id than the store's.
+    for map in ["--userns=", "--userns=keep-id", "--userns=keep-id:uid=77,gid=77", "--userns=auto"] {
+        let words = ["run", "--rm", "-u", "1000", "--network=none", map, name, "/bin/capable/grep", "CapEff"];
+        t.rpod(words.iter().chain(&["/proc/self/status"])).run().lines_are(&["CapEff:\t0000000000000400"]);
+    }
     Ok(())
 }

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::image::sha256;
 use super::trial::Stop;
 
 /// Content that is longer is shown as its length.
@@ -144,6 +145,14 @@ pub fn listing(tar: &Path) -> Result<BTreeMap<String, String>, Stop> {
         let owner = format!("{}:{}", header.uid()?, header.gid()?);
         let mode = header.mode()? & 0o7777;
         let link = entry.link_name()?.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut attributes = Vec::new();
+        for extension in entry.pax_extensions()?.into_iter().flatten() {
+            let extension = extension?;
+            if let Some(name) = extension.key()?.strip_prefix("SCHILY.xattr.") {
+                attributes.push(format!("{name}={}", extension.value_bytes().escape_ascii()));
+            }
+        }
+        attributes.sort();
         let mut line = match header.entry_type() {
             tar::EntryType::Directory => format!("d {mode:04o} {owner} /{path}"),
             tar::EntryType::Symlink => format!("l {owner} /{path} -> {link}"),
@@ -156,9 +165,10 @@ pub fn listing(tar: &Path) -> Result<BTreeMap<String, String>, Stop> {
             entry.read_to_end(&mut content)?;
             match std::str::from_utf8(&content).ok().filter(|text| text.len() <= SHOWN) {
                 Some(text) => write!(line, " {text:?}")?,
-                None => write!(line, " {} bytes", content.len())?,
+                None => write!(line, " {} bytes {}", content.len(), &sha256(&content)[..19])?,
             }
         }
+        attributes.iter().try_for_each(|attribute| write!(line, " {attribute}"))?;
         found.insert(format!("/{path}"), line);
     }
     Ok(found)

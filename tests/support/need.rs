@@ -19,6 +19,10 @@ pub enum Need {
     Openssl,
     Curl,
     Strace,
+    Git,
+    Xz,
+    Bzip2,
+    SshAgent,
     /// Root, to wire network namespaces together as another host would be.
     ClientHost,
     /// A cgroup v2 tree with the memory, cpu and pids controllers, delegated to the user.
@@ -46,6 +50,10 @@ fn check(need: Need) -> Result<(), Stop> {
         Need::Openssl => program("openssl", "openssl"),
         Need::Curl => program("curl", "curl"),
         Need::Strace => program("strace", "strace"),
+        Need::Git => program("git", "git"),
+        Need::Xz => program("xz", "xz-utils"),
+        Need::Bzip2 => program("bzip2", "bzip2"),
+        Need::SshAgent => program("ssh-agent", "openssh-client"),
         Need::ClientHost => {
             if !is_root() {
                 return skip("needs root, to make a network namespace that plays another host");

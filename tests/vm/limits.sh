@@ -42,6 +42,12 @@ case_ monitor-killed '0 0' alice \
   "id=\$(rpod run -d --name k --network none --memory 64m \$I sleep 1000); kill -9 \$(pgrep -u alice rpod-monitor)
    for i in \$(seq 50); do systemctl --user is-active -q rpod-\$id.scope || break; sleep 0.1; done
    systemctl --user list-units --all --no-legend 'rpod-*' | wc -l; find /sys/fs/cgroup -name 'rpod-*' | wc -l; rpod rm -f k >/dev/null"
+case_ update '134217728 134217728 25000 100000 44' alice \
+  "rpod run -d --name u --network none --memory 64m \$I sleep 1000 >/dev/null; rpod update --memory 128m --cpus 0.25 --pids-limit 44 u >/dev/null
+   rpod exec u sh -c '$show memory.max memory.swap.max cpu.max pids.max'; rpod rm -f -t 0 u >/dev/null"
+case_ update-next-start 'Warning: the limits take effect when the container is started again: it has no cgroup of its own 67108864' alice \
+  "rpod run -d --name v --network none \$I sleep 1000 >/dev/null; rpod update --memory 64m v 2>&1 >/dev/null
+   rpod restart -t 0 v >/dev/null; rpod exec v cat /sys/fs/cgroup/memory.max; rpod rm -f -t 0 v >/dev/null"
 case_ restart-policy '67108864 67108864' alice \
   "rpod run -d --name r --network none --memory 64m --restart on-failure:1 \$I sh -c '$show memory.max; exit 1' >/dev/null
    rpod wait r >/dev/null; sleep 1; rpod wait r >/dev/null; rpod logs r; rpod rm -f r >/dev/null"

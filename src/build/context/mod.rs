@@ -7,7 +7,7 @@ pub(crate) mod select;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use open::open;
+pub(crate) use open::{named, open};
 
 use self::ignore::Ignore;
 use self::select::Root;
@@ -50,9 +50,13 @@ impl Context {
     pub(crate) fn ignore(&self) -> &Ignore {
         &self.ignore
     }
+}
 
-    /// Removes what was fetched.
-    pub(crate) fn close(mut self) -> Result<()> {
-        self.temporary.take().map_or(Ok(()), |path| crate::storage::remove_path(&path))
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(path) = self.temporary.take() {
+            // What is left here is found and removed by the next build.
+            let _ = crate::storage::remove_path(&path);
+        }
     }
 }

@@ -5,16 +5,18 @@ use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use super::ignore::{Ignore, clean};
+use super::ignore::Ignore;
 use crate::build::extract;
 use crate::build::fetch;
 use crate::build::request::{Request, Where};
+use crate::build::workroom::Workroom;
 use crate::error::{Context as _, Error, Result};
 use crate::state::id;
-use crate::state::paths::{Dirs, create_private};
+use crate::state::paths::create_private;
 
 /// Looked for in this order, as Podman does.
 const NAMES: [&str; 2] = ["Containerfile", "Dockerfile"];
+const NAMES_OF_IGNORE: [&str; 2] = [".containerignore", ".dockerignore"];
 /// Nobody writes longer ones.
 const MAX_FILE: u64 = 16 << 20;
 
@@ -28,7 +30,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens everything; reads standard input when something is to come from there.
-pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
+pub(crate) fn open(room: &Workroom, request: &Request) -> Result<Opened> {
     let mut context = match &request.context {
         Where::Nothing => Context::nothing(),
         Where::Directory(path) => {
@@ -36,7 +38,7 @@ pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
             Context::directory(path, None)?
         }
         Where::StandardInput => {
-            let dir = scratch(dirs)?;
+            let dir = scratch(room)?;
             let mut input = spool(std::io::stdin(), &dir)?;
             if extract::is_archive(&input)? {
                 archive(&input, &dir)?
@@ -48,23 +50,47 @@ pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
             }
         }
-        Where::Remote(url) => match remote(dirs, url)? {
+        Where::Remote(url) => match remote(room, url)? {
             Remote::Context(context) => context,
             Remote::Dockerfile(text) => {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
             }
         },
     };
-    let (name, text, file) = dockerfile(request, &context)?;
+    let (name, text, file) = dockerfile(room, request, &context)?;
     let ignore = ignore_text(request, &context, file.as_deref())?;
     if let Some((path, text)) = ignore {
-        context.set_ignore(Ignore::parse(&text).map_err(|why| Error::new(format!("{}: {why}", path.display())))?);
+        context.set_ignore(parsed(&path, &text)?);
     }
     Ok(Opened { context, name, text })
 }
 
+/// A context of `--build-context`: a directory, an archive's URL or a git repository.
+pub(crate) fn named(room: &Workroom, value: &str) -> Result<Context> {
+    if fetch::is_git(value) || fetch::is_url(value) {
+        return match remote(room, value)? {
+            Remote::Context(context) => Ok(context),
+            Remote::Dockerfile(_) => Err(Error::new(format!("{value} is no archive"))),
+        };
+    }
+    if let Some((scheme, _)) = value.split_once("://") {
+        return Err(Error::new(format!("{scheme}:// is not known"))
+            .hint("a directory, a URL, a git repository, docker-image://IMAGE and oci-layout://DIRECTORY are"));
+    }
+    let path = std::fs::canonicalize(value).context(|| format!("cannot find {value}"))?;
+    let mut context = Context::directory(path, None)?;
+    if let Some((path, text)) = first_of(NAMES_OF_IGNORE.map(|name| context.path().join(name)))? {
+        context.set_ignore(parsed(&path, &text)?);
+    }
+    Ok(context)
+}
+
+fn parsed(path: &Path, text: &str) -> Result<Ignore> {
+    Ignore::parse(text).map_err(|why| Error::new(format!("{}: {why}", path.display())))
+}
+
 /// The Dockerfile's name, text, and path if it is a file.
-fn dockerfile(request: &Request, context: &Context) -> Result<(String, String, Option<PathBuf>)> {
+fn dockerfile(room: &Workroom, request: &Request, context: &Context) -> Result<(String, String, Option<PathBuf>)> {
     if request.files.is_empty() {
         let root = context.path();
         for name in NAMES {
@@ -86,7 +112,7 @@ fn dockerfile(request: &Request, context: &Context) -> Result<(String, String, O
         let part = if file == "-" {
             text(std::io::stdin(), "standard input")?
         } else if fetch::is_url(file) {
-            let dir = tempdir()?;
+            let dir = scratch(room)?;
             let path = dir.join("Dockerfile");
             fetch::url(file, &path, None)?;
             let read = text(File::open(&path).context(|| format!("cannot read {file}"))?, file);
@@ -137,10 +163,15 @@ fn ignore_text(request: &Request, context: &Context, file: Option<&Path>) -> Res
     }
     let named = file.map(|file| {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        [".containerignore", ".dockerignore"].map(|ending| file.with_file_name(format!("{name}{ending}")))
+        NAMES_OF_IGNORE.map(|ending| file.with_file_name(format!("{name}{ending}")))
     });
-    let plain = [".containerignore", ".dockerignore"].map(|name| context.path().join(name));
-    for path in named.into_iter().flatten().chain(plain) {
+    let plain = NAMES_OF_IGNORE.map(|name| context.path().join(name));
+    first_of(named.into_iter().flatten().chain(plain))
+}
+
+/// The first ignore file that is there.
+fn first_of(paths: impl IntoIterator<Item = PathBuf>) -> Result<Option<(PathBuf, String)>> {
+    for path in paths {
         match File::open(&path) {
             Ok(file) => return Ok(Some((path, text(file, "the ignore file")?))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -164,24 +195,12 @@ enum Remote {
     Dockerfile(String),
 }
 
-fn remote(dirs: &Dirs, url: &str) -> Result<Remote> {
-    let dir = scratch(dirs)?;
+fn remote(room: &Workroom, url: &str) -> Result<Remote> {
+    let dir = scratch(room)?;
     if fetch::is_git(url) {
-        // The directory after the colon is the context.
-        let (repository, below) = match url.split_once('#').and_then(|(repo, rest)| Some((repo, rest.split_once(':')?)))
-        {
-            Some((repository, (reference, below))) => (format!("{repository}#{reference}"), below),
-            None => (url.to_owned(), ""),
-        };
         let checkout = dir.join("git");
         create_private(&checkout)?;
-        fetch::git(&repository, &checkout, false)?;
-        let root = super::select::Root::open(&checkout)?;
-        let below = clean(&format!("/{below}"));
-        let resolved =
-            root.resolve(below.trim_start_matches('/').as_bytes()).context(|| "cannot read the repository")?;
-        let (path, _) = resolved.ok_or_else(|| Error::new(format!("the repository has no directory {below}")))?;
-        let path = checkout.join(std::ffi::OsStr::new(&String::from_utf8_lossy(&path).into_owned()));
+        let (_, path) = fetch::git(url, &checkout, false)?;
         return Context::directory(path, Some(dir)).map(Remote::Context);
     }
     let file = dir.join("download");
@@ -220,14 +239,6 @@ fn spool(mut input: impl Read, dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn scratch(dirs: &Dirs) -> Result<PathBuf> {
-    let dir = dirs.host.join("build").join(format!("context-{}", id::short(&id::random()?)));
-    create_private(&dir)?;
-    Ok(dir)
-}
-
-fn tempdir() -> Result<PathBuf> {
-    let dir = std::env::temp_dir().join(format!("rpod-build-{}", id::short(&id::random()?)));
-    create_private(&dir)?;
-    Ok(dir)
+fn scratch(room: &Workroom) -> Result<PathBuf> {
+    room.directory(&format!("context-{}", id::short(&id::random()?)))
 }

@@ -37,7 +37,7 @@ pub(super) fn settle(dirs: &Dirs, mode: &Network) -> Result<Network> {
 /// Has the netkeeper find addresses, and notes them beside the container.
 pub(super) fn prepare(dirs: &Dirs, container: &Container, config: &Config, endpoints: &[Endpoint]) -> Result<Prepared> {
     let join = |endpoint: &Endpoint| {
-        let network = network::store::find(dirs, &endpoint.network)?;
+        let network = network::peers::resolved(network::store::find(dirs, &endpoint.network)?)?;
         endpoint.check(&network)?;
         Ok(Join { network, endpoint: endpoint.clone() })
     };

@@ -185,7 +185,8 @@ fn has_mount(container: &Container, wanted: &str) -> bool {
 /// A state's name; `None` for states that no container here is ever in.
 fn status(name: &str) -> Result<Option<Status>> {
     match name {
-        "created" | "configured" | "initialized" => Ok(Some(Status::Created)),
+        "created" | "configured" => Ok(Some(Status::Created)),
+        "initialized" => Ok(Some(Status::Initialized)),
         "running" => Ok(Some(Status::Running)),
         "exited" | "stopped" => Ok(Some(Status::Exited)),
         "paused" => Ok(Some(Status::Paused)),

@@ -20,7 +20,7 @@ impl Container {
 
     /// In one word: starting, healthy or unhealthy; empty without a health check, and for one that does not run.
     pub(crate) fn health_word(&self, state: &State) -> &'static str {
-        let report = if state.status.is_alive() { self.health() } else { None };
+        let report = if state.status.is_up() { self.health() } else { None };
         report.map_or("", |report| report.status.as_str())
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn check(dirs: &Dirs, container: &Container) -> Result<Outcome> {
         return Err(Error::new(format!("container {} has no defined healthcheck", container.id())));
     };
     let state = container.state(dirs)?;
-    let Some(pidfd) = lifecycle::init(&state) else {
+    let Some(pidfd) = lifecycle::init(&state).filter(|_| state.status.is_up()) else {
         return Err(Error::new(format!("container {} is not running", container.id())).with_kind(Kind::Conflict));
     };
     let seccomp = start::seccomp(&config.spec)?;

@@ -43,6 +43,12 @@ impl Ids {
     }
 }
 
+/// The ids of another container that is to have the same ones. `image`: its files are an image's.
+pub(super) fn same(maps: Option<IdMaps>, whole: &IdMaps, image: bool) -> Ids {
+    let shift = maps.as_ref().filter(|_| image).and_then(|maps| Shift::between(whole, maps));
+    Ids { maps, shift: shift.map_or(IdShift::None, IdShift::Shared), auto: None, _lock: None }
+}
+
 pub(super) fn choose(
     dirs: &Dirs,
     store: &Store,

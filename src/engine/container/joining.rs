@@ -161,7 +161,8 @@ pub(super) fn at_start<'s>(dirs: &Dirs, spec: &'s Spec) -> Result<(Cow<'s, Spec>
 /// The first process of a running container.
 fn running(dirs: &Dirs, id: &str) -> Result<OwnedFd> {
     let other = store::find(dirs, id)?;
-    lifecycle::init(&other.state(dirs)?).ok_or_else(|| {
+    let state = other.state(dirs)?;
+    lifecycle::init(&state).filter(|_| state.status.is_up()).ok_or_else(|| {
         let name = &other.record.name;
         Error::new(format!("cannot join the namespaces of container {name}: it does not run"))
             .with_kind(Kind::Conflict)

@@ -42,8 +42,7 @@ pub(super) fn init(state: &State) -> Option<OwnedFd> {
 pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()> {
     let state = container.state(dirs)?;
     // Or the monitor would start it again.
-    if revives(container) && state.status.is_alive() && [libc::SIGKILL, container.record.stop_signal].contains(&number)
-    {
+    if revives(container) && state.status.is_up() && [libc::SIGKILL, container.record.stop_signal].contains(&number) {
         let asked = Asked::stop(container, number)?;
         events::container(dirs, "kill", &container.record);
         if number == libc::SIGKILL || state.status == Status::Restarting {
@@ -52,7 +51,7 @@ pub(crate) fn kill(dirs: &Dirs, container: &Container, number: i32) -> Result<()
         }
         return Ok(());
     }
-    let Some(pidfd) = init(&state) else {
+    let Some(pidfd) = init(&state).filter(|_| state.status.is_up()) else {
         return Err(Error::new(format!(
             "can only kill running containers. {} is in state {}: container state improper",
             container.id(),
@@ -95,7 +94,9 @@ pub(crate) fn ask_to_stop<'c>(dirs: &Dirs, container: &'c Container, patience: P
         let _ = pause::unpause(dirs, container);
     }
     let deadline = patience.map(|time| Instant::now() + time);
-    let first = if patience == Some(Duration::ZERO) { libc::SIGKILL } else { container.record.stop_signal };
+    // A first process that waits to become the program has nothing to tidy up, and hears no other signal.
+    let at_once = patience == Some(Duration::ZERO) || state.status == Status::Initialized;
+    let first = if at_once { libc::SIGKILL } else { container.record.stop_signal };
     if revives(container) && state.status.is_alive() {
         let target = Target::Monitor(Asked::stop(container, first)?);
         return Ok(Stopping { container, target, deadline });
@@ -190,7 +191,7 @@ pub(crate) fn remove(dirs: &Dirs, container: &Container, removal: Removal) -> Re
     loop {
         let status = container.state(dirs)?.status;
         if status.is_alive() {
-            if !removal.force {
+            if !removal.force && status.is_up() {
                 return Err(Error::new(format!(
                     "cannot remove container {} as it is running - running or paused containers cannot be removed \
                      without force: container state improper",

@@ -15,19 +15,24 @@
 //! joining   namespaces of others
 //! store     finding and listing                       repair    what killed processes left
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
+//! borrowed  … of other containers      overlays  directories that a start empties      owners  `U` of mounts
 //! ```
 
 pub(crate) mod asked;
 pub(crate) mod attached;
+mod borrowed;
 mod bridges;
 pub(crate) mod cdi;
+pub(crate) mod cleanup;
 pub(crate) mod create;
+pub(crate) mod duplicate;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod filter;
 mod halt;
 pub(crate) mod health;
 mod ids;
+mod image_mounts;
 pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
@@ -35,6 +40,8 @@ pub(crate) mod logout;
 pub(crate) mod make;
 pub(crate) mod namefiles;
 pub(crate) mod options;
+mod overlays;
+mod owners;
 pub(crate) mod pattern;
 pub(crate) mod pause;
 pub(crate) mod ports;
@@ -55,5 +62,6 @@ pub(crate) mod stats;
 pub(crate) mod step;
 pub(crate) mod store;
 pub(crate) mod top;
+pub(crate) mod update;
 pub(crate) mod volumes;
 pub(crate) mod when;

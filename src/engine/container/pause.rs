@@ -9,8 +9,9 @@ use crate::state::paths::Dirs;
 
 /// Stops all processes of a running container until [`unpause`].
 pub(crate) fn pause(dirs: &Dirs, container: &Container) -> Result<()> {
-    if container.state(dirs)?.status != Status::Running {
-        return Err(Error::new(format!("{:?} is not running, can't pause: container state improper", container.id()))
+    let status = container.state(dirs)?.status;
+    if status != Status::Running {
+        return Err(Error::new(format!("{:?} is not running, can't pause: container state improper", status.as_str()))
             .with_kind(Kind::Conflict));
     }
     set(dirs, container, true)

@@ -82,6 +82,9 @@ pub(crate) struct Record {
     /// Layers that must stay while this container exists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DiffId>,
+    /// The same of the images that are mounted in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_layers: Vec<DiffId>,
     /// Volumes without a name, which `--rm` and `rm -v` remove with the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
@@ -193,13 +196,23 @@ pub(crate) struct Mount {
     pub source: PathBuf,
     pub destination: String,
     pub options: Vec<String>,
+    /// The part of a volume or an image that is mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
 }
 
 impl Mount {
-    /// As `HostConfig.Binds` shows it; `None` for a tmpfs.
+    pub(crate) fn has(&self, wanted: &str) -> bool {
+        self.options.iter().any(|option| option == wanted)
+    }
+
+    /// As `HostConfig.Binds` shows it; `None` for what has its place elsewhere.
     pub(crate) fn bind(&self) -> Option<String> {
         let source = match (self.kind, &self.name) {
-            (MountKind::Tmpfs, _) => return None,
+            (MountKind::Tmpfs | MountKind::Image, _) => return None,
+            (MountKind::Ramfs | MountKind::Devpts, _) if self.options.is_empty() => {
+                return Some(format!("{}:{}", self.source.display(), self.destination));
+            }
             (MountKind::Volume, Some(name)) => name.clone(),
             _ => self.source.display().to_string(),
         };
@@ -259,10 +272,23 @@ impl Config {
             }
             result => result.context(|| format!("cannot read {}", path.display()))?,
         };
-        let what = || format!("cannot read {}: not what rpod wrote", path.display());
-        let Extension { rpod: mut config } = serde_json::from_slice(&content).context(what)?;
-        config.spec = serde_json::from_slice(&content).context(what)?;
+        Self::parse(&content).context(|| format!("cannot read {}: not what rpod wrote", path.display()))
+    }
+
+    /// What the file holds.
+    pub(super) fn parse(content: &[u8]) -> std::result::Result<Self, serde_json::Error> {
+        let Extension { rpod: mut config } = serde_json::from_slice(content)?;
+        config.spec = serde_json::from_slice(content)?;
         Ok(config)
+    }
+
+    /// The configuration of a container that exists. One that is removed meanwhile does not get its file back.
+    pub(crate) fn replace(&self, dir: &Path, durability: Durability) -> Result<()> {
+        let extended = Extended { spec: &self.spec, rpod: self };
+        match file::replace_json(&dir.join(CONFIG), &extended, durability)? {
+            true => Ok(()),
+            false => Err(Error::new("no such container: it was removed meanwhile").with_kind(Kind::NoSuchObject)),
+        }
     }
 
     pub(crate) fn store(&self, dir: &Path, durability: Durability) -> Result<()> {

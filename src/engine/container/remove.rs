@@ -55,7 +55,12 @@ pub(super) fn remove_volumes(dirs: &Dirs, container: &Container) -> Result<()> {
         return Ok(());
     }
     let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);
-    container.record.volumes.iter().try_for_each(|name| match volumes::remove(&directory, name, &maps) {
+    let own = container.record.volumes.iter();
+    // Others may have them by --volumes-from, and remove them then.
+    let others =
+        if own.clone().any(|name| volumes::is_borrowed(&directory, name)) { store::list(dirs)? } else { vec![] };
+    let taken = |name: &String| others.iter().any(|other| other.record.volumes.contains(name));
+    own.filter(|name| !taken(name)).try_for_each(|name| match volumes::remove(&directory, name, &maps) {
         Err(e) if e.kind() == Kind::NoSuchObject => Ok(()),
         result => result.inspect(|()| events::volume(dirs, "remove", name)),
     })
@@ -68,7 +73,7 @@ pub(super) fn clear(place: &Place, _held: &Lock) -> Result<()> {
 }
 
 /// Removes a tree that may hold files of other ids of the user's: those need the rights of the namespace's root.
-fn remove_tree(path: &Path) -> Result<()> {
+pub(super) fn remove_tree(path: &Path) -> Result<()> {
     match remove_path(path) {
         Err(_) if path.exists() => enter::run(&IdMaps::for_user()?, || remove_path(path)),
         result => result,

@@ -4,6 +4,7 @@ use super::create::take_name_alone;
 use super::record::{RECORD, Record};
 use super::repair;
 use super::store::{self, Container};
+use super::update;
 use crate::error::{Error, Kind, Result};
 use crate::network::keeper;
 use crate::state::file::{self, Durability};
@@ -36,6 +37,7 @@ pub(crate) fn rename(dirs: &Dirs, container: &Container, name: &str) -> Result<(
         }
     }
     stored?;
+    update::tell(container)?;
     match container.record.networks.is_empty() {
         true => Ok(()),
         false => keeper::rename_container(&dirs.runtime, container.id(), name),

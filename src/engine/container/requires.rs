@@ -56,8 +56,7 @@ fn visit(dirs: &Dirs, names: &[String], seen: &mut BTreeSet<String>, warn: &mut 
             continue;
         }
         visit(dirs, &container.record.requires, seen, warn)?;
-        if let Some(lock) = start::claim(dirs, &container)? {
-            let client = start::start(dirs, &container, &container.config()?, lock, None)?;
+        if let Some(client) = start::up(dirs, &container, None)? {
             let what = || format!("cannot start the required container {}", container.record.name);
             client.wait_started(warn).context(what)?;
             client.detach();

@@ -10,12 +10,12 @@ use oci_spec::runtime::{MountBuilder, Spec};
 
 use super::record::Config;
 use super::store::Container;
-use super::{bridges, joining, namefiles, remove, secrets};
+use super::{bridges, joining, namefiles, overlays, owners, remove, secrets};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
-use crate::monitor::state::State;
-use crate::monitor::{self, Fresh, Launch, Removal};
+use crate::monitor::state::{State, Status};
+use crate::monitor::{self, Changed, Fresh, Launch, Removal, Terms};
 use crate::network::helper;
 use crate::network::mode::Mode;
 use crate::runtime::Rootfs;
@@ -51,7 +51,21 @@ pub(crate) fn claim(dirs: &Dirs, container: &Container) -> Result<Option<Lock>> 
     }
 }
 
-/// Starts the container; its monitor holds the lock from now on. `size` is that of the terminal it will be seen on.
+/// Has the container run, if it does not: starts it, or lets the program go that waits since `init`. The client hears
+/// `Started`. `size` is that of the terminal it will be seen on.
+pub(crate) fn up(dirs: &Dirs, container: &Container, size: Option<Size>) -> Result<Option<Client>> {
+    if let Some(lock) = claim(dirs, container)? {
+        return start(dirs, container, &container.config()?, lock, size).map(Some);
+    }
+    if container.state(dirs)?.status != Status::Initialized {
+        return Ok(None);
+    }
+    let client = Client::connect(&container.place)?;
+    client.go()?;
+    Ok(Some(client))
+}
+
+/// Starts the container; its monitor holds the lock from now on.
 pub(crate) fn start(
     dirs: &Dirs,
     container: &Container,
@@ -59,10 +73,30 @@ pub(crate) fn start(
     lock: Lock,
     size: Option<Size>,
 ) -> Result<Client> {
+    let notify = Manager::of_environment(config.sdnotify);
+    launch(dirs, container, config, lock, How { size, notify, held: false })
+}
+
+/// Makes everything that the container needs and leaves its program waiting for [`up`].
+pub(crate) fn init(dirs: &Dirs, container: &Container, lock: Lock) -> Result<Client> {
+    launch(dirs, container, &container.config()?, lock, How { size: None, notify: None, held: true })
+}
+
+/// What is particular about one start.
+struct How {
+    size: Option<Size>,
+    notify: Option<Manager>,
+    held: bool,
+}
+
+fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: How) -> Result<Client> {
+    let How { size, notify, held } = how;
     let record = &container.record;
     let (spec, join) = joining::at_start(dirs, &config.spec)?;
     let spec = secrets::at_start(dirs, &config.secret_variables, spec)?;
     let fresh = |join| -> Result<Fresh> {
+        owners::change(config)?;
+        overlays::renew(&container.place.disk, config)?;
         let network = match &config.network {
             Mode::Bridge(endpoints) => bridges::prepare(dirs, container, config, endpoints)?,
             other => helper::prepare(other)?,
@@ -70,7 +104,6 @@ pub(crate) fn start(
         namefiles::write(&container.place.record, record, &config.names, network.facts())?;
         Ok(Fresh { rootfs: rootfs(dirs, container, config)?, join, network })
     };
-    let notify = Manager::of_environment(config.sdnotify);
     let spec = match &notify {
         Some(manager) if manager.mode == notify::Mode::Container => Cow::Owned(with_notify(&spec, container)?),
         _ => spec,
@@ -85,6 +118,11 @@ pub(crate) fn start(
         remove::remove_volumes(dirs, container)
     };
     let clear = |lock: &Lock| remove::clear(&container.place, lock);
+    let reload = || {
+        let (record, config) = (container.reread()?, container.config()?);
+        let resources = config.spec.linux().as_ref().and_then(|linux| linux.resources().clone());
+        Ok(Changed { name: record.name, restart: record.restart, health: config.health, resources })
+    };
     monitor::launch(Launch {
         place: &container.place,
         lock,
@@ -106,12 +144,17 @@ pub(crate) fn start(
             .map(|path| (!path.is_empty()).then_some(Path::new(path))),
         state: State::load(&container.place.record),
         removal: record.rm.then_some(Removal { forget: &forget, clear: &clear }),
-        restart: record.restart,
         renew: &renew,
         timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout.into())),
         events: &events,
-        named: record.named(),
-        health: config.health.as_ref(),
+        terms: Terms {
+            named: record.named(),
+            restart: record.restart,
+            health: config.health.as_ref(),
+            resources: None,
+        },
+        reload: &reload,
+        held,
         notify,
         inherited,
         stop_timeout: Duration::from_secs(record.stop_timeout.into()),

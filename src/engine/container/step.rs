@@ -73,6 +73,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         host: &HostFacts::read(step.maps.clone())?,
         maps: Some(step.maps),
         joined: None,
+        images: &[],
         cdi: &cdi::Edits::default(),
         volumes: step.scratch,
         record: step.scratch,
@@ -110,6 +111,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         seccomp: filter.as_ref(),
         cgroup: cgroup.fd.take(),
         parent: None,
+        held: false,
     };
     let mut created = runtime::create(bundle, &mut Network(&mut network))?;
     let _running = network.ready()?;

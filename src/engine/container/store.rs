@@ -46,6 +46,14 @@ impl Container {
         Config::load(&self.place.record)
     }
 
+    /// The record as it is now.
+    pub(crate) fn reread(&self) -> Result<Record> {
+        Record::load(&self.place.record)?.ok_or_else(|| {
+            Error::new(format!("no container with name or ID {:?} found: no such container", self.record.name))
+                .with_kind(Kind::NoSuchObject)
+        })
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.record.id
     }
@@ -128,6 +136,7 @@ pub(crate) fn keep(dirs: &Dirs) -> Result<Keep> {
     let mut keep = Keep::default();
     for container in list(dirs)? {
         keep.layers.extend(container.record.layers);
+        keep.layers.extend(container.record.mounted_layers);
         keep.blobs.extend(format!("sha256:{}", container.record.image_id).parse::<Digest>());
     }
     Ok(keep)

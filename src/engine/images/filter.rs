@@ -14,6 +14,8 @@ pub(crate) struct Filter {
     /// Patterns for names; the names that match are the ones shown.
     references: Vec<String>,
     dangling: Option<bool>,
+    /// Whether to be a manifest list.
+    lists: Option<bool>,
     /// With what must hold: `label!` wants the label to be absent.
     labels: Vec<(String, Option<String>, bool)>,
     digests: Vec<String>,
@@ -44,8 +46,8 @@ impl Filter {
             match key {
                 "reference" => filter.references.push(value.to_owned()),
                 "dangling" => filter.dangling = Some(boolean(value)?),
-                // Images are manifests of one platform; lists of them are not images here.
-                "readonly" | "intermediate" | "manifest" => filter.nothing |= boolean(value)?,
+                "manifest" => filter.lists = Some(boolean(value)?),
+                "readonly" | "intermediate" => filter.nothing |= boolean(value)?,
                 "label" | "label!" => {
                     let (name, text) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v.to_owned())));
                     filter.labels.push((name.to_owned(), text, key == "label"));
@@ -61,7 +63,7 @@ impl Filter {
                 _ => {
                     return Err(Error::new(format!("unsupported image filter {key:?}"))
                         .hint(
-                        "choose from: reference, dangling, label, label!, id, digest, before, since, until, containers, readonly",
+                        "choose from: reference, dangling, label, label!, id, digest, before, since, until, containers, manifest, readonly",
                     ));
                 }
             }
@@ -79,6 +81,7 @@ impl Filter {
         let id = listed.image.id.hex();
         let matches = !self.nothing
             && self.dangling.is_none_or(|wanted| wanted == listed.tags.is_empty())
+            && self.lists.is_none_or(|wanted| wanted == listed.is_list)
             && self.labels.iter().all(holds)
             && (self.digests.is_empty()
                 || self.digests.iter().any(|prefix| listed.image.manifest.hex().starts_with(prefix)))

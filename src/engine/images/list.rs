@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::resolve::{is_repo_digest, is_tag};
 use super::space::Sizes;
 use super::{Image, resolve_all};
+use crate::engine::manifests;
 use crate::error::Result;
+use crate::image::config::ImageConfig;
 use crate::image::digest::Digest;
 use crate::storage::Store;
 
@@ -18,6 +20,8 @@ pub(crate) struct Listed {
     /// `docker.io/library/alpine@sha256:…`, sorted.
     pub digests: Vec<String>,
     pub size: u64,
+    /// A manifest list: its document is all there is of it.
+    pub is_list: bool,
 }
 
 /// What is in the store, newest first, and the names of images that cannot be read.
@@ -37,8 +41,13 @@ pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
         for layer in image.layers.iter().collect::<BTreeSet<_>>() {
             size = size.saturating_add(sizes.of(store, layer)?);
         }
-        let entry =
-            images.entry(image.id).or_insert_with(|| Listed { image, tags: Vec::new(), digests: Vec::new(), size });
+        let entry = images.entry(image.id).or_insert_with(|| Listed {
+            image,
+            tags: Vec::new(),
+            digests: Vec::new(),
+            size,
+            is_list: false,
+        });
         for name in names {
             if is_tag(&name) {
                 entry.tags.push(name);
@@ -48,12 +57,22 @@ pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
         }
     }
     let mut images: Vec<Listed> = images.into_values().collect();
+    images.extend(manifests::all(store)?.into_iter().map(of_list));
     for listed in &mut images {
         listed.tags.sort();
         listed.digests.sort();
     }
     images.sort_by(|a, b| b.image.created().cmp(&a.image.created()).then_with(|| a.tags.cmp(&b.tags)));
     Ok((images, damaged))
+}
+
+/// A list among the images.
+fn of_list(list: manifests::Named) -> Listed {
+    let digests = list.names.iter().filter_map(|name| name.rsplit_once(':'));
+    let digests = digests.map(|(repository, _)| format!("{repository}@{}", list.digest)).collect();
+    let config = ImageConfig { created: Some(list.changed.to_string()), ..ImageConfig::default() };
+    let image = Image { id: list.digest, manifest: list.digest, config, layers: Vec::new(), name: None };
+    Listed { image, tags: list.names, digests, size: list.size, is_list: true }
 }
 
 /// The image's tags, sorted.
@@ -73,5 +92,5 @@ pub(super) fn listed(store: &Store, image: &Image) -> Result<Listed> {
     }
     tags.sort();
     digests.sort();
-    Ok(Listed { image: image.clone(), tags, digests, size: image.size(store)? })
+    Ok(Listed { image: image.clone(), tags, digests, size: image.size(store)?, is_list: false })
 }

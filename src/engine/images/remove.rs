@@ -3,6 +3,7 @@
 use super::list::{Listed, listed};
 use super::{Image, list, not_known, resolve, resolve_all};
 use crate::engine::container::store as container;
+use crate::engine::manifests::{self, List};
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
@@ -34,8 +35,17 @@ pub(crate) fn remove(
     options: RemoveOptions,
     users: &dyn Fn(&Digest) -> Result<Vec<String>>,
 ) -> Result<Removal> {
+    if !super::is_image_name(store, name)?
+        && let Some(list) = manifests::by_name(store, name)?
+    {
+        return remove_list(store, &list, name, options);
+    }
     let image = match resolve(store, name) {
         Ok(image) => image,
+        Err(e) if e.kind() == Kind::NoSuchObject && manifests::find(store, name)?.is_some() => {
+            let list = manifests::get(store, name)?;
+            return remove_list(store, &list, name, options);
+        }
         Err(e) if e.kind() == Kind::NoSuchObject && (options.force || options.ignore) => return Ok(Removal::default()),
         Err(e) if e.kind() == Kind::NoSuchObject => return Err(not_known(name)),
         // A damaged image must be removable, or nothing ever repairs the store.
@@ -60,6 +70,12 @@ pub(crate) fn remove(
             .with_kind(Kind::Conflict));
     }
     forget(store, &image, listed)
+}
+
+fn remove_list(store: &Store, list: &List, name: &str, options: RemoveOptions) -> Result<Removal> {
+    let forgotten = manifests::forget(store, list, name, options.force || options.all_names)?;
+    let deleted = forgotten.deleted.then(|| list.digest.hex());
+    Ok(Removal { untagged: forgotten.untagged, deleted })
 }
 
 /// Every image of the store, for `rmi --all`.

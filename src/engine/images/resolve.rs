@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Image, NAMELESS, not_known, split_pinned};
 use crate::engine::manifests;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::manifest::Document;
 use crate::image::reference::{DOCKER_HUB, LOCAL_HOST, Reference, is_short};
@@ -17,6 +17,11 @@ const BUILTIN: &str = "builtin:";
 pub(crate) fn resolve(store: &Store, name: &str) -> Result<Image> {
     if let Some((full, manifest)) = by_name(store, name)? {
         return Ok(Image { name: Some(full), ..Image::read(store, manifest)? });
+    }
+    // A list stands for the image in it that is for this machine.
+    if let Some(list) = manifests::by_name(store, name)? {
+        let manifest = list.own_manifest().context(|| format!("{name} is a manifest list"))?;
+        return Ok(Image { name: Some(list.name), ..Image::read(store, manifest)? });
     }
     if let Some(manifest) = by_id(store, name)? {
         return Image::read(store, manifest);
@@ -38,6 +43,11 @@ pub(crate) fn resolve_all(store: &Store) -> Result<Vec<(Digest, Vec<String>)>> {
         names.entry(manifest).or_default().push(name);
     }
     Ok(names.into_iter().collect())
+}
+
+/// Whether an image itself is called so, not only a list that has one.
+pub(crate) fn is_image_name(store: &Store, name: &str) -> Result<bool> {
+    Ok(by_name(store, name)?.is_some())
 }
 
 /// A name as the store keeps it. Short names mean an image made here before one of Docker Hub.

@@ -5,10 +5,16 @@ use std::path::{Path, PathBuf};
 use super::verify;
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Result};
+use crate::image::digest::Digest;
 use crate::image::manifest::Document;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::{self, Registry};
+
+/// Signs what has just been pushed as `name`.
+pub(crate) fn sign_pushed(name: &Reference, manifest: Digest, key: &str) -> Result<()> {
+    verify::sign(name, manifest, key, None).map(drop).context(|| format!("{name} was pushed, but it is not signed"))
+}
 
 /// Signs what `name` means at its registry: the manifest for this machine, or with `all` that of every platform and the index.
 /// Answers where the signatures are.

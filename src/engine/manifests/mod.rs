@@ -7,16 +7,19 @@
 //! what is no image in it, such as attestations, is kept as blobs.
 
 mod add;
+mod names;
 mod push;
 
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::add::{Source, add};
+pub(crate) use self::names::{Named, all, by_name, forget, tag, untag};
 pub(crate) use self::push::push;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::manifest::{Document, OCI_INDEX};
-use crate::image::reference::{DOCKER_HUB, LOCAL_HOST, Reference, is_short};
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
 use crate::storage::Store;
 
 /// What the names of lists begin with in the store's refs; no image's does.
@@ -50,7 +53,7 @@ pub(crate) fn create(store: &Store, name: &str, annotations: &[String], amend: b
         return Err(Error::new(format!("{name}: a list cannot be given a digest as its name")));
     }
     let full = full.store_name();
-    let mut list = match find(store, name)? {
+    let mut list = match by_name(store, name)? {
         Some(list) if amend => list,
         Some(list) => {
             return Err(
@@ -74,32 +77,26 @@ pub(crate) fn get(store: &Store, name: &str) -> Result<List> {
         .ok_or_else(|| Error::new(format!("{name}: manifest list not known")).with_kind(Kind::NoSuchObject))
 }
 
-/// The list of that name, if there is one. Short names mean a list made here first.
+/// The list with that name or id, if there is one.
 pub(crate) fn find(store: &Store, name: &str) -> Result<Option<List>> {
-    let hosts: &[&str] = if is_short(name) { &[LOCAL_HOST, DOCKER_HUB] } else { &[DOCKER_HUB] };
-    for host in hosts {
-        let Ok(reference) = Reference::with_default_host(name, host) else { return Ok(None) };
-        let name = reference.store_name();
-        if let Some(digest) = store.get_ref(&format!("{PREFIX}{name}"))? {
-            let bytes = store.read_blob(&digest)?;
-            let content = serde_json::from_slice(&bytes).context(|| format!("the list {name} is damaged"))?;
-            return Ok(Some(List { name, digest, content }));
-        }
+    match by_name(store, name)? {
+        Some(list) => Ok(Some(list)),
+        None => names::by_id(store, name),
     }
-    Ok(None)
-}
-
-/// Forgets the list; its images stay.
-pub(crate) fn remove(store: &Store, name: &str) -> Result<List> {
-    let list = get(store, name)?;
-    store.remove_ref(&format!("{PREFIX}{}", list.name))?;
-    Ok(list)
 }
 
 impl List {
     /// The document, for people.
     pub(crate) fn pretty(&self) -> Result<String> {
         serde_json::to_string_pretty(&self.content).context(|| "cannot encode the list")
+    }
+
+    /// The manifest in it for this machine.
+    pub(crate) fn own_manifest(&self) -> Result<Digest> {
+        match Document::parse(&self.bytes()?, Some(OCI_INDEX))? {
+            Document::Index(index) => Ok(index.select(&Platform::host())?.digest),
+            Document::Image(_) => Err(Error::new(format!("{} is not a list", self.name))),
+        }
     }
 
     /// Stores the list, and lets its name mean it.

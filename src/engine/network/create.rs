@@ -31,6 +31,8 @@ fn taken(others: &[Network]) -> Result<Taken> {
         names: others.iter().map(|other| other.name.clone()).collect(),
         interfaces: others.iter().map(|other| other.network_interface.clone()).collect(),
         subnets: others.iter().flat_map(|other| other.subnets.iter().map(|range| range.subnet)).collect(),
+        networks: others.to_vec(),
+        host_interfaces: interfaces(),
     };
     taken.subnets.extend(DEFAULT_SUBNET.parse::<Subnet>());
     let routes = netlink::networks().context(|| "cannot examine the host's networks")?;
@@ -46,4 +48,10 @@ fn random() -> Result<[u8; 7]> {
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .context(|| "cannot read random bytes from the kernel")?;
     Ok(bytes)
+}
+
+/// Names of the host's interfaces. Where they cannot be listed, none is refused by its name.
+fn interfaces() -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

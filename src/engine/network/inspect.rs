@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::users;
 use crate::engine::container::attached;
 use crate::error::Result;
+use crate::network::bridge::driver::Driver;
 use crate::network::bridge::object::Network;
+use crate::network::keeper::{self, Look};
 use crate::state::paths::Dirs;
 
 /// A network with its containers.
@@ -17,6 +19,8 @@ pub(crate) struct Inspected {
     #[serde(flatten)]
     network: Network,
     containers: BTreeMap<String, Value>,
+    #[serde(flatten)]
+    look: Look,
 }
 
 /// Looks at a network.
@@ -38,7 +42,12 @@ pub(crate) fn inspect(dirs: &Dirs, network: Network) -> Result<Inspected> {
         let shown = json!({ "name": container.record.name, "interfaces": interfaces });
         containers.insert(container.id().to_owned(), shown);
     }
-    Ok(Inspected { network, containers })
+    let look = if network.driver == Driver::Overlay.as_str() {
+        keeper::look(&dirs.runtime, &network.name)?
+    } else {
+        Look::default()
+    };
+    Ok(Inspected { network, containers, look })
 }
 
 impl Inspected {
@@ -65,6 +74,7 @@ impl Inspected {
             "Options": network.options,
             "IPAMOptions": network.ipam_options,
             "Containers": self.containers,
+            "Peers": self.look.peers,
         })
     }
 }

@@ -8,6 +8,7 @@ use oci_spec::runtime::Spec;
 
 use super::check::{Check, Verdict};
 use super::{Action, Healthcheck, Report};
+use crate::monitor::Terms;
 use crate::monitor::state::State;
 use crate::state::events::Named;
 use crate::sys::process::{Child, Fork, exit_now, fork};
@@ -18,19 +19,26 @@ use crate::userns::IdMaps;
 /// What all checks of a container have in common (see [`Check`]).
 #[derive(Debug, Clone, Copy)]
 pub(in crate::monitor) struct Subject<'a> {
-    pub health: &'a Healthcheck,
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
     pub seccomp: Option<&'a Filter>,
     pub record: &'a Path,
     pub events: &'a Path,
-    pub named: Named<'a>,
+}
+
+impl<'a> Subject<'a> {
+    /// The checks of a program that has just been started; `None` when there are none to make.
+    pub(in crate::monitor) fn clock(self, terms: &Terms<'a>) -> Option<Clock<'a>> {
+        terms.health.map(|health| Clock::new(self, health, terms.named))
+    }
 }
 
 /// The checks of one run of the program.
 #[derive(Debug)]
 pub(in crate::monitor) struct Clock<'a> {
     subject: Subject<'a>,
+    health: &'a Healthcheck,
+    named: Named<'a>,
     /// The start-up check is not over.
     starting: bool,
     /// `None` while one is under way, and when they are made by hand only.
@@ -40,16 +48,16 @@ pub(in crate::monitor) struct Clock<'a> {
 
 impl<'a> Clock<'a> {
     /// The first check is made at once, as Podman's timer does it.
-    pub(in crate::monitor) fn new(subject: Subject<'a>) -> Self {
+    fn new(subject: Subject<'a>, health: &'a Healthcheck, named: Named<'a>) -> Self {
         // Nothing is known then, which readers take a missing file for.
-        let _ = Report::reset(subject.record, subject.health);
-        let mut clock = Self { subject, starting: subject.health.startup.is_some(), next: None, child: None };
+        let _ = Report::reset(subject.record, health);
+        let mut clock = Self { subject, health, named, starting: health.startup.is_some(), next: None, child: None };
         clock.next = clock.interval().map(|_| Instant::now());
         clock
     }
 
     fn interval(&self) -> Option<Duration> {
-        let health = self.subject.health;
+        let health = self.health;
         let startup = health.startup.as_ref().filter(|_| self.starting);
         let interval = startup.map_or(health.interval, |startup| startup.interval);
         (!interval.is_zero()).then_some(interval)
@@ -57,7 +65,7 @@ impl<'a> Clock<'a> {
 
     /// What becomes of the container when it is unhealthy.
     pub(in crate::monitor) fn action(&self) -> Action {
-        self.subject.health.on_failure
+        self.health.on_failure
     }
 
     /// When to look at the clock again.
@@ -68,6 +76,11 @@ impl<'a> Clock<'a> {
     /// Readable when the check under way has ended.
     pub(in crate::monitor) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.child.as_ref().map(|child| child.pidfd.as_fd())
+    }
+
+    /// The container has another name.
+    pub(in crate::monitor) fn rename(&mut self, named: Named<'a>) {
+        self.named = named;
     }
 
     fn wind(&mut self) {
@@ -82,7 +95,8 @@ impl<'a> Clock<'a> {
     /// Starts a check of the program whose first process `pidfd` is. For a process with one thread.
     pub(in crate::monitor) fn begin(&mut self, pidfd: BorrowedFd<'_>, state: &State) {
         self.next = None;
-        let Subject { health, spec, maps, seccomp, record, events, named } = self.subject;
+        let Subject { spec, maps, seccomp, record, events } = self.subject;
+        let (health, named) = (self.health, self.named);
         let started_at = state.started_at.unwrap_or_default();
         let cgroup = state.cgroup.as_deref();
         let check =

@@ -1,12 +1,15 @@
 //! `network create` as typed → [`Network`]. Pure: what is taken already comes in as data. Refusals have Podman's words.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 
-use super::object::{self, BRIDGE, Lease, Network, Range, Route};
+use super::driver::{self, Driver, Segment};
+use super::object::{self, Lease, Network, Range, Route};
 use crate::error::{Error, Kind, Result};
+use crate::network::overlay::settings;
 use crate::network::subnet::{self, Subnet};
 use crate::state::names;
 
@@ -37,6 +40,10 @@ pub(crate) struct Taken {
     pub names: Vec<String>,
     /// Of bridges.
     pub interfaces: Vec<String>,
+    /// The networks that exist, on whose segments others may be.
+    pub networks: Vec<Network>,
+    /// The host's interfaces.
+    pub host_interfaces: Vec<String>,
 }
 
 /// Modes of `--network`, which cannot be names of networks.
@@ -50,66 +57,127 @@ const POOLS: [&str; 7] =
 
 /// The network, or why there cannot be one. `random` gives a new IPv6 network its number (RFC 4193).
 pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Timestamp) -> Result<Network> {
-    driver(wanted)?;
+    let driver = Driver::parse(&wanted.driver)?;
+    address_management(wanted)?;
     let name = name(wanted, taken)?;
-    let mut options = options(wanted)?;
+    let mut options = options(wanted, driver)?;
     let docker_name = options.remove("com.docker.network.bridge.name");
+    let parent = options.get("parent").map(String::as_str);
+    let segment = driver::segment(driver, parent, &taken.networks, &taken.host_interfaces)?;
+    if let Segment::Of(other) = segment {
+        return shared(wanted, driver, name, options, other, now);
+    }
     let interface = interface(wanted.interface.as_deref().or(docker_name.as_deref()), taken)?;
     let mut subnets = subnets(wanted, taken)?;
+    let overlay = driver == Driver::Overlay;
+    let [four, six] = if overlay { settings::subnets(&name) } else { [None, None] };
     if !subnets.iter().any(|range| !range.subnet.is_ipv6()) && (wanted.subnets.is_empty() || wanted.ipv6) {
-        subnets.insert(0, range(free(taken, &subnets)?));
+        let subnet = match four {
+            Some(four) if taken.subnets.iter().any(|other| other.overlaps(&four)) => {
+                return Err(Error::new(format!("subnet {four} is already used on the host or by another config"))
+                    .with_kind(Kind::Conflict)
+                    .hint("name another one with --subnet, the same on all hosts of this network"));
+            }
+            Some(four) => four,
+            None => free(taken, &subnets)?,
+        };
+        subnets.insert(0, range(subnet));
     }
     if wanted.ipv6 && !subnets.iter().any(|range| range.subnet.is_ipv6()) {
-        subnets.push(range(unique_local(random)?));
+        subnets.push(range(six.map_or_else(|| unique_local(random), Ok)?));
+    }
+    if overlay {
+        options.entry("mtu".to_owned()).or_insert_with(|| settings::MTU.to_string());
     }
     let ipv6_enabled = subnets.iter().any(|range| range.subnet.is_ipv6());
     if ipv6_enabled && options.get("mtu").and_then(|mtu| mtu.parse::<u32>().ok()).is_some_and(|mtu| mtu < 1280) {
         return Err(Error::new("mtu: IPv6 needs at least 1280"));
     }
     let routes = wanted.routes.iter().map(|text| route(text, &subnets)).collect::<Result<_>>()?;
-    let dns = wanted.dns.iter().map(|text| {
-        text.parse::<IpAddr>()
-            .map_err(|_| Error::new(format!("unable to parse ip {text}")).hint("--dns takes IP addresses"))
-    });
-    let network_dns_servers = dns.collect::<Result<Vec<_>>>()?;
-    if !network_dns_servers.is_empty() && wanted.disable_dns {
-        return Err(Error::new("cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument"));
-    }
-    Ok(Network {
+    let network = Network {
         id: object::id(&name),
         name,
-        driver: BRIDGE.to_owned(),
+        driver: driver.as_str().to_owned(),
         network_interface: interface,
         created: now,
         subnets,
         routes,
         ipv6_enabled,
-        internal: wanted.internal,
+        internal: wanted.internal || matches!(segment, Segment::CutOff),
         dns_enabled: !wanted.disable_dns,
-        network_dns_servers,
+        network_dns_servers: name_servers(wanted)?,
         labels: wanted.labels.clone(),
         options,
         ipam_options: object::host_local(),
+    };
+    if overlay {
+        settings::complete(&settings::of(&network)?)?;
+    }
+    Ok(network)
+}
+
+/// A network on the segment of another one: with its addresses, and what it says of the way out.
+fn shared(
+    wanted: &Wanted,
+    driver: Driver,
+    name: String,
+    mut options: BTreeMap<String, String>,
+    other: &Network,
+    now: Timestamp,
+) -> Result<Network> {
+    let what =
+        |why: String| Error::new(format!("network {name} is to share the segment of network {}: {why}", other.name));
+    if wanted.internal != other.internal && wanted.internal {
+        return Err(what("that one has a way out".to_owned()).hint("without --internal it is as the other network is"));
+    }
+    if wanted.interface.is_some() || !wanted.gateways.is_empty() || !wanted.routes.is_empty() {
+        return Err(what("interface, gateway and routes are that one's".to_owned()));
+    }
+    if options.get("mtu").is_some_and(|mtu| other.options.get("mtu") != Some(mtu)) {
+        return Err(what("the mtu is that one's".to_owned()));
+    }
+    for key in ["mtu", "no_default_route"] {
+        options.extend(other.options.get(key).map(|value| (key.to_owned(), value.clone())));
+    }
+    let mut subnets = other.subnets.clone();
+    subnets.iter_mut().for_each(|range| range.lease_range = None);
+    for (index, text) in wanted.subnets.iter().enumerate() {
+        let subnet: Subnet = text.parse().map_err(|why: String| Error::new(why))?;
+        let range = subnets.iter_mut().find(|range| range.subnet == subnet);
+        let range = range.ok_or_else(|| what(format!("{subnet} is not a subnet of that one")))?;
+        if let Some(text) = wanted.ranges.get(index) {
+            range.lease_range = Some(lease(text, &subnet)?);
+        }
+    }
+    if wanted.ranges.len() > wanted.subnets.len() {
+        return Err(Error::new("cannot set more gateways or ranges than subnets"));
+    }
+    Ok(Network {
+        id: object::id(&name),
+        driver: driver.as_str().to_owned(),
+        created: now,
+        subnets,
+        dns_enabled: !wanted.disable_dns,
+        network_dns_servers: name_servers(wanted)?,
+        labels: wanted.labels.clone(),
+        options,
+        name,
+        ..other.clone()
     })
 }
 
-fn driver(wanted: &Wanted) -> Result<()> {
-    match wanted.driver.as_str() {
-        "" | BRIDGE => {}
-        driver @ ("macvlan" | "ipvlan") => {
-            return Err(Error::new(format!(
-                "cannot create a {driver} network: a sub-interface of the host's needs root"
-            ))
-            .hint(
-                "A bridge network has its own addresses too, and -p publishes ports with the clients' addresses kept",
-            ));
-        }
-        "overlay" => {
-            return Err(Error::new("cannot create an overlay network: networks across hosts are not supported yet")
-                .hint("Publish ports with -p on each host instead"));
-        }
-        other => return Err(Error::new(format!("failed to find driver or plugin {other:?}"))),
+fn name_servers(wanted: &Wanted) -> Result<Vec<IpAddr>> {
+    let parse = |text: &String| {
+        text.parse::<IpAddr>()
+            .map_err(|_| Error::new(format!("unable to parse ip {text}")).hint("--dns takes IP addresses"))
+    };
+    if !wanted.dns.is_empty() && wanted.disable_dns {
+        return Err(Error::new("cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument"));
     }
+    wanted.dns.iter().map(parse).collect()
+}
+
+fn address_management(wanted: &Wanted) -> Result<()> {
     match wanted.ipam_driver.as_deref() {
         None | Some("" | "host-local") => Ok(()),
         Some("none" | "dhcp") => Err(Error::new("only the ipam driver host-local gives addresses on a bridge here")),
@@ -162,7 +230,7 @@ pub(crate) fn check_interface(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn options(wanted: &Wanted) -> Result<BTreeMap<String, String>> {
+fn options(wanted: &Wanted, driver: Driver) -> Result<BTreeMap<String, String>> {
     let mut options = BTreeMap::new();
     for option in &wanted.options {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
@@ -170,6 +238,19 @@ fn options(wanted: &Wanted) -> Result<BTreeMap<String, String>> {
             "true" | "false" | "1" | "0" => Ok(()),
             _ => Err(Error::new(format!("{key}: the value must be true or false, not {value:?}"))),
         };
+        if let Some(key) = driver.option(key, value)? {
+            options.insert(key.to_owned(), value.to_owned());
+            continue;
+        }
+        if driver == Driver::Overlay && settings::check(key, value)? {
+            match options.entry(key.to_owned()) {
+                // Hosts, one after the other.
+                Entry::Occupied(mut before) if key == "peer" => *before.get_mut() += &format!(",{value}"),
+                Entry::Occupied(mut before) => drop(before.insert(value.to_owned())),
+                Entry::Vacant(place) => drop(place.insert(value.to_owned())),
+            }
+            continue;
+        }
         let key = match key {
             "mtu" | "com.docker.network.driver.mtu" => {
                 let mtu = value.parse::<u32>().ok().filter(|mtu| (68..=65521).contains(mtu));
@@ -182,9 +263,9 @@ fn options(wanted: &Wanted) -> Result<BTreeMap<String, String>> {
             "no_default_route" => boolean().map(|()| key)?,
             "com.docker.network.bridge.name" => key,
             "vlan" | "vrf" | "mode" | "metric" | "com.docker.network.bridge.enable_icc" => {
-                return Err(Error::new(format!("the bridge network option {key} is not supported here")));
+                return Err(Error::new(format!("the {} network option {key} is not supported here", driver.as_str())));
             }
-            _ => return Err(Error::new(format!("unsupported bridge network option {key}"))),
+            _ => return Err(Error::new(format!("unsupported {} network option {key}", driver.as_str()))),
         };
         options.insert(key.to_owned(), value.to_owned());
     }
@@ -362,6 +443,8 @@ mod tests {
             subnets: subnets.iter().filter_map(|text| text.parse().ok()).collect(),
             names: vec!["podman".into(), "podman1".into()],
             interfaces: vec!["podman0".into(), "podman1".into()],
+            networks: vec![Network::standard(Timestamp::UNIX_EPOCH)],
+            host_interfaces: vec!["lo".into(), "eth0".into()],
         }
     }
 
@@ -416,7 +499,16 @@ mod tests {
             ("subnet=10.2.0.0/24 range=10.3.0.0/24", "ERR lease range start ip 10.3.0.1 not in subnet 10.2.0.0/24"),
             ("subnet=10.2.0.0/24 range=10.2.0.9-10.2.0.3", "ERR invalid --ip-range \"10.2.0.9-10.2.0.3\""),
             ("driver=foo", "ERR failed to find driver or plugin \"foo\""),
-            ("driver=macvlan", "ERR cannot create a macvlan network: a sub-interface of the host's needs root"),
+            (
+                "driver=macvlan opt=parent=eth0",
+                "ERR cannot create a macvlan network on eth0: a sub-interface of the host's needs root",
+            ),
+            ("driver=macvlan opt=mode=odd", "ERR unknown macvlan mode \"odd\""),
+            (
+                "driver=macvlan opt=parent=podman subnet=10.1.0.0/24",
+                "ERR network n is to share the segment of network podman: 10.1.0.0/24 is not a subnet of that one",
+            ),
+            ("opt=parent=eth0", "ERR unsupported bridge network option parent"),
             ("name=podman", "ERR network name podman already used: network already exists"),
             (
                 "name=host",

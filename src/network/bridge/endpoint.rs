@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::define::check_interface;
+use super::driver::Driver;
 use super::object::{DEFAULT, DEFAULT_ALIAS, Network};
 use crate::error::{Error, Result};
 use crate::sys::netlink::Mac;
@@ -73,6 +74,12 @@ impl Endpoint {
 
     /// Refuses addresses that the network does not have.
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
+        if self.mac.is_some() && network.driver == Driver::Ipvlan.as_str() {
+            return Err(Error::new(format!(
+                "network {} is an ipvlan: all of its containers have one MAC address",
+                network.name
+            )));
+        }
         for ip in self.ip.map(IpAddr::V4).into_iter().chain(self.ip6.map(IpAddr::V6)) {
             let range = network.range(ip.is_ipv6());
             let inside = range.is_some_and(|range| {

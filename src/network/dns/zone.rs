@@ -32,6 +32,8 @@ pub(crate) struct Place {
     pub internal: bool,
     /// What the network asks instead of the host's resolvers.
     pub servers: Vec<IpAddr>,
+    /// On another host, whose name service it asks.
+    pub remote: bool,
 }
 
 /// All that is known.
@@ -93,7 +95,7 @@ impl Zone {
             }
             client.links = entry.links.iter().map(|(name, ips)| (name.to_ascii_lowercase(), ips.clone())).collect();
             // The same client, whatever network it asks through.
-            for ip in entry.places.iter().flat_map(|place| &place.addresses) {
+            for ip in entry.places.iter().filter(|place| !place.remote).flat_map(|place| &place.addresses) {
                 let Client { networks, links, servers, outside } = &client;
                 let copy = Client {
                     networks: networks.clone(),

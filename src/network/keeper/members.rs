@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::lease::Leases;
 use super::order::{Join, Order};
-use super::wires::{Cable, Wires, mac_of};
+use super::wires::{Cable, Wires, bridge_mac, mac_of, shared_mac};
 use crate::error::{Error, Kind, Result};
+use crate::network::bridge::driver::{Attachment, Driver, attachment};
 use crate::network::bridge::endpoint::Endpoint;
 use crate::network::dns::zone::{Entry, Place, Zone};
+use crate::network::overlay::{Here, Overlays};
 use crate::state::id;
 
 /// How long a new netkeeper keeps the addresses of containers that an earlier one left behind.
@@ -30,17 +32,21 @@ struct Member {
 #[derive(Debug)]
 pub(super) struct Members {
     pub wires: Wires,
+    pub overlays: Overlays,
     members: BTreeMap<String, Member>,
+    /// By segment (the bridge's interface) and protocol version.
     leases: HashMap<(String, bool), Leases>,
+    /// Segments and addresses.
     held: HashSet<(String, IpAddr)>,
     held_until: Instant,
     generations: u64,
 }
 
 impl Members {
-    pub(super) fn new(wires: Wires, held: HashSet<(String, IpAddr)>) -> Self {
+    pub(super) fn new(wires: Wires, overlays: Overlays, held: HashSet<(String, IpAddr)>) -> Self {
         Self {
             wires,
+            overlays,
             members: BTreeMap::new(),
             leases: HashMap::new(),
             held,
@@ -54,13 +60,14 @@ impl Members {
     }
 
     /// Finds addresses; answers the complete order, and what stands for this start of the container.
-    pub(super) fn reserve(&mut self, mut order: Order) -> Result<(Order, u64)> {
+    /// `host` is this host's address.
+    pub(super) fn reserve(&mut self, mut order: Order, host: Option<IpAddr>) -> Result<(Order, u64)> {
         // A monitor that was killed a moment ago, whose connection has not been looked at yet.
         self.remove(&order.container);
         let mut done = 0;
         let mut taken = Vec::new();
         let result = order.joins.iter_mut().try_for_each(|join| {
-            self.complete(join, &taken)?;
+            self.complete(join, &taken, host)?;
             taken.extend(join.endpoint.interface.clone());
             done += 1;
             Ok(())
@@ -77,22 +84,33 @@ impl Members {
     }
 
     /// Fills in what an endpoint leaves open; `taken` are names of the container's other interfaces.
-    fn complete(&mut self, join: &mut Join, taken: &[String]) -> Result<()> {
+    fn complete(&mut self, join: &mut Join, taken: &[String], host: Option<IpAddr>) -> Result<()> {
         let Join { network, endpoint } = join;
         self.wires.check(network)?;
         endpoint.check(network)?;
         interface(endpoint, taken)?;
+        self.overlays.open(network, host, bridge_mac(network))?;
         if self.held_until <= Instant::now() {
             self.held.clear();
         }
-        let held: HashSet<IpAddr> =
-            self.held.iter().filter(|(name, _)| *name == network.name).map(|(_, ip)| *ip).collect();
+        let elsewhere = self.overlays.taken(&network.name);
+        let mut held: HashSet<IpAddr> =
+            self.held.iter().filter(|(segment, _)| *segment == network.network_interface).map(|(_, ip)| *ip).collect();
+        held.extend(&elsewhere);
         let mut given: Vec<IpAddr> = Vec::new();
         for range in &network.subnets {
             let ipv6 = range.subnet.is_ipv6();
             let wish = if ipv6 { endpoint.ip6.map(IpAddr::V6) } else { endpoint.ip.map(IpAddr::V4) };
-            let leases = self.leases.entry((network.name.clone(), ipv6)).or_default();
+            let leases = self.leases.entry((network.network_interface.clone(), ipv6)).or_default();
+            if network.driver == Driver::Overlay.as_str() {
+                leases.begin_within(range, self.overlays.beginning());
+            }
             let result = match wish {
+                Some(ip) if elsewhere.contains(&ip) => Err(Error::new(format!(
+                    "requested ip address {ip} is already allocated on network {}, on another host",
+                    network.name
+                ))
+                .with_kind(Kind::Conflict)),
                 Some(ip) => leases.take(ip, &network.name).map(|()| ip),
                 None => leases.next(range, &held, &network.name),
             };
@@ -100,7 +118,7 @@ impl Members {
                 Ok(ip) => given.push(ip),
                 Err(error) => {
                     for ip in given {
-                        self.release(&network.name, ip);
+                        self.release(&network.network_interface, ip);
                     }
                     return Err(error);
                 }
@@ -108,13 +126,15 @@ impl Members {
         }
         for ip in &given {
             // Whoever had it has come back.
-            self.held.remove(&(network.name.clone(), *ip));
+            self.held.remove(&(network.network_interface.clone(), *ip));
             match ip {
                 IpAddr::V4(ip) => endpoint.ip = Some(*ip),
                 IpAddr::V6(ip) => endpoint.ip6 = Some(*ip),
             }
         }
-        if endpoint.mac.is_none() {
+        if attachment(network) == Attachment::Ipvlan {
+            endpoint.mac = Some(shared_mac(network));
+        } else if endpoint.mac.is_none() {
             endpoint.mac = given.first().map(|ip| mac_of(*ip));
         }
         Ok(())
@@ -130,7 +150,7 @@ impl Members {
     }
 
     /// Connects a running container to one more network; answers all of its networks.
-    pub(super) fn connect(&mut self, container: &str, mut join: Join) -> Result<Vec<Join>> {
+    pub(super) fn connect(&mut self, container: &str, mut join: Join, host: Option<IpAddr>) -> Result<Vec<Join>> {
         let member = self.members.get(container).ok_or_else(|| unknown(container))?;
         if member.order.joins.iter().any(|other| other.network.name == join.network.name) {
             return Err(Error::new(format!(
@@ -141,7 +161,7 @@ impl Members {
             .with_kind(Kind::Conflict));
         }
         let taken: Vec<String> = member.cables.iter().map(|cable| cable.interface().to_owned()).collect();
-        self.complete(&mut join, &taken)?;
+        self.complete(&mut join, &taken, host)?;
         let Some(member) = self.members.get_mut(container) else { return Err(unknown(container)) };
         let Some(namespace) = &member.namespace else { return Err(unknown(container)) };
         let number = member.cables.len();
@@ -163,7 +183,7 @@ impl Members {
         let member = self.members.get_mut(container).ok_or_else(|| unknown(container))?;
         let namespace = member.namespace.as_ref().ok_or_else(|| unknown(container))?;
         for cable in std::mem::take(&mut member.cables) {
-            self.wires.disconnect(cable);
+            self.wires.disconnect(cable, Some(namespace));
         }
         member.cables = self.wires.connect(&member.order.joins, &member.order.ports, namespace, 0)?;
         Ok(member.order.joins.clone())
@@ -181,10 +201,10 @@ impl Members {
         let join = member.order.joins.remove(place);
         let cable = member.cables.iter().position(|cable| cable.network == network).map(|i| member.cables.remove(i));
         let left = member.order.joins.clone();
-        self.give_back(&join);
         if let Some(cable) = cable {
-            self.wires.disconnect(cable);
+            self.wires.disconnect(cable, member.namespace.as_ref());
         }
+        self.give_back(&join);
         Ok(left)
     }
 
@@ -217,42 +237,59 @@ impl Members {
         // The namespace first: cables that end with it end anyway.
         drop(member.namespace);
         for cable in member.cables {
-            self.wires.disconnect(cable);
+            self.wires.disconnect(cable, None);
         }
         member.order.joins.iter().for_each(|join| self.give_back(join));
     }
 
     fn give_back(&mut self, join: &Join) {
         for address in join.addresses() {
-            self.release(&join.network.name, address.ip);
+            self.release(&join.network.network_interface, address.ip);
         }
     }
 
-    fn release(&mut self, network: &str, ip: IpAddr) {
-        if let Some(leases) = self.leases.get_mut(&(network.to_owned(), ip.is_ipv6())) {
+    fn release(&mut self, segment: &str, ip: IpAddr) {
+        if let Some(leases) = self.leases.get_mut(&(segment.to_owned(), ip.is_ipv6())) {
             leases.give_back(ip);
         }
     }
 
     /// What name service knows from now on.
     pub(super) fn zone(&self, host: Option<IpAddr>) -> Zone {
-        let entries: Vec<Entry> = self.members.values().map(|member| self.entry(member)).collect();
+        let mut entries: Vec<Entry> = self.members.values().map(|member| self.entry(member)).collect();
+        entries.extend(self.overlays.entries());
         Zone::new(&entries, host.into_iter().collect())
     }
 
+    /// Tells other hosts what has changed.
+    pub(super) fn tell_other_hosts(&mut self) {
+        for network in self.overlays.networks() {
+            let here = |member: &Member| {
+                let Order { container, joins, .. } = &member.order;
+                let join = joins.iter().find(|join| join.network.name == network)?;
+                let Endpoint { ip, ip6, mac, .. } = join.endpoint;
+                Some(Here {
+                    id: container.clone(),
+                    names: names(&member.order, join),
+                    ip,
+                    ip6,
+                    mac: mac.unwrap_or_default(),
+                })
+            };
+            self.overlays.set_local(&network, self.members.values().filter_map(here).collect());
+        }
+    }
+
     fn entry(&self, member: &Member) -> Entry {
-        let Order { container, name, links, joins, .. } = &member.order;
-        let place = |join: &Join| {
-            let own = [name.as_str(), id::short(container), container.as_str()];
-            let names = own.into_iter().chain(join.endpoint.aliases.iter().map(String::as_str));
-            Place {
-                network: join.network.name.clone(),
-                addresses: join.addresses().iter().map(|address| address.ip).collect(),
-                names: names.map(str::to_ascii_lowercase).collect(),
-                enabled: join.network.dns_enabled,
-                internal: join.network.internal,
-                servers: join.network.network_dns_servers.clone(),
-            }
+        let Order { name, links, joins, .. } = &member.order;
+        let place = |join: &Join| Place {
+            network: join.network.name.clone(),
+            addresses: join.addresses().iter().map(|address| address.ip).collect(),
+            names: names(&member.order, join),
+            enabled: join.network.dns_enabled,
+            internal: join.network.internal,
+            servers: join.network.network_dns_servers.clone(),
+            remote: false,
         };
         let shared = |other: &Member| -> Vec<IpAddr> {
             let on_mine = |join: &&Join| joins.iter().any(|own| own.network.name == join.network.name);
@@ -265,6 +302,13 @@ impl Members {
             links: links.iter().filter_map(link).collect(),
         }
     }
+}
+
+/// What a container is called on a network, in lower case; its own name first.
+fn names(order: &Order, join: &Join) -> Vec<String> {
+    let own = [order.name.as_str(), id::short(&order.container), order.container.as_str()];
+    let names = own.into_iter().chain(join.endpoint.aliases.iter().map(String::as_str));
+    names.map(str::to_ascii_lowercase).collect()
 }
 
 /// The interface's name: the one asked for, or the first `ethN` that is free.

@@ -6,7 +6,7 @@
 //! order     what it is told about one container            protocol  … over its socket
 //! client    commands and monitors                          spawn     from them to a netkeeper at work
 //! serve     its loop                                       members   containers, addresses (lease), names
-//! wires     bridges and cables, by netlink
+//! wires     bridges and cables, by netlink         parents   what macvlan and ipvlan hang on
 //! ```
 //!
 //! **Namespaces.** It holds a user namespace with the user's whole map, and a network namespace with the bridges and the
@@ -26,6 +26,7 @@ mod client;
 mod lease;
 mod members;
 pub(crate) mod order;
+mod parents;
 mod protocol;
 mod serve;
 mod spawn;
@@ -34,8 +35,9 @@ mod wires;
 use std::path::{Path, PathBuf};
 
 pub(crate) use client::{
-    Link, connect_container, disconnect_container, reload_container, rename_container, reserve, set_servers,
+    Link, connect_container, disconnect_container, look, reload_container, rename_container, reserve, set_servers,
 };
+pub(crate) use protocol::Look;
 
 const SOCKET: &str = "socket";
 

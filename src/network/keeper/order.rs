@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::wires::mac_of;
 use crate::error::Result;
+use crate::network::bridge::driver::{Attachment, attachment};
 use crate::network::bridge::endpoint::{Endpoint, show_mac};
 use crate::network::bridge::object::Network;
 use crate::network::ports::Protocol;
 use crate::state::file::{self, Durability};
+use crate::sys::netlink::Mac;
 
 /// The file's name.
 pub(crate) const FILE: &str = "network.json";
@@ -66,6 +69,14 @@ impl Join {
             Some(Address { ip, prefix: range.subnet.prefix, gateway: range.gateway })
         })
         .collect()
+    }
+
+    /// What the interface's link-local address is made of: on an ipvlan network all have one hardware address.
+    pub(super) fn link_local_mac(&self) -> Option<Mac> {
+        match attachment(&self.network) {
+            Attachment::Ipvlan => self.addresses().first().map(|address| mac_of(address.ip)),
+            _ => self.endpoint.mac,
+        }
     }
 
     pub(crate) fn attached(&self) -> Attached {

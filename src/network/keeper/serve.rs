@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::members::Members;
-use super::protocol::{self, Answer, LIMIT, Request};
+use super::protocol::{self, Answer, LIMIT, Look, Request};
 use crate::error::{Context, Error, Result};
 use crate::network::dns::Server;
 use crate::network::dns::zone::Zone;
@@ -68,13 +68,15 @@ impl Keeper {
                 return Ok(());
             }
             let mut ready: Vec<usize> = Vec::new();
-            let (listener, names) = {
+            let (listener, names, overlays) = {
                 let mut fds = Vec::with_capacity(self.connections.len() + 3);
                 fds.push(PollFd::new(&self.listener, PollFlags::IN));
                 fds.push(PollFd::from_borrowed_fd(self.names.descriptor(), PollFlags::IN));
                 let uplink = self.uplink.pidfd();
-                let first = fds.len() + usize::from(uplink.is_some());
+                let overlays = self.members.overlays.descriptor();
+                let first = fds.len() + usize::from(uplink.is_some()) + usize::from(overlays.is_some());
                 fds.extend(uplink.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+                fds.extend(overlays.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
                 fds.extend(self.connections.values().map(|c| PollFd::new(&c.socket, PollFlags::IN)));
                 let timeout = self.timeout().and_then(|time| Timespec::try_from(time).ok());
                 match poll(&mut fds, timeout.as_ref()) {
@@ -88,7 +90,7 @@ impl Keeper {
                 let events = fds.iter().skip(first).zip(self.connections.keys());
                 ready.extend(events.filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, number)| *number));
                 let is = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-                (is(0), is(1))
+                (is(0), is(1), overlays.is_some() && is(first - 1))
             };
             for number in ready {
                 self.request(number, &mut buffer);
@@ -96,7 +98,12 @@ impl Keeper {
             if listener {
                 self.accept();
             }
-            let due = self.names.deadline().is_some_and(|deadline| deadline <= Instant::now());
+            let now = Instant::now();
+            let due = self.members.overlays.deadline().is_some_and(|deadline| deadline <= now);
+            if (overlays || due) && self.members.overlays.turn() {
+                self.zone = self.members.zone(self.names.host_address());
+            }
+            let due = self.names.deadline().is_some_and(|deadline| deadline <= now);
             if names || due {
                 self.names.turn(&self.zone).context(|| "cannot serve names")?;
             }
@@ -109,7 +116,8 @@ impl Keeper {
 
     fn timeout(&self) -> Option<Duration> {
         let first = (!self.used).then(|| self.born + FIRST);
-        let deadline = [first, self.names.deadline()].into_iter().flatten().min()?;
+        let deadlines = [first, self.names.deadline(), self.members.overlays.deadline()];
+        let deadline = deadlines.into_iter().flatten().min()?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
@@ -130,6 +138,11 @@ impl Keeper {
             Ok(None) | Err(_) => return self.end(number),
         };
         let answer = self.answer(number, request);
+        if answer.is_err() {
+            // What it began for a container that does not come; it is not waited for either.
+            self.used = true;
+            self.changed();
+        }
         let Some(connection) = self.connections.get(&number) else { return };
         let (answer, fd) = answer.unwrap_or_else(|error| (Answer::refused(&error), None));
         let fd = match fd {
@@ -150,7 +163,7 @@ impl Keeper {
                 if connection.container.is_some() {
                     return Err(Error::new("a connection stands for one container only"));
                 }
-                let (order, generation) = self.members.reserve(order)?;
+                let (order, generation) = self.members.reserve(order, self.names.host_address())?;
                 connection.container = Some((order.container.clone(), generation));
                 self.used = true;
                 let answer = Answer::Reserved { order: Box::new(order), maps: self.maps.clone() };
@@ -165,7 +178,7 @@ impl Keeper {
             }
             (Request::Wire, None) => return Err(Error::new("the network namespace is missing")),
             (Request::Connect { container, join }, _) => {
-                (Answer::Changed(self.members.connect(&container, *join)?), None)
+                (Answer::Changed(self.members.connect(&container, *join, self.names.host_address())?), None)
             }
             (Request::Rename { container, name }, _) => {
                 self.members.rename(&container, &name);
@@ -175,12 +188,16 @@ impl Keeper {
                 self.members.set_servers(&network, &servers);
                 (Answer::Done, None)
             }
+            (Request::Look { network }, _) => {
+                let look = Look { peers: self.members.overlays.states(&network) };
+                return Ok((Answer::Look(Box::new(look)), None));
+            }
             (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
             (Request::Disconnect { container, network }, _) => {
                 (Answer::Changed(self.members.disconnect(&container, &network)?), None)
             }
         };
-        self.zone = self.members.zone(self.names.host_address());
+        self.changed();
         Ok(done)
     }
 
@@ -189,8 +206,14 @@ impl Keeper {
         if let Some((container, generation)) = connection.container
             && self.members.leave(&container, generation)
         {
-            self.zone = self.members.zone(self.names.host_address());
+            self.changed();
         }
+    }
+
+    /// Names or addresses are other ones now.
+    fn changed(&mut self) {
+        self.members.tell_other_hosts();
+        self.zone = self.members.zone(self.names.host_address());
     }
 }
 

@@ -18,10 +18,13 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::order::{Address, Join};
+use super::parents::Parents;
 use crate::error::{Context, Error, Kind, Result};
+use crate::network::bridge::driver::{Attachment, Driver, MacvlanMode, attachment};
 use crate::network::bridge::object::Network;
+use crate::network::overlay::tap_name;
 use crate::network::ports::Protocol;
-use crate::sys::netlink::{self, Action, Batch, Index, Mac, Peer, Selector, is_gone};
+use crate::sys::netlink::{self, Action, Batch, Index, Mac, Peer, Selector, SubInterface, SubKind, is_gone};
 use crate::sys::process::exit_now;
 use crate::sys::{namespace, tun};
 
@@ -41,7 +44,10 @@ pub(super) struct Wires {
     netlink: OwnedFd,
     own: OwnedFd,
     ipv6: bool,
+    /// By their interface: several networks may share one.
     bridges: HashMap<String, Bridge>,
+    /// Made with the first network that needs one.
+    parents: Option<Parents>,
     cables: u32,
 }
 
@@ -56,6 +62,9 @@ struct Bridge {
 #[derive(Debug)]
 pub(super) struct Cable {
     pub network: String,
+    bridge: String,
+    attachment: Attachment,
+    /// Of its end in the bridge, if it has one.
     name: String,
     interface: String,
     addresses: Vec<Address>,
@@ -92,7 +101,7 @@ impl Wires {
             batch.local_default("route packets to the forwarder", TABLE_LOCAL, Ipv6Addr::UNSPECIFIED.into());
         }
         apply(&netlink, &batch)?;
-        Ok(Self { netlink, own, ipv6, bridges: HashMap::new(), cables: 0 })
+        Ok(Self { netlink, own, ipv6, bridges: HashMap::new(), parents: None, cables: 0 })
     }
 
     /// The namespace that bridges are in.
@@ -104,13 +113,14 @@ impl Wires {
     pub(super) fn check(&mut self, network: &Network) -> Result<()> {
         self.clear_for(network);
         let conflict = |what: String| Err(Error::new(what).with_kind(Kind::Conflict));
-        for (name, bridge) in &self.bridges {
-            if *name == network.name {
-                if !same(&bridge.network, network) {
-                    return conflict(format!("network {name} was made anew while containers are on the old one"))
-                        .map_err(|e| e.hint("stop the containers that are on it"));
-                }
+        for bridge in self.bridges.values() {
+            let name = &bridge.network.name;
+            if same(&bridge.network, network) {
                 continue;
+            }
+            if *name == network.name || bridge.network.network_interface == network.network_interface {
+                return conflict(format!("network {name} was made anew while containers are on the old one"))
+                    .map_err(|e| e.hint("stop the containers that are on it"));
             }
             let overlap = |range: &&crate::network::bridge::object::Range| {
                 bridge.network.subnets.iter().any(|other| other.subnet.overlaps(&range.subnet))
@@ -144,7 +154,7 @@ impl Wires {
             Ok(()) => Ok(made),
             Err(error) => {
                 for cable in made {
-                    self.disconnect(cable);
+                    self.disconnect(cable, Some(namespace));
                 }
                 Err(error)
             }
@@ -162,30 +172,28 @@ impl Wires {
         for join in joins {
             let index = self.bridge(&join.network)?;
             self.cables = self.cables.wrapping_add(1);
+            if join.network.driver == Driver::Overlay.as_str() {
+                let mut batch = Batch::default();
+                batch.enslave("connect the bridge to other hosts", &tap_name(&join.network)?, index);
+                apply(&self.netlink, &batch)?;
+            }
             let cable = Cable {
                 network: join.network.name.clone(),
+                bridge: join.network.network_interface.clone(),
+                attachment: attachment(&join.network),
                 name: format!("rpod{:x}", self.cables),
                 interface: join.endpoint.interface.clone().unwrap_or_default(),
                 addresses: join.addresses(),
                 ports: ranges(ports),
             };
-            let mac = join.endpoint.mac.unwrap_or_default();
-            let mtu = join.network.mtu().unwrap_or(MTU);
-            let mut batch = Batch::default();
-            let peer = Peer { name: &cable.interface, mac, namespace: namespace.as_fd() };
-            batch.cable("connect the container to the bridge", &cable.name, index, mtu, peer);
             // From here on the bridge has a user, who may have to be taken off again.
             made.push(cable);
             let Some(cable) = made.last() else { return Ok(()) };
-            match batch.apply_all(&self.netlink, 0) {
+            match self.attach(join, cable, index, namespace)? {
                 // What a netkeeper that was killed left.
                 Err((_, Errno::EXIST)) => {
-                    self.inside(namespace, |socket| {
-                        let mut removal = Batch::default();
-                        removal.remove_link("remove the old interface", &cable.interface);
-                        apply(socket, &removal)
-                    })?;
-                    apply(&self.netlink, &batch)?;
+                    self.remove_inside(namespace, &cable.interface)?;
+                    self.attach(join, cable, index, namespace)?.map_err(explain)?;
                 }
                 result => result.map_err(explain)?,
             }
@@ -200,15 +208,64 @@ impl Wires {
         })
     }
 
-    /// Takes a cable away.
-    pub(super) fn disconnect(&mut self, cable: Cable) {
+    /// Makes a container's interface, down. The inner result is the kernel's.
+    fn attach(
+        &mut self,
+        join: &Join,
+        cable: &Cable,
+        bridge: u32,
+        namespace: &OwnedFd,
+    ) -> Result<Result<(), (&'static str, Errno)>> {
+        let mac = join.endpoint.mac.unwrap_or_default();
+        let mtu = join.network.mtu().unwrap_or(MTU);
+        let peer = Peer { name: &cable.interface, mac, namespace: namespace.as_fd() };
+        let kind = match cable.attachment {
+            Attachment::Cable => {
+                let mut batch = Batch::default();
+                batch.cable("connect the container to the bridge", &cable.name, bridge, mtu, peer);
+                return Ok(batch.apply_all(&self.netlink, 0));
+            }
+            Attachment::Macvlan(mode) => SubKind::Macvlan(mode as u32),
+            Attachment::Ipvlan => SubKind::Ipvlan,
+        };
+        let parents = match &mut self.parents {
+            Some(parents) => parents,
+            None => self.parents.insert(Parents::new(&self.own)?),
+        };
+        // The interfaces on it have the parent's address in these cases.
+        let passed = matches!(cable.attachment, Attachment::Ipvlan | Attachment::Macvlan(MacvlanMode::Passthru));
+        let parent_mac = if passed { mac } else { parent_mac(self.cables) };
+        let bridge = (cable.bridge.as_str(), bridge);
+        let parent = parents.get(bridge, cable.attachment, &cable.name, parent_mac, mtu, &self.netlink)?;
+        Ok(parents.attach(&SubInterface { parent, kind, mtu, peer }))
+    }
+
+    fn remove_inside(&self, namespace: &OwnedFd, interface: &str) -> Result<()> {
+        self.inside(namespace, |socket| {
+            let mut removal = Batch::default();
+            removal.remove_link("remove the old interface", interface);
+            apply(socket, &removal)
+        })
+    }
+
+    /// Takes a cable away. `namespace` is the container's, if it is still there: with it, all of its interfaces go.
+    pub(super) fn disconnect(&mut self, cable: Cable, namespace: Option<&OwnedFd>) {
         let mut batch = Batch::default();
         self.port_rules(&mut batch, &cable, true);
-        batch.remove_link("remove a cable", &cable.name);
+        match (cable.attachment, namespace) {
+            (Attachment::Cable, _) | (Attachment::Macvlan(MacvlanMode::Passthru), _) => {
+                batch.remove_link("remove a cable", &cable.name);
+            }
+            (_, Some(namespace)) => {
+                // It may be gone: the container's root can remove it.
+                let _ = self.remove_inside(namespace, &cable.interface);
+            }
+            (_, None) => {}
+        }
         // With the container's namespace the cable goes by itself, and its rules are those of this bridge only.
         let _ = batch.apply_all(&self.netlink, 0);
         // A bridge without users stays: making one takes time, and it ends with the netkeeper.
-        if let Some(bridge) = self.bridges.get_mut(&cable.network) {
+        if let Some(bridge) = self.bridges.get_mut(&cable.bridge) {
             bridge.users = bridge.users.saturating_sub(1);
         }
     }
@@ -226,6 +283,9 @@ impl Wires {
         let names: Vec<String> =
             self.bridges.iter().filter(|(_, bridge)| in_the_way(bridge)).map(|(name, _)| name.clone()).collect();
         for bridge in names.iter().filter_map(|name| self.bridges.remove(name)).collect::<Vec<_>>() {
+            if let Some(parents) = &mut self.parents {
+                parents.forget(&bridge.network.network_interface);
+            }
             let mut batch = Batch::default();
             self.network_rules(&mut batch, &bridge.network, true);
             batch.remove_link("remove a bridge", &bridge.network.network_interface);
@@ -236,7 +296,7 @@ impl Wires {
 
     /// The bridge's index, for one more user; made when it is the first.
     fn bridge(&mut self, network: &Network) -> Result<u32> {
-        if let Some(bridge) = self.bridges.get_mut(&network.name) {
+        if let Some(bridge) = self.bridges.get_mut(&network.network_interface) {
             bridge.users += 1;
             return Ok(bridge.index);
         }
@@ -247,15 +307,14 @@ impl Wires {
             .iter()
             .filter_map(|range| Some(Address { ip: range.gateway?, prefix: range.subnet.prefix, gateway: None }))
             .collect();
-        let first = gateways.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip);
         let mut batch = Batch::default();
         // With an address of its own: one that it takes from its cables would change as they come and go.
-        batch.bridge("make the bridge", name, mac_of(first), network.mtu().unwrap_or(MTU));
+        batch.bridge("make the bridge", name, bridge_mac(network), network.mtu().unwrap_or(MTU));
         apply(&self.netlink, &batch)?;
         let configured = self.configure_bridge(network, &gateways);
         match configured {
             Ok(index) => {
-                self.bridges.insert(network.name.clone(), Bridge { network: network.clone(), index, users: 1 });
+                self.bridges.insert(name.clone(), Bridge { network: network.clone(), index, users: 1 });
                 Ok(index)
             }
             Err(error) => {
@@ -321,7 +380,6 @@ impl Wires {
 
     /// Rule 100.
     fn port_rules(&self, batch: &mut Batch, cable: &Cable, remove: bool) {
-        let Some(bridge) = self.bridges.get(&cable.network) else { return };
         for address in &cable.addresses {
             for &(protocol, first, last) in &cable.ports {
                 let number = match protocol {
@@ -330,7 +388,7 @@ impl Wires {
                 } as u8;
                 let select = Selector {
                     ipv6: address.ip.is_ipv6(),
-                    from_interface: &bridge.network.network_interface,
+                    from_interface: &cable.bridge,
                     source: Some(address.ip),
                     destination: None,
                     ports: Some((number, first, last)),
@@ -381,7 +439,7 @@ fn configure(socket: &OwnedFd, join: &Join, metric: usize) -> Result<()> {
         batch.address("set the address", Index::Known(index), address.ip, address.prefix);
     }
     if addresses.iter().any(|address| address.ip.is_ipv6())
-        && let Some(mac) = join.endpoint.mac
+        && let Some(mac) = join.link_local_mac()
     {
         batch.address("set the link-local address", Index::Known(index), link_local(mac).into(), 64);
     }
@@ -416,6 +474,25 @@ pub(super) fn mac_of(ip: IpAddr) -> Mac {
     }
 }
 
+/// Of a network's bridge.
+pub(super) fn bridge_mac(network: &Network) -> Mac {
+    let first = network.subnets.iter().find_map(|range| range.gateway);
+    mac_of(first.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+}
+
+/// Of the end of a parent interface that no container has.
+fn parent_mac(number: u32) -> Mac {
+    let [a, b, c, d] = number.to_be_bytes();
+    [0x02, 0x44, a, b, c, d]
+}
+
+/// The hardware address that all containers on an ipvlan network have: that of what their interfaces hang on.
+pub(super) fn shared_mac(network: &Network) -> Mac {
+    let [_, _, rest @ ..] = mac_of(network.subnets.first().map_or(Ipv4Addr::UNSPECIFIED.into(), |r| r.subnet.address));
+    let [a, b, c, d] = rest;
+    [0x02, 0x45, a, b, c, d]
+}
+
 /// RFC 4291, appendix A.
 fn link_local(mac: Mac) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac;
@@ -427,20 +504,22 @@ fn same(a: &Network, b: &Network) -> bool {
     (&a.network_interface, &a.subnets, a.internal, a.mtu()) == (&b.network_interface, &b.subnets, b.internal, b.mtu())
 }
 
-fn index(socket: &OwnedFd, name: &str) -> Result<u32> {
+pub(super) fn index(socket: &OwnedFd, name: &str) -> Result<u32> {
     let what = || format!("cannot find the interface {name}");
     let name = CString::new(name).context(what)?;
     tun::interface_index(socket, &name).context(what)
 }
 
-fn apply(socket: &OwnedFd, batch: &Batch) -> Result<()> {
+pub(super) fn apply(socket: &OwnedFd, batch: &Batch) -> Result<()> {
     batch.apply_all(socket, 0).map_err(explain)
 }
 
 fn explain((step, errno): (&'static str, Errno)) -> Error {
     let error = Error::wrap(format!("cannot {step}"), errno);
     match errno {
-        Errno::OPNOTSUPP => error.hint("the kernel has no bridges or virtual cables (CONFIG_BRIDGE, CONFIG_VETH)"),
+        Errno::OPNOTSUPP => {
+            error.hint("the kernel has no such interfaces (CONFIG_BRIDGE, CONFIG_VETH, CONFIG_MACVLAN, CONFIG_IPVLAN)")
+        }
         e if is_gone(e) => error.hint("the container or the network has just ended"),
         _ => error,
     }

@@ -147,6 +147,19 @@ pub(crate) fn attach(path: &Path, pid: rustix::process::Pid) -> Result<()> {
     scope::attach(path, pid)
 }
 
+/// Changes the limits of the cgroup at `path`, which may be in use; answers what could not be limited.
+pub(crate) fn update(path: &Path, resources: &LinuxResources) -> Result<Vec<String>> {
+    let parent = path.parent().unwrap_or(path);
+    let mut warnings = Vec::new();
+    for (controller, files) in settings::settings(resources)? {
+        match tree::pass_on(parent, &controller) {
+            true => apply(path, &files, &mut warnings)?,
+            false => warnings.push(lacking(parent, &controller)),
+        }
+    }
+    Ok(warnings)
+}
+
 /// Removes a cgroup whose processes have ended. One that is gone already is as good as removed.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_dir(path) {

@@ -70,7 +70,25 @@ pub(super) enum Op {
         attributes: Attributes,
         recursive_attributes: Attributes,
     },
-    /// A directory of the host.
+    /// A copy of a part of a directory or volume: no link in it leads out.
+    CopyBelow {
+        whole: Slot,
+        part: CString,
+        /// [`Op::Copy`] without a source.
+        copy: Box<Op>,
+    },
+    /// An overlay of directories that were opened before, or a part of it; mounted for now over its upper directory.
+    Overlay {
+        slot: Slot,
+        lower: Vec<Slot>,
+        upper: Slot,
+        /// Of the upper directory, in its parent.
+        name: CString,
+        work: Slot,
+        part: Option<CString>,
+        attributes: Attributes,
+    },
+    /// A file or directory of the host.
     Open {
         slot: Slot,
         path: CString,
@@ -83,10 +101,17 @@ pub(super) enum Op {
         place: CString,
         only_directory: bool,
     },
-    /// Fills a tmpfs with what the image has where it is about to be attached.
+    /// A symbolic link inside the root.
+    LinkAt {
+        place: CString,
+        target: CString,
+    },
+    /// Gives a tmpfs the mode and the content of what the image has where it is about to be attached.
     CopyUp {
         slot: Slot,
         place: CString,
+        mode: bool,
+        content: bool,
     },
     /// Wait until ids are mapped, then be root of the user namespace.
     Identity,
@@ -127,6 +152,8 @@ pub(super) enum Op {
         make: bool,
     },
     Credentials,
+    /// Tells the caller that everything is made.
+    Ready,
     /// Waits for the caller's go.
     Wait,
     Execute,
@@ -232,7 +259,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program, true)?;
+    finish(&mut builder, process, &program, true, bundle.held)?;
 
     let mut plan = Plan {
         slots: builder.slots,
@@ -268,7 +295,7 @@ pub(super) fn compile_exec(
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program, false)?;
+    finish(&mut builder, process, &program, false, false)?;
     let Builder { ops, slots, warnings } = builder;
     Ok(Plan { ops, slots, warnings, namespaces: 0, oom_score, process: program })
 }
@@ -326,12 +353,16 @@ fn finish(
     process: &oci_spec::runtime::Process,
     program: &Process,
     make_directory: bool,
+    held: bool,
 ) -> Result<()> {
     for limit in &program.limits {
         builder.push(Op::Limit(*limit));
     }
     builder.push(Op::Directory { path: path(process.cwd())?, make: make_directory });
     builder.push(Op::Credentials);
+    if held {
+        builder.push(Op::Ready);
+    }
     builder.push(Op::Wait);
     builder.push(Op::Execute);
     Ok(())

@@ -101,6 +101,7 @@ impl Fixture {
             seccomp: None,
             init: self.init,
             cgroup: None,
+            held: false,
         }
     }
 

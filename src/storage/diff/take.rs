@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::archive::{Archive, Sink, attribute_names, of_this_host};
 use super::header::padding;
+use super::remembered::Remembered;
 use super::report::{At, Report};
 use super::{DiffJob, many_descriptors, open_path, upper};
 use crate::error::{Context, Error, Result};
@@ -51,9 +52,11 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
         root: false,
         buffer: vec![0; BUFFER],
     };
-    let mut archive = Archive::new(sink, job.timestamp, &job.ids);
+    let remembered = Remembered::of(lower, Some(&diff))?;
+    let mut archive = Archive::new(sink, job.timestamp, &job.ids, remembered);
     upper::walk(&diff, lower, upper::Marks::Kernel, &job.ids, &mut Report::new(&mut archive, &job.skip))?;
     let (count, unpacked_size) = (archive.entries, archive.unpacked);
+    let skipped = Skipped { owners: archive.restored.get(), ..Skipped::default() };
     let take = archive.finish()?;
     take.root(open_path(&diff)?)?;
     take.recorder.finish()?;
@@ -63,7 +66,7 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
         entries: count,
         unpacked_size,
         sources: Vec::new(),
-        skipped: Skipped::default(),
+        skipped,
     };
     layer::write_meta(dir, &meta)?;
     Ok(Some(meta))

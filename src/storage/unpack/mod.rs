@@ -12,6 +12,7 @@ mod attributes;
 mod chunk;
 mod decompress;
 pub(super) mod entry;
+pub(super) mod headers;
 pub(super) mod pack;
 pub(super) mod pax;
 pub(super) mod record;

@@ -16,11 +16,14 @@ const EXCLUSIVE: u16 = 0x200;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const VETH_INFO_PEER: u16 = 1;
 
 /// A hardware address.
@@ -32,6 +35,24 @@ pub(crate) struct Peer<'a> {
     pub name: &'a str,
     pub mac: Mac,
     pub namespace: BorrowedFd<'a>,
+}
+
+/// An interface of a container that hangs on another one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SubInterface<'a> {
+    /// The index of the interface that it hangs on, in the namespace of the request's socket.
+    pub parent: u32,
+    pub kind: SubKind,
+    pub mtu: u32,
+    pub peer: Peer<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SubKind {
+    /// With its mode (`enum macvlan_mode`).
+    Macvlan(u32),
+    /// In mode l2, with the parent's hardware address.
+    Ipvlan,
 }
 
 /// What a routing rule does with packets that match it.
@@ -86,6 +107,58 @@ impl Batch {
         self.attribute(IFLA_MTU, &mtu.to_ne_bytes());
         self.attribute(IFLA_NET_NS_FD, &peer.namespace.as_raw_fd().to_ne_bytes());
         self.close(other);
+        self.close(data);
+        self.close(info);
+        self.end();
+    }
+
+    /// Makes an interface in another namespace, down, that hangs on one of this.
+    pub(crate) fn sub_interface(&mut self, step: &'static str, interface: &SubInterface<'_>) {
+        const MODE: u16 = 1;
+        const L2: u16 = 0;
+        let peer = &interface.peer;
+        self.begin(step, RTM_NEWLINK, CREATE | EXCLUSIVE);
+        self.put(&[0; 16]);
+        self.text(IFLA_IFNAME, peer.name);
+        if matches!(interface.kind, SubKind::Macvlan(_)) {
+            self.attribute(IFLA_ADDRESS, &peer.mac);
+        }
+        self.attribute(IFLA_MTU, &interface.mtu.to_ne_bytes());
+        self.attribute(IFLA_LINK, &interface.parent.to_ne_bytes());
+        self.attribute(IFLA_NET_NS_FD, &peer.namespace.as_raw_fd().to_ne_bytes());
+        let info = self.nest(IFLA_LINKINFO);
+        self.text(IFLA_INFO_KIND, if matches!(interface.kind, SubKind::Ipvlan) { "ipvlan" } else { "macvlan" });
+        let data = self.nest(IFLA_INFO_DATA);
+        match interface.kind {
+            SubKind::Macvlan(mode) => self.attribute(MODE, &mode.to_ne_bytes()),
+            SubKind::Ipvlan => self.attribute(MODE, &L2.to_ne_bytes()),
+        }
+        self.close(data);
+        self.close(info);
+        self.end();
+    }
+
+    /// Puts an interface into the bridge with index `master`, and brings it up.
+    pub(crate) fn enslave(&mut self, step: &'static str, name: &str, master: u32) {
+        self.begin(step, RTM_NEWLINK, 0);
+        self.put(&[0; 8]);
+        self.put(&IFF_UP.to_ne_bytes());
+        self.put(&IFF_UP.to_ne_bytes());
+        self.text(IFLA_IFNAME, name);
+        self.attribute(IFLA_MASTER, &master.to_ne_bytes());
+        self.end();
+    }
+
+    /// Has a bridge send frames back through the port that they came from.
+    pub(crate) fn hairpin(&mut self, step: &'static str, port: &str) {
+        const IFLA_BRPORT_MODE: u16 = 4;
+        self.begin(step, RTM_NEWLINK, 0);
+        self.put(&[0; 16]);
+        self.text(IFLA_IFNAME, port);
+        let info = self.nest(IFLA_LINKINFO);
+        self.text(IFLA_INFO_SLAVE_KIND, "bridge");
+        let data = self.nest(IFLA_INFO_SLAVE_DATA);
+        self.attribute(IFLA_BRPORT_MODE, &[1]);
         self.close(data);
         self.close(info);
         self.end();

@@ -6,7 +6,7 @@ mod masquerade;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-pub(crate) use link::{Action, Mac, Peer, Selector, is_gone};
+pub(crate) use link::{Action, Mac, Peer, Selector, SubInterface, SubKind, is_gone};
 pub(crate) use masquerade::masquerade_ipv6;
 
 use rustix::io::Errno;

@@ -11,7 +11,6 @@ use rustix::thread::CapabilitySet;
 use crate::engine::container::record::Config;
 use crate::engine::container::store::{self, Container};
 use crate::error::{Context, Error, Kind, Result};
-use crate::monitor::state::Status;
 use crate::state::paths::Dirs;
 use crate::storage::RootfsPlan;
 
@@ -37,7 +36,7 @@ pub(crate) fn mount(dirs: &Dirs, container: &Container) -> Result<PathBuf> {
     if let Some(path) = mounted(container, &config)? {
         return Ok(path);
     }
-    if container.state(dirs)?.status == Status::Running {
+    if container.state(dirs)?.status.has_processes() {
         return Err(Error::new(format!(
             "cannot mount container {}: it runs, and overlayfs must not be mounted twice over the same files",
             container.id()

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::container::when;
 use crate::error::{Error, Result};
 use crate::image::config::Healthcheck as FromImage;
+use crate::image::duration;
 use crate::monitor::health::{Action, Destination, Healthcheck, Startup};
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub(crate) struct HealthOptions {
 }
 
 /// The flags as they come.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Typed<'a> {
     pub none: bool,
     pub cmd: Option<&'a str>,
@@ -129,6 +129,54 @@ impl HealthOptions {
     }
 }
 
+/// What `update` makes of the check that a container has: only what was typed is different. `None`: no check.
+pub(crate) fn changed(current: Option<Healthcheck>, typed: &Typed<'_>) -> Result<Option<Healthcheck>> {
+    if *typed == Typed::default() {
+        return Ok(current);
+    }
+    if typed.none && *typed != (Typed { none: true, ..Typed::default() }) {
+        return Err(Error::new("cannot specify both --no-healthcheck and other HealthCheck flags"));
+    }
+    let had = current.as_ref().and_then(|check| check.startup.clone());
+    let later = Typed { startup_cmd: typed.startup_cmd.or(had.as_ref().map(|_| "true")), ..typed.clone() };
+    let options = HealthOptions::parse(&later)?;
+    if options.off {
+        return Ok(None);
+    }
+    let current = current.map(|check| Healthcheck { startup: None, ..check });
+    let mut check = match (current, &options.test) {
+        (Some(check), Some(test)) => Healthcheck { test: test.clone(), ..check },
+        (Some(check), None) => check,
+        (None, Some(_)) => options.resolve(None)?.ok_or_else(|| Error::new("the health check has no command"))?,
+        (None, None) => {
+            return Err(Error::new("the container has no health check that could be changed").hint("add --health-cmd"));
+        }
+    };
+    check.interval = options.interval.unwrap_or(check.interval);
+    check.timeout = options.timeout.unwrap_or(check.timeout);
+    check.start_period = options.start_period.unwrap_or(check.start_period);
+    check.retries = options.retries.unwrap_or(check.retries);
+    check.log_count = options.log_count.unwrap_or(check.log_count);
+    check.log_size = options.log_size.unwrap_or(check.log_size);
+    if typed.on_failure.is_some() {
+        check.on_failure = options.on_failure;
+    }
+    if typed.log_destination.is_some() {
+        check.log = options.log;
+    }
+    check.startup = match (options.startup, had) {
+        (Some(new), Some(old)) => Some(Startup {
+            test: if typed.startup_cmd.is_some() { new.test } else { old.test },
+            interval: if typed.startup_interval.is_some() { new.interval } else { old.interval },
+            timeout: if typed.startup_timeout.is_some() { new.timeout } else { old.timeout },
+            retries: typed.startup_retries.unwrap_or(old.retries),
+            success: typed.startup_success.unwrap_or(old.success),
+        }),
+        (new, _) => new,
+    };
+    Ok(Some(check))
+}
+
 /// `--health-cmd`: a command line for the shell, a JSON list of words, or one of either that begins with CMD, CMD-SHELL or NONE.
 fn command(text: &str) -> Result<Vec<String>> {
     let list: Option<Vec<String>> = serde_json::from_str(text).ok();
@@ -152,9 +200,8 @@ fn command(text: &str) -> Result<Vec<String>> {
 
 fn duration(name: &str, text: Option<&str>) -> Result<Option<Duration>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let parsed = if text == "0" { Some(jiff::SignedDuration::ZERO) } else { when::duration(text) };
-    let parsed =
-        parsed.ok_or_else(|| Error::new(format!("invalid healthcheck-{name}: time: invalid duration {text:?}")))?;
+    let parsed = duration::parse(text)
+        .ok_or_else(|| Error::new(format!("invalid healthcheck-{name}: time: invalid duration {text:?}")))?;
     match Duration::try_from(parsed) {
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err(Error::new(format!("healthcheck-{name} must be 0 seconds or greater"))),
@@ -225,6 +272,33 @@ mod tests {
             let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
             assert_eq!(got, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_update_leaves_what_is_not_typed() {
+        let typed = Typed { cmd: Some("x"), interval: Some("5s"), retries: Some(7), ..Typed::default() };
+        let check = changed(None, &typed).expect("changes").expect("a check");
+        assert_eq!((check.interval.as_secs(), check.retries, check.timeout), (5, 7, TIMEOUT));
+        assert_eq!(changed(Some(check.clone()), &Typed::default()).expect("changes"), Some(check.clone()));
+        let typed =
+            Typed { interval: Some("9s"), on_failure: Some("kill"), startup_cmd: Some("y"), ..Typed::default() };
+        let check = changed(Some(check), &typed).expect("changes").expect("a check");
+        assert_eq!((check.interval.as_secs(), check.retries, check.on_failure), (9, 7, Action::Kill));
+        let typed = Typed { startup_retries: Some(3), cmd: Some("z"), ..Typed::default() };
+        let check = changed(Some(check), &typed).expect("changes").expect("a check");
+        let startup = check.startup.clone().expect("a start-up check");
+        assert_eq!((startup.test[1].as_str(), startup.retries, check.test[1].as_str()), ("y", 3, "z"));
+        for typed in [Typed { none: true, ..Typed::default() }, Typed { cmd: Some("none"), ..Typed::default() }] {
+            assert_eq!(changed(Some(check.clone()), &typed).expect("changes"), None);
+        }
+        for typed in [
+            Typed { none: true, cmd: Some("x"), ..Typed::default() },
+            Typed { retries: Some(0), ..Typed::default() },
+            Typed { timeout: Some("0s"), ..Typed::default() },
+        ] {
+            assert!(changed(Some(check.clone()), &typed).is_err(), "{typed:?}");
+        }
+        assert!(changed(None, &Typed { interval: Some("3s"), ..Typed::default() }).is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::spec::settings::Resources;
 use environment::Environment;
 use life::Life;
 use limits::{Sysctl, Ulimits};
-use mounts::{ImageVolumes, MountRequest};
+use mounts::{ImageVolumes, MountRequest, VolumesFrom};
 use secrets::SecretRequest;
 use security::Security;
 use surroundings::Surroundings;
@@ -60,6 +60,7 @@ pub(crate) struct RunOptions {
     pub stop_signal: Option<i32>,
     pub stop_timeout: Option<u32>,
     pub mounts: Vec<MountRequest>,
+    pub volumes_from: Vec<VolumesFrom>,
     pub secrets: Vec<SecretRequest>,
     pub image_volumes: ImageVolumes,
     pub devices: Vec<Device>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Row, ticks};
-use crate::engine::container::when;
+use crate::image::duration;
 use crate::spec::capabilities::CapSet;
 use crate::userns::IdRange;
 
@@ -32,7 +32,7 @@ pub(super) const DESCRIPTORS: &[Column] = columns! {
     ["capinh"] "INHERITED CAPS" |row| caps(row, row.status.inheritable);
     ["capprm"] "PERMITTED CAPS" |row| caps(row, row.status.permitted);
     ["comm", "%c"] "COMMAND" |row| row.stat.comm.clone();
-    ["etime", "%t"] "ELAPSED" |row| when::written(row.elapsed());
+    ["etime", "%t"] "ELAPSED" |row| duration::written(row.elapsed());
     ["group", "%G"] "GROUP" |row| group(row, row.status.gids[1]);
     ["groups"] "GROUPS" |row| list(row.status.groups.iter().map(|gid| group(row, *gid)));
     ["hgroup"] "HGROUP" |row| row.host.accounts.host_group(row.status.gids[1]);
@@ -52,7 +52,7 @@ pub(super) const DESCRIPTORS: &[Column] = columns! {
     ["seccomp"] "SECCOMP" |row| ["disabled", "strict", "filter"].get(usize::from(row.status.seccomp)).unwrap_or(&"?").to_string();
     ["state"] "STATE" |row| row.stat.state.to_string();
     ["stime"] "STIME" |row| began(row, "%Y-%m-%d %H:%M:%S %z %Z");
-    ["time", "%x"] "TIME" |row| when::written(ticks(row.stat.own_ticks));
+    ["time", "%x"] "TIME" |row| duration::written(ticks(row.stat.own_ticks));
     ["tty", "%y"] "TTY" tty;
     ["uid"] "UID" |row| inside(&row.host.maps.uids, row.status.uids[1]).to_string();
     ["user", "%U"] "USER" |row| user(row, row.status.uids[1]);

@@ -54,7 +54,7 @@ struct Host {
 pub(crate) fn top(dirs: &Dirs, container: &Container, words: &[String]) -> Result<Listing> {
     let columns = ps::columns(words)?;
     let state = container.state(dirs)?;
-    if lifecycle::init(&state).is_none() {
+    if lifecycle::init(&state).is_none() || !state.status.is_up() {
         return Err(Error::new("top can only be used on running containers").with_kind(Kind::Conflict));
     }
     let init = state.pid;

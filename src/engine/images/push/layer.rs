@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::forms::Forms;
 use super::{Arrived, ManifestFormat, PushOptions};
 use crate::error::{Context, Error, Result};
 use crate::image::compress::{self, Form};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::manifest::{DOCKER_MANIFEST, Descriptor, Manifest};
 use crate::registry::Registry;
+use crate::storage::KnownForm;
 use crate::storage::worker::{Packing, UnpackWorker};
-use crate::storage::{KnownForm, Store};
 
 /// Compressed pieces between the threads that compress and the connection.
 const PIECES: usize = 4;
@@ -27,7 +28,7 @@ pub(super) struct Wanted {
 
 pub(super) struct Acceptable {
     pub descriptor: Descriptor,
-    made_as: Option<String>,
+    pub made_as: Option<String>,
 }
 
 impl Acceptable {
@@ -52,7 +53,7 @@ fn parse_made_as(text: &str) -> Option<Form> {
 
 /// The format of the manifest to be, and what each layer is to be.
 pub(super) fn wanted(
-    store: &Store,
+    forms: &Forms,
     manifest: &Manifest,
     diff_ids: &[DiffId],
     options: &PushOptions,
@@ -73,8 +74,7 @@ pub(super) fn wanted(
     }
     let layers = manifest.layers.iter().zip(diff_ids);
     let wanted = layers.map(|(descriptor, diff_id)| {
-        let known = store.known_forms(diff_id);
-        layer(&known, descriptor, diff_id, format == own, is_docker, options)
+        layer(forms.layer(diff_id), descriptor, diff_id, format == own, is_docker, options)
     });
     Ok((format, wanted.collect::<Result<_>>()?))
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use super::forms::Forms;
 use super::{ManifestFormat, PushOptions, document, layer};
 use crate::engine::images::{Image, LayerState, Progress, export, read_manifest};
 use crate::error::{Context, Error, Result};
@@ -61,7 +62,7 @@ fn plan(store: &Store, image: &Image, local: &Local, compress: bool, options: &P
         Kind::Oci | Kind::OciArchive => options.format = Some(ManifestFormat::Oci),
         Kind::Dir => {}
     }
-    let (format, wanted) = layer::wanted(store, &manifest, &image.layers, &options)?;
+    let (format, wanted) = layer::wanted(&Forms::of(store, &image.layers)?, &manifest, &image.layers, &options)?;
     let forms = image.layers.iter().copied().zip(wanted.iter().map(|wanted| wanted.send_as)).collect();
     let mut layers = Vec::new();
     for diff_id in &image.layers {

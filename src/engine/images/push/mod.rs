@@ -1,28 +1,32 @@
 //! `push`: an image in the store → a registry.
 //!
 //! Bytes are sent only when there is no other way. For each layer, in this order: the repository has the form that the manifest
-//! names, or one that was pushed before; another repository of the registry has one and lends it (mount); the layer's tar is
-//! rebuilt and compressed. When every layer ends up as the manifest says, the manifest goes out byte for byte; otherwise a new
+//! names, or one that was pushed before; another repository of the registry has one and lends it (mount); the registry that the
+//! image came from still has what the manifest names; the layer's tar is rebuilt and compressed. When every layer ends up as the manifest says, the manifest goes out byte for byte; otherwise a new
 //! one is written around the same config.
 //!
 //! Two phases, as in `pull`: the process that rebuilds layers must be forked while there is one thread.
 
 mod document;
+mod forms;
 mod layer;
 mod local;
+mod origin;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use self::forms::Forms;
 use self::layer::{Outgoing, Wanted};
 pub(crate) use self::local::push_local;
-use super::{Image, LayerProgress, LayerState, Progress, read_manifest, resolve_all};
+use self::origin::{CopyError, Origins};
+use super::{Image, LayerProgress, LayerState, Progress, read_manifest};
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Result};
 use crate::image::compress::Form;
 use crate::image::digest::{DiffId, Digest};
-use crate::image::manifest::{Descriptor, Document, Manifest};
+use crate::image::manifest::Descriptor;
 use crate::image::reference::Reference;
 use crate::registry::{self, Registry};
 use crate::storage::worker::UnpackWorker;
@@ -60,6 +64,10 @@ struct Layer {
     /// As the manifest has it.
     descriptor: Descriptor,
     wanted: Wanted,
+    /// Bytes of its tar.
+    size: u64,
+    /// Repositories of other registries that have what `descriptor` says, where only that keeps the digest.
+    origins: Vec<String>,
     line: Box<dyn LayerProgress>,
 }
 
@@ -108,10 +116,12 @@ fn push_as(
 ) -> Result<Digest> {
     let (manifest, config) = read_manifest(store, &image.manifest)?;
     let raw = store.read_blob(&image.manifest)?;
-    let (format, wanted) = layer::wanted(store, &manifest, &image.layers, options)?;
-    let target = registry::push_target(&Registries::load()?, name)?;
+    let forms = Forms::of(store, &image.layers)?;
+    let (format, wanted) = layer::wanted(&forms, &manifest, &image.layers, options)?;
+    let config_files = Registries::load()?;
+    let target = registry::push_target(&config_files, name)?;
     let place = target.reference.repository();
-    let lenders = lenders(store, &manifest, &image.layers, target.reference.host())?;
+    let lenders = forms.lenders(target.reference.host());
     let repositories: BTreeSet<&String> = lenders.values().flatten().collect();
     let repositories: Vec<String> = repositories.into_iter().cloned().collect();
     let registry = Registry::for_push(&target, &options.registry, &repositories)?;
@@ -127,7 +137,11 @@ fn push_as(
         .map(|((descriptor, diff_id), wanted)| {
             let size = store.layer(diff_id).and_then(|layer| layer.meta().ok()).map_or(0, |meta| meta.size);
             let line = progress.layer(&descriptor.digest, size);
-            Layer { diff_id: *diff_id, descriptor: descriptor.clone(), wanted, line }
+            let origins = match origin::is_worth_it(&wanted, descriptor) {
+                true => forms.origins(diff_id, &descriptor.digest, target.reference.host()),
+                false => Vec::new(),
+            };
+            Layer { diff_id: *diff_id, descriptor: descriptor.clone(), wanted, size, origins, line }
         })
         .collect();
     let found = runtime.block_on(look(&registry, &layers, &lenders))?;
@@ -148,9 +162,14 @@ fn push_as(
             return Err(Error::new(format!("the layer {} is not in the store", gone.diff_id))
                 .hint("pull or load the image again"));
         }
-        let worker = UnpackWorker::start(store, maps)?;
-        let is_docker = format == ManifestFormat::Docker;
-        arrived.extend(runtime.block_on(send(&registry, &worker, missing, is_docker))?);
+        let sending = Sending {
+            registry: &registry,
+            origins: Origins::of(&config_files, &missing, options),
+            worker: UnpackWorker::start(store, maps)?,
+            is_docker: format == ManifestFormat::Docker,
+            progress,
+        };
+        arrived.extend(runtime.block_on(sending.all(missing))?);
     }
     let finals = finals(&layers, &arrived)?;
     let (media_type, content) = document::manifest(&raw, &manifest, &finals, format)?;
@@ -202,27 +221,54 @@ async fn look(
         .await
 }
 
-async fn send(
-    registry: &Registry,
-    worker: &UnpackWorker,
-    missing: Vec<&Layer>,
+/// Where layers go, and what they are made with.
+struct Sending<'a> {
+    registry: &'a Registry,
+    origins: Origins,
+    worker: UnpackWorker,
     is_docker: bool,
-) -> Result<Vec<(Digest, Arrived)>> {
-    stream::iter(missing)
-        .map(|layer| async move {
-            layer.line.state(LayerState::Downloading);
-            let meter = |bytes| layer.line.position(bytes);
-            let sent =
-                Outgoing { diff_id: layer.diff_id, form: layer.wanted.send_as, named: &layer.descriptor, is_docker }
-                    .send(registry, worker, &meter)
-                    .await;
-            layer.line.state(if sent.is_ok() { LayerState::Done } else { LayerState::Failed });
-            let descriptor = sent.context(|| format!("cannot send the layer {}", layer.diff_id))?;
-            Ok((layer.descriptor.digest, Arrived { descriptor, made_as: layer::made_as(layer.wanted.send_as) }))
-        })
-        .buffer_unordered(PARALLEL_LAYERS)
-        .try_collect()
-        .await
+    progress: &'a dyn Progress,
+}
+
+impl Sending<'_> {
+    async fn all(&self, missing: Vec<&Layer>) -> Result<Vec<(Digest, Arrived)>> {
+        stream::iter(missing)
+            .map(|layer| async move {
+                layer.line.state(LayerState::Downloading);
+                let sent = self.one(layer).await;
+                layer.line.state(if sent.is_ok() { LayerState::Done } else { LayerState::Failed });
+                Ok((layer.descriptor.digest, sent.context(|| format!("cannot send the layer {}", layer.diff_id))?))
+            })
+            .buffer_unordered(PARALLEL_LAYERS)
+            .try_collect()
+            .await
+    }
+
+    /// Copied from where it came from, otherwise made here.
+    async fn one(&self, layer: &Layer) -> Result<Arrived> {
+        // The line counts bytes of the tar.
+        let scaled = |bytes: u64| {
+            let done = u128::from(bytes) * u128::from(layer.size) / u128::from(layer.descriptor.size.max(1));
+            layer.line.position(u64::try_from(done).unwrap_or(layer.size));
+        };
+        match self.origins.copy(layer, self.registry, &scaled).await {
+            Ok(true) => {
+                let own = layer.wanted.acceptable.iter().find(|form| form.descriptor.digest == layer.descriptor.digest);
+                if let Some(form) = own {
+                    return Ok(form.arrived());
+                }
+            }
+            Ok(false) => {}
+            Err(CopyError::Target(error)) => return Err(error),
+            Err(CopyError::Origin(error)) => {
+                self.progress.warning(&format!("the layer {} is compressed anew: {error}", layer.descriptor.digest));
+            }
+        }
+        let (form, is_docker) = (layer.wanted.send_as, self.is_docker);
+        let outgoing = Outgoing { diff_id: layer.diff_id, form, named: &layer.descriptor, is_docker };
+        let descriptor = outgoing.send(self.registry, &self.worker, &|bytes| layer.line.position(bytes)).await?;
+        Ok(Arrived { descriptor, made_as: layer::made_as(form) })
+    }
 }
 
 fn finals(layers: &[Layer], arrived: &BTreeMap<Digest, Arrived>) -> Result<Vec<Descriptor>> {
@@ -233,46 +279,4 @@ fn finals(layers: &[Layer], arrived: &BTreeMap<Digest, Arrived>) -> Result<Vec<D
             found.ok_or_else(|| Error::new(format!("the layer {} was not sent", layer.diff_id)))
         })
         .collect()
-}
-
-/// Repositories on `host` that have a layer, by its digest: from the names in the store, and from earlier pushes.
-fn lenders(
-    store: &Store,
-    manifest: &Manifest,
-    diff_ids: &[DiffId],
-    host: &str,
-) -> Result<BTreeMap<Digest, Vec<String>>> {
-    let mut lenders: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-    let path = |place: &str| place.strip_prefix(host)?.strip_prefix('/').map(str::to_owned);
-    for diff_id in diff_ids {
-        for form in store.known_forms(diff_id) {
-            lenders.entry(form.source.digest).or_default().extend(form.places.iter().rev().filter_map(|p| path(p)));
-        }
-    }
-    let ours: BTreeSet<Digest> = manifest.layers.iter().map(|layer| layer.digest).collect();
-    for (digest, names) in resolve_all(store)? {
-        let mut paths: Vec<String> = names.iter().filter_map(|name| path(name)).map(repository).collect();
-        paths.dedup();
-        if paths.is_empty() {
-            continue;
-        }
-        let Ok(content) = store.read_blob(&digest) else { continue };
-        let Ok(Document::Image(other)) = Document::parse(&content, None) else { continue };
-        for layer in other.layers.iter().filter(|layer| ours.contains(&layer.digest)) {
-            lenders.entry(layer.digest).or_default().extend(paths.iter().cloned());
-        }
-    }
-    for paths in lenders.values_mut() {
-        let mut seen = BTreeSet::new();
-        paths.retain(|path| seen.insert(path.clone()));
-    }
-    Ok(lenders)
-}
-
-/// A ref without its tag or digest.
-fn repository(name: String) -> String {
-    match name.split_once('@').or_else(|| name.rsplit_once(':')) {
-        Some((repository, _)) => repository.to_owned(),
-        None => name,
-    }
 }

@@ -21,7 +21,8 @@ use crate::engine::container::record::Config;
 use crate::engine::container::resolve::MountKind;
 use crate::engine::container::start;
 use crate::engine::container::store::Container;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
+use crate::monitor::state::Status;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
 use crate::storage::RootfsPlan;
@@ -56,6 +57,15 @@ impl Inside {
         let config = container.config()?;
         let (mut running, mut lock) = (None, None);
         let state = container.state(dirs)?;
+        if state.status == Status::Initialized {
+            // The kernel shows nobody the root of a process that may still become anything (PR_SET_DUMPABLE).
+            return Err(Error::new(format!(
+                "the files of container {} cannot be reached before its start",
+                container.id()
+            ))
+            .with_kind(Kind::Conflict)
+            .hint("start or stop it first"));
+        }
         if let Some(pidfd) = lifecycle::init(&state) {
             let path = format!("/proc/{}/root", state.pid);
             let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -155,7 +165,19 @@ impl Inside {
             let failed = || format!("cannot mount {}", wanted.destination);
             let source = std::ffi::CString::new(wanted.source.as_os_str().as_encoded_bytes()).context(failed)?;
             // What is not there is missed when the container starts.
-            let Ok(tree) = mount::copy_tree(rustix::fs::CWD, &source, true) else { continue };
+            let tree = match &wanted.subpath {
+                None => mount::copy_tree(rustix::fs::CWD, &source, true),
+                Some(part) => {
+                    rustix::fs::openat(rustix::fs::CWD, &source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                        .and_then(|volume| mount::copy_tree(lookup(volume.as_fd(), part, OFlags::PATH)?, c"", true))
+                }
+            };
+            let Ok(tree) = tree else { continue };
+            // What is written to an overlay is gone with the next start: better not written at all.
+            if wanted.has("O") {
+                let read_only = mount::Attributes::new(libc::MOUNT_ATTR_RDONLY, 0, 0);
+                mount::change(&tree, &read_only, true).context(failed)?;
+            }
             let place = match lookup(root, &wanted.destination, OFlags::PATH) {
                 // As the first start would make it.
                 Err(Errno::NOENT) => make_place(root, &wanted.destination, wanted.source.is_dir())
