@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod additional;
 mod bridges;
 mod build;
 mod build_inputs;
@@ -69,6 +70,7 @@ use libtest_mimic::Trial;
 pub fn trials() -> Vec<Trial> {
     [
         harness::trials(),
+        additional::trials(),
         cli::trials(),
         run::trials(),
         userns::trials(),
