@@ -46,6 +46,7 @@ mod ps;
 mod pull;
 mod push;
 mod readme;
+mod resolving;
 mod restart;
 mod resume;
 mod run;
@@ -126,6 +127,7 @@ pub fn trials() -> Vec<Trial> {
         bridges::trials(),
         drivers::trials(),
         overlay::trials(),
+        resolving::trials(),
         egress::trials(),
         scenario::trials(),
         readme::trials(),
