@@ -113,7 +113,7 @@ pub(crate) struct General {
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
 
-    /// How output is kept: k8s-file, json-file, none, passthrough or passthrough-tty (default "k8s-file")
+    /// How output is kept: k8s-file, json-file, journald, none, passthrough or passthrough-tty (default "k8s-file")
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
 

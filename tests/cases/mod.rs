@@ -23,6 +23,7 @@ mod image_space;
 mod images;
 mod init;
 mod inspect;
+mod journal;
 mod lifecycle;
 mod limits;
 mod login;
@@ -86,6 +87,7 @@ pub fn trials() -> Vec<Trial> {
         files::trials(),
         events::trials(),
         logs::trials(),
+        journal::trials(),
         ps::trials(),
         parity::trials(),
         everyday::trials(),
