@@ -161,6 +161,14 @@ pub(crate) struct Image {
         value_parser = BoolishValueParser::new())]
     pub tls_verify: Option<bool>,
 
+    /// Number of times to retry a request to a registry that failed (default 3)
+    #[arg(long, value_name = "NUMBER")]
+    pub retry: Option<u32>,
+
+    /// Delay before the first retry, doubled for each further one (2s, 500ms)
+    #[arg(long, value_name = "DURATION")]
+    pub retry_delay: Option<String>,
+
     /// Path of the credentials file ($REGISTRY_AUTH_FILE)
     #[arg(long, value_name = "FILE")]
     pub authfile: Option<PathBuf>,

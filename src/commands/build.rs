@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Context;
 use super::build_options;
 use crate::build::{self, Built, Failure, export};
-use crate::cli::build::{Build, Prune};
+use crate::cli::build::{Build, Prune, Version};
 use crate::engine::images::{self, Image, SaveOptions};
 use crate::error::{Context as _, Error, Result};
 use crate::image::archive::Format;
@@ -161,6 +161,12 @@ impl Output {
             }
         }
     }
+}
+
+/// `rpod buildx version`.
+pub(crate) fn version(_: Version, context: &Context<'_>) -> Result<u8> {
+    context.ui.line(format_args!("rpod {}", env!("CARGO_PKG_VERSION")))?;
+    Ok(0)
 }
 
 pub(crate) fn prune(args: Prune, context: &Context<'_>) -> Result<u8> {

@@ -14,6 +14,7 @@
 //! removed by a process inside the user namespace (`worker`); everything else is done by the user as such.
 
 mod attach;
+pub(crate) mod attributes;
 mod blobs;
 mod build_cache;
 mod builtin;
