@@ -31,6 +31,7 @@ mod layer;
 mod limits;
 mod lock;
 mod mapped;
+pub(crate) mod mount_points;
 mod mounted;
 mod partial;
 mod refs;

@@ -13,6 +13,7 @@ mod cp;
 mod cve;
 mod devices;
 mod drivers;
+mod egress;
 mod events;
 mod everyday;
 mod exec;
@@ -125,6 +126,7 @@ pub fn trials() -> Vec<Trial> {
         bridges::trials(),
         drivers::trials(),
         overlay::trials(),
+        egress::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
