@@ -14,9 +14,12 @@ pub(crate) struct Create {
     /// Name servers that this network asks instead of the host's
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub dns: Vec<String>,
-    /// Kind of network (bridge, macvlan, ipvlan)
+    /// Kind of network (bridge, macvlan, ipvlan, overlay)
     #[arg(short, long, value_name = "DRIVER", default_value = "bridge")]
     pub driver: String,
+    /// Outside, let containers reach these only: allow=DOMAIN|*.DOMAIN|CIDR[:PORT],...
+    #[arg(long, value_name = "POLICY")]
+    pub egress: Vec<String>,
     /// Address of the gateway in the subnet
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub gateway: Vec<String>,
@@ -42,7 +45,8 @@ pub(crate) struct Create {
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
     /// Options: mtu=NUMBER, isolate=BOOL, no_default_route=BOOL, com.docker.network.bridge.name=NAME; macvlan, ipvlan:
-    /// mode=MODE, parent=NETWORK
+    /// mode=MODE, parent=NETWORK; overlay: peer=HOST[:PORT] (several), peers-dir=PATH, key-file=PATH, port=NUMBER,
+    /// vni=NUMBER, address=IP
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub opt: Vec<String>,
     /// Give containers a route (DESTINATION,GATEWAY[,METRIC])

@@ -252,7 +252,11 @@ pub(crate) struct Storage {
     #[arg(short, long, value_name = "VOLUME")]
     pub volume: Vec<String>,
 
-    /// Mount a file system (type=bind|volume|tmpfs,src=…,dst=…[,OPTION…])
+    /// Mount the volumes of another container at the same places (CONTAINER[:ro|rw,z])
+    #[arg(long, value_name = "CONTAINER[:OPTIONS]")]
+    pub volumes_from: Vec<String>,
+
+    /// Mount a file system (type=bind|volume|image|glob|tmpfs|ramfs|devpts,src=…,dst=…[,OPTION…])
     #[arg(long, value_name = "MOUNT")]
     pub mount: Vec<String>,
 
@@ -320,6 +324,10 @@ pub(crate) struct Network {
     /// Know a container on the same network by another name as well (NAME[:ALIAS])
     #[arg(long, value_name = "CONTAINER[:ALIAS]")]
     pub link: Vec<String>,
+
+    /// Outside, reach these only: allow=DOMAIN|*.DOMAIN|CIDR[:PORT],...
+    #[arg(long, value_name = "POLICY")]
+    pub egress: Vec<String>,
 
     /// Publish a port of the container ([[IP:][HOST-PORT]:]PORT[/PROTOCOL])
     #[arg(short, long, value_name = "PORT", value_delimiter = ',')]

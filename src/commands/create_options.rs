@@ -19,6 +19,7 @@ use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOpt
 use crate::engine::container::options::{life, limits, mounts, resources, secrets, security, userns, values};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
+use crate::network::egress::policy::Policy;
 use crate::network::mode::Mode;
 use crate::network::ports;
 use crate::spec::{capabilities, defaults};
@@ -78,6 +79,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         stop_signal: process.stop_signal.as_deref().map(values::signal).transpose()?,
         stop_timeout: process.stop_timeout,
         mounts: mounts::requests(&storage.volume, &storage.mount, &storage.tmpfs)?,
+        volumes_from: storage.volumes_from.iter().map(|text| mounts::volumes_from(text)).collect::<Result<_>>()?,
         secrets: storage.secret.iter().map(|text| secrets::secret(text)).collect::<Result<_>>()?,
         image_volumes: mounts::image_volumes(storage.image_volume.as_deref().unwrap_or_default())?,
         devices,
@@ -223,7 +225,6 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
         return Err(Error::new("--no-hosts and --add-host cannot be set together"));
     }
     Ok(NetworkOptions {
-        mode,
         ports: ports::parse_all(&network.publish)?,
         publish_all: network.publish_all,
         expose: network.expose.clone(),
@@ -232,7 +233,18 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
         no_hosts: network.no_hosts,
         no_hostname: false,
         links,
+        egress: egress(network, &mode)?,
+        mode,
     })
+}
+
+fn egress(network: &Network, mode: &Mode) -> Result<Option<Policy>> {
+    let egress = Policy::parse(&network.egress)?;
+    if egress.is_some() && !matches!(mode, Mode::Bridge(_)) {
+        return Err(Error::new("--egress needs a bridge network, where the netkeeper sees what leaves")
+            .hint("add --network NAME, or --network bridge for the default one; --network none lets nothing out"));
+    }
+    Ok(egress)
 }
 
 fn surroundings(flags: &Flags) -> Result<Surroundings> {
@@ -263,13 +275,13 @@ fn asked(args: &Container) -> Asked {
         groups: args.process.group_add.clone(),
         security: args.security.security_opt.clone(),
         devices: args.storage.device.clone(),
+        volumes_from: args.storage.volumes_from.clone(),
         publish_all: args.network.publish_all,
         hosts_file: args.surroundings.hosts_file.clone().unwrap_or_default(),
         timezone: args.surroundings.tz.clone().unwrap_or_default(),
         no_passwd: args.surroundings.passwd == Some(false),
         pidfile: path(&args.surroundings.pidfile),
         conmon_pidfile: path(&args.surroundings.conmon_pidfile),
-        ..Asked::default()
     }
 }
 

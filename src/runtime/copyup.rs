@@ -1,23 +1,31 @@
-//! `tmpcopyup`: a tmpfs starts with what the image has in the directory that it covers.
+//! A tmpfs is like the directory that it covers: it has its mode, and with `tmpcopyup` starts with what is in it.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, chmodat, chownat, mkdirat, openat, readlinkat, statat, symlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, chmodat, chownat, mkdirat, openat, readlinkat, statat,
+    symlinkat,
 };
 use rustix::io::Errno;
 
 use super::place;
 
-/// Copies the directory `path` of `root` into the root of `tmpfs`. Allocates: see `place`.
-pub(super) fn fill(root: &OwnedFd, path: &CStr, tmpfs: &OwnedFd) -> Result<(), Errno> {
-    match place::open(root, path, OFlags::RDONLY | OFlags::DIRECTORY, rustix::fs::ResolveFlags::empty()) {
+/// Makes the root of `tmpfs` like the directory `path` of `root`, in its mode, its content or both. Allocates: see `place`.
+pub(super) fn fill(root: &OwnedFd, path: &CStr, tmpfs: &OwnedFd, mode: bool, content: bool) -> Result<(), Errno> {
+    let source = match place::open(root, path, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty()) {
         // Nothing to start with.
-        Err(Errno::NOENT) => Ok(()),
-        Ok(source) => copy_directory(&source, tmpfs, 0),
-        Err(e) => Err(e),
+        Err(Errno::NOENT) => return Ok(()),
+        source => source?,
+    };
+    if content {
+        copy_directory(&source, tmpfs, 0)?;
     }
+    if mode {
+        let mode = statat(&source, c"", AtFlags::EMPTY_PATH)?.st_mode & 0o7777;
+        chmodat(tmpfs, c".", Mode::from_raw_mode(mode), AtFlags::empty())?;
+    }
+    Ok(())
 }
 
 /// Deeper than any sensible tree, and less than the stack holds.

@@ -330,7 +330,11 @@ fn failure(plan: &Plan, message: &Message) -> Error {
     }
     let kind = match plan.ops.get(message.step as usize) {
         // As Podman answers `exec --workdir` with something that is not there, or cannot be entered.
-        Some(plan::Op::Directory { .. }) if errno == Errno::NOENT => ErrorKind::ProgramNotFound,
+        Some(plan::Op::Directory { .. } | plan::Op::CopyBelow { .. } | plan::Op::Overlay { .. })
+            if errno == Errno::NOENT =>
+        {
+            ErrorKind::ProgramNotFound
+        }
         Some(plan::Op::Directory { .. }) => ErrorKind::CannotInvoke,
         _ => ErrorKind::General,
     };

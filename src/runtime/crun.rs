@@ -22,6 +22,7 @@ use super::nested::Nested;
 use super::plan::{self, Plan};
 use super::{Bundle, Created, Hooks, Init, Rest, Rootfs, Stdio};
 use crate::error::{Context, Error, Kind, Result};
+use crate::spec::settings::SUBPATH;
 use crate::sys::tty::{self, Size};
 use crate::sys::{message, prctl};
 
@@ -38,6 +39,10 @@ pub(crate) struct Crun {
 pub(crate) fn create(crun: Crun, bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Created> {
     if bundle.init || !bundle.join.is_empty() {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
+    }
+    let mounts = bundle.spec.mounts().iter().flatten();
+    if mounts.flat_map(|mount| mount.options().iter().flatten()).any(|option| option.starts_with(SUBPATH)) {
+        return Err(Error::new("--runtime crun cannot mount the subpath of a volume or an image"));
     }
     prctl::set_subreaper().context(|| "cannot become a subreaper")?;
     let place = match &bundle.rootfs {

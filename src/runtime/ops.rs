@@ -41,16 +41,25 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
             set(&copy, attributes, false)?;
             put(state, *slot, copy)
         }
+        Op::CopyBelow { whole, part, copy } => copy_below(state, *whole, part, copy),
+        Op::Overlay { slot, lower, upper, name, work, part, attributes } => {
+            let mount = placed_overlay(state, lower, (*upper, name), *work, part.as_deref())?;
+            set(&mount, attributes, false)?;
+            put(state, *slot, mount)
+        }
         Op::Open { slot, path } => {
-            let opened = directory(path)?;
+            let opened = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             put(state, *slot, opened)
         }
+        Op::LinkAt { place, target } => link_at(root(state)?, place, target),
         Op::Root(root) => {
             state.root = Some(make_root(root, state)?);
             Ok(())
         }
         Op::Attach { slot, place, only_directory } => attach_inside(state, *slot, place, *only_directory),
-        Op::CopyUp { slot, place } => super::copyup::fill(root(state)?, place, slot_fd(state, *slot)?),
+        Op::CopyUp { slot, place, mode, content } => {
+            super::copyup::fill(root(state)?, place, slot_fd(state, *slot)?, *mode, *content)
+        }
         Op::Identity => identity(state),
         Op::Device { slot, dev, path, number } => device(state, *slot, *dev, path, *number),
         Op::Link { dev, name, target } => match symlinkat(target, slot_fd(state, *dev)?, name) {
@@ -136,10 +145,13 @@ fn filesystem(
 fn make_root(root: &Root, state: &mut State<'_>) -> Result<OwnedFd, Errno> {
     match root {
         Root::Overlay { lower, upper, work, volatile } => {
+            // It makes directories of its own, which nobody without an id may: not worth trying.
+            wait_for_ids(state)?;
             overlay(lower, upper, work, *volatile)?;
             directory(upper)
         }
         Root::Opened { lower, upper, work, volatile } => {
+            wait_for_ids(state)?;
             let mount = opened_overlay(state, lower, *upper, *work, *volatile)?;
             attach(&mount, slot_fd(state, *upper)?)?;
             Ok(mount)
@@ -213,6 +225,79 @@ fn opened_overlay(
         (c"volatile", None),
     ];
     new_filesystem(c"overlay", &options[..if volatile { 5 } else { 4 }], 0)
+}
+
+/// An overlay of opened directories, over its upper directory, which nothing else has a use for; answers a copy of it, or
+/// of a part of it. (What is attached nowhere can be copied since Linux 6.15 only.)
+fn placed_overlay(
+    state: &State<'_>,
+    lower: &[Slot],
+    (upper, name): (Slot, &CStr),
+    work: Slot,
+    part: Option<&CStr>,
+) -> Result<OwnedFd, Errno> {
+    let mounted = match lower.len() <= FEW_LAYERS {
+        true => {
+            let mount = opened_overlay(state, lower, upper, work, false)?;
+            attach(&mount, slot_fd(state, upper)?)?;
+            mount
+        }
+        false => layered_overlay(state, lower, (upper, name), work)?,
+    };
+    match part {
+        None => copy_tree(&mounted, c"", false),
+        Some(part) => copy_tree(place::find(&mounted, part)?, c"", false),
+    }
+}
+
+/// How many layers fsconfig(2) takes: 256 bytes of `/proc/self/fd/NNN:`.
+const FEW_LAYERS: usize = 13;
+
+fn layered_overlay(
+    state: &State<'_>,
+    lower: &[Slot],
+    (upper, name): (Slot, &CStr),
+    work: Slot,
+) -> Result<OwnedFd, Errno> {
+    let mut data = Text::new();
+    let mut add = |before: &str, slot: Slot| -> Result<(), Errno> {
+        write!(data, "{before}/proc/self/fd/{}", slot_fd(state, slot)?.as_raw_fd()).map_err(|_| Errno::TOOBIG)
+    };
+    let mut before = "lowerdir=";
+    for layer in lower {
+        add(before, *layer)?;
+        before = ":";
+    }
+    add(",upperdir=", upper)?;
+    add(",workdir=", work)?;
+    data.write_str(",userxattr\0").map_err(|_| Errno::TOOBIG)?;
+    let mut place = Text::new();
+    write!(place, "/proc/self/fd/{}\0", slot_fd(state, upper)?.as_raw_fd()).map_err(|_| Errno::TOOBIG)?;
+    let place = place.as_c_str()?;
+    mount(c"overlay", place, c"overlay", MountFlags::empty(), Some(data.as_c_str()?))?;
+    // The descriptor still means the directory below; its name leads to what covers it.
+    let parent = openat(slot_fd(state, upper)?, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    openat(parent, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn copy_below(state: &mut State<'_>, whole: Slot, part: &CStr, copy: &Op) -> Result<(), Errno> {
+    let Op::Copy { slot, recursive, attributes, recursive_attributes, .. } = copy else { return Err(Errno::INVAL) };
+    let copy = copy_tree(place::find(slot_fd(state, whole)?, part)?, c"", *recursive)?;
+    set(&copy, recursive_attributes, true)?;
+    set(&copy, attributes, false)?;
+    put(state, *slot, copy)
+}
+
+/// One of the same text may be there already.
+fn link_at(root: &OwnedFd, path: &CStr, target: &CStr) -> Result<(), Errno> {
+    let (parent, name) = place::parent_of(root, path)?;
+    match symlinkat(target, &parent, &name) {
+        Err(Errno::EXIST) => match rustix::fs::readlinkat(&parent, &name, Vec::new())? {
+            there if *there == *target => Ok(()),
+            _ => Err(Errno::EXIST),
+        },
+        result => result,
+    }
 }
 
 /// Text on the stack, as long as mount(2) takes it.

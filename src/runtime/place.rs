@@ -83,6 +83,15 @@ fn make(root: BorrowedFd<'_>, path: &CStr, kind: FileType) -> Result<OwnedFd, Er
     find_without_links(root, &joined(&walked)?)
 }
 
+/// The directory in which `path` is, made where it is missing, and its name there.
+pub(super) fn parent_of(root: impl AsFd, path: &CStr) -> Result<(OwnedFd, CString), Errno> {
+    let bytes = path.to_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
+    let (parent, name) = (CString::new(&bytes[..slash.max(1)]), CString::new(&bytes[slash + 1..]));
+    let (parent, name) = (parent.map_err(|_| Errno::INVAL)?, name.map_err(|_| Errno::INVAL)?);
+    Ok((find_or_make(root, &parent, FileType::Directory)?, name))
+}
+
 fn push_names(rest: &mut Vec<Vec<u8>>, path: &[u8]) {
     let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
     rest.extend(names.rev().map(<[u8]>::to_vec));

@@ -158,6 +158,9 @@ pub(crate) enum Throttle {
     WriteOperations,
 }
 
+/// A mount option of rpod's own: the part of the source that is mounted, found without leaving the source.
+pub(crate) const SUBPATH: &str = "x-rpod.subpath=";
+
 /// The period that `--cpus` counts in, microseconds.
 pub(crate) const CPU_PERIOD: u64 = 100_000;
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Store;
@@ -26,17 +26,25 @@ impl Store {
     /// The content, checked against its digest.
     pub(crate) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
         let failed = || format!("cannot read {digest}");
+        let elsewhere = || {
+            let found = self.additional.find(&Path::new("blobs/sha256").join(digest.hex()));
+            found.map_or(Err(std::io::ErrorKind::NotFound.into()), File::open)
+        };
         let file = match File::open(self.blob_path(digest)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => elsewhere(),
+            file => file,
+        };
+        let file = match file {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::new(format!("{digest} is not in the store")).with_kind(Kind::NoSuchObject));
             }
             file => file.context(failed)?,
         };
-        let mut content = Vec::new();
-        file.take(MAX_BLOB + 1).read_to_end(&mut content).context(failed)?;
-        if content.len() as u64 > MAX_BLOB {
+        let size = file.metadata().context(failed)?.len();
+        if size > MAX_BLOB {
             return Err(Error::new(format!("{digest} is larger than {MAX_BLOB} bytes")));
         }
+        let content = whole(&file, size).context(failed)?;
         if Digest::of(&content) != *digest {
             return Err(Error::new(format!("{digest} is damaged in the store")).hint("pull or load the image again"));
         }
@@ -48,7 +56,7 @@ impl Store {
         std::fs::metadata(self.blob_path(digest)).and_then(|meta| meta.modified()).ok()
     }
 
-    /// Every document in the store.
+    /// Every document in the user's own store.
     pub(crate) fn list_blobs(&self) -> Result<Vec<Digest>> {
         let dir = self.blobs_dir();
         let failed = || format!("cannot read {}", dir.display());
@@ -79,4 +87,20 @@ impl Store {
     pub(super) fn blobs_dir(&self) -> PathBuf {
         self.data.join("blobs/sha256")
     }
+}
+
+/// The first `size` bytes, or fewer at the end. A listing reads hundreds of blobs, so no call is made that tells nothing new.
+fn whole(mut file: &File, size: u64) -> std::io::Result<Vec<u8>> {
+    let mut content = vec![0; usize::try_from(size).unwrap_or_default()];
+    let mut filled = 0;
+    while filled < content.len() {
+        match file.read(&mut content[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
 }

@@ -120,7 +120,7 @@ fn refusals(t: &Sandbox) -> Outcome {
         ("network create --driver macvlan --opt mode=l2 n2", "unknown macvlan mode"),
         ("network create --driver ipvlan --opt mode=l3 n2", "use mode=l2"),
         ("network create --driver macvlan --opt parent=n1 --internal n2", "has a way out"),
-        ("network create --driver overlay n2", "not supported"),
+        ("network create --driver overlay n2", "the other hosts"),
         ("network create a/b", "names must match"),
         ("network create host", "conflicts with a valid network mode"),
         ("network rm podman", "cannot be removed"),

@@ -1,9 +1,11 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod additional;
 mod bridges;
 mod build;
 mod build_inputs;
 mod build_parity;
+mod build_security;
 mod change;
 mod cli;
 mod clone;
@@ -11,6 +13,7 @@ mod cp;
 mod cve;
 mod devices;
 mod drivers;
+mod egress;
 mod events;
 mod everyday;
 mod exec;
@@ -29,10 +32,13 @@ mod limits;
 mod login;
 mod logs;
 mod manifest;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod network;
 mod observe;
+mod overlay;
+mod owners;
 mod parity;
 mod pause;
 mod peers;
@@ -59,16 +65,19 @@ mod trust;
 mod userns;
 mod vm;
 mod volumes;
+mod volumes_from;
 
 use libtest_mimic::Trial;
 
 pub fn trials() -> Vec<Trial> {
     [
         harness::trials(),
+        additional::trials(),
         cli::trials(),
         run::trials(),
         userns::trials(),
         namespaces::trials(),
+        mount_options::trials(),
         mounts::trials(),
         secrets::trials(),
         security::trials(),
@@ -94,6 +103,7 @@ pub fn trials() -> Vec<Trial> {
         sequences::trials(),
         surroundings::trials(),
         observe::trials(),
+        owners::trials(),
         change::trials(),
         clone::trials(),
         init::trials(),
@@ -103,6 +113,7 @@ pub fn trials() -> Vec<Trial> {
         storage::trials(),
         system::trials(),
         volumes::trials(),
+        volumes_from::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
@@ -116,11 +127,14 @@ pub fn trials() -> Vec<Trial> {
         ports::trials(),
         bridges::trials(),
         drivers::trials(),
+        overlay::trials(),
+        egress::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
         build_inputs::trials(),
         build_parity::trials(),
+        build_security::trials(),
         storm::trials(),
         vm::trials(),
     ]

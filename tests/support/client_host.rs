@@ -41,6 +41,11 @@ impl ClientHost {
         Ok(host)
     }
 
+    /// The name of its network namespace, for `ip netns exec`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The client's own address.
     pub fn address(&self) -> String {
         format!("198.18.251.{}", self.network * 4 + 2)

@@ -239,27 +239,38 @@ fn names(
 fn mounts(config: &Config) -> Vec<Value> {
     let shown = config.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
     let mount = |mount: &Mount| {
+        let (options, propagation, mode) = sorted(&mount.options);
         let mut value = json!({
-            "Type": mount.kind,
+            // Podman's word for everything that is neither.
+            "Type": if matches!(mount.kind, MountKind::Volume | MountKind::Image) { mount.kind } else { MountKind::Bind },
             "Source": mount.source,
             "Destination": mount.destination,
             "Driver": if mount.kind == MountKind::Volume { "local" } else { "" },
-            "Mode": "",
-            "Options": mount.options,
-            "RW": !mount.options.iter().any(|option| option == "ro"),
-            "Propagation": propagation(&mount.options),
+            "Mode": mode,
+            "Options": if mount.kind == MountKind::Image { Value::Null } else { json!(options) },
+            "RW": !mount.has("ro"),
+            "Propagation": propagation,
         });
         if let Some(name) = &mount.name {
             value["Name"] = name.as_str().into();
+        }
+        if let Some(subpath) = &mount.subpath {
+            value["SubPath"] = subpath.as_str().into();
         }
         value
     };
     shown.map(mount).collect()
 }
 
-fn propagation(options: &[String]) -> &str {
-    const KINDS: [&str; 6] = ["shared", "rshared", "slave", "rslave", "private", "rprivate"];
-    options.iter().map(String::as_str).find(|option| KINDS.contains(option)).unwrap_or("rprivate")
+/// The options, and what `inspect` shows of them in fields of their own: propagation and mode.
+fn sorted(options: &[String]) -> (Vec<&str>, &str, &str) {
+    const KINDS: [&str; 8] =
+        ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"];
+    let words = || options.iter().map(String::as_str);
+    let is_mode = |word: &&str| matches!(*word, "z" | "Z" | "O");
+    let rest = words().filter(|word| !is_mode(word) && !KINDS.contains(word) && !matches!(*word, "ro" | "rw"));
+    let propagation = words().find(|word| KINDS.contains(word)).unwrap_or_default();
+    (rest.collect(), propagation, words().find(is_mode).unwrap_or_default())
 }
 
 /// `NetworkSettings`: with one network its addresses stand at the top as well.

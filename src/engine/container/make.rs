@@ -15,7 +15,7 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::{cdi, joining, requires, secrets, volumes};
+use super::{borrowed, cdi, image_mounts, joining, requires, secrets, volumes};
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::restart::Policy;
@@ -52,6 +52,7 @@ pub(crate) struct Made {
 pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made> {
     let mut order = order;
     let joined = joining::resolve(dirs, &mut order.options)?;
+    let unshared = borrowed::add(dirs, &mut order.options)?;
     let Order { options, image, .. } = &order;
     let image = *image;
     if order.runtime.is_some() && (options.init || joined.is_some()) {
@@ -63,12 +64,13 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     };
     let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
-    let _layers = image.map(|_| store.gc_lock(Mode::Shared)).transpose()?;
+    let _layers = (image.is_some() || image_mounts::any(options)).then(|| store.gc_lock(Mode::Shared)).transpose()?;
     let reserved = Reserved::new(dirs, order.name, options.rm)?;
     let whole = IdMaps::for_user()?;
     let ids = ids::choose(dirs, store, options, image, &whole, joined.as_ref())?;
     let rootfs = rootfs(store, options, image, &reserved.place.disk, &ids.shift)?;
     let directories = rootfs.directories();
+    let (images, mounted_layers) = image_mounts::prepare(store, options, &reserved.place.disk, &ids.shift)?;
     let volumes = dirs.data.join("volumes");
     let cidfile = order.cidfile.map(|path| Cidfile::write(path, &reserved.id)).transpose()?;
     let mut resolved = resolve::resolve(&Request {
@@ -80,12 +82,13 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         maps: ids.maps.as_ref(),
         joined: joined.as_ref().map(|joined| joined.path.as_path()),
         cdi: &named,
+        images: &images,
         volumes: &volumes,
         record: &reserved.place.record,
         root: &reserved.place.disk.join("rootfs"),
     })?;
     resolved.network = network;
-    let mut warnings = resolved.warnings.clone();
+    let mut warnings = [unshared, resolved.warnings.clone()].concat();
     if let Some(reason) = &whole.single {
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
     }
@@ -94,7 +97,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let owner = ids.outside(&resolved.settings.process.user);
     volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     write_accounts(&reserved.place.record, &resolved.accounts)?;
-    let mut record = record(&reserved, &order, &resolved, &ids)?;
+    let mut record = Record { mounted_layers, ..record(&reserved, &order, &resolved, &ids)? };
     let (life, log) = (options.life.clone(), options.log.clone());
     let mut config = config(order, resolved, rootfs)?;
     config.secret_variables = secret_variables;
@@ -195,6 +198,7 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         stop_signal: resolved.stop_signal,
         stop_timeout: resolved.stop_timeout,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
+        mounted_layers: Vec::new(),
         auto_ids: ids.auto.clone(),
         volumes: resolved.volumes.iter().filter(|v| v.anonymous).map(|v| v.name.clone()).collect(),
         cidfile: order
@@ -220,6 +224,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         source: mount.source.clone(),
         destination: mount.destination.clone(),
         options: mount.options.clone(),
+        subpath: mount.subpath.clone(),
     });
     Ok(Config {
         spec: spec::build(&resolved.settings)?,
@@ -265,6 +270,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         maps: resolved.maps,
         network: resolved.network,
         links: options.network.links.clone(),
+        egress: options.network.egress.clone(),
         entrypoint: resolved.entrypoint,
     })
 }

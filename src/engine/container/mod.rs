@@ -15,10 +15,12 @@
 //! joining   namespaces of others
 //! store     finding and listing                       repair    what killed processes left
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
+//! borrowed  … of other containers      overlays  directories that a start empties      owners  `U` of mounts
 //! ```
 
 pub(crate) mod asked;
 pub(crate) mod attached;
+mod borrowed;
 mod bridges;
 pub(crate) mod cdi;
 pub(crate) mod cleanup;
@@ -30,6 +32,7 @@ pub(crate) mod filter;
 mod halt;
 pub(crate) mod health;
 mod ids;
+mod image_mounts;
 pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
@@ -37,6 +40,8 @@ pub(crate) mod logout;
 pub(crate) mod make;
 pub(crate) mod namefiles;
 pub(crate) mod options;
+mod overlays;
+mod owners;
 pub(crate) mod pattern;
 pub(crate) mod pause;
 pub(crate) mod ports;

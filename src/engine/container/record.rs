@@ -18,6 +18,7 @@ use crate::image::digest::DiffId;
 use crate::monitor::health::Healthcheck;
 use crate::monitor::restart::Policy;
 use crate::monitor::{log, notify};
+use crate::network::egress::policy::Policy as Egress;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
@@ -82,6 +83,9 @@ pub(crate) struct Record {
     /// Layers that must stay while this container exists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DiffId>,
+    /// The same of the images that are mounted in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_layers: Vec<DiffId>,
     /// Volumes without a name, which `--rm` and `rm -v` remove with the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
@@ -113,6 +117,9 @@ pub(crate) struct Config {
     /// `--link`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
+    /// `--egress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     pub names: NameFiles,
     pub log: log::Options,
     #[serde(default)]
@@ -193,13 +200,23 @@ pub(crate) struct Mount {
     pub source: PathBuf,
     pub destination: String,
     pub options: Vec<String>,
+    /// The part of a volume or an image that is mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
 }
 
 impl Mount {
-    /// As `HostConfig.Binds` shows it; `None` for a tmpfs.
+    pub(crate) fn has(&self, wanted: &str) -> bool {
+        self.options.iter().any(|option| option == wanted)
+    }
+
+    /// As `HostConfig.Binds` shows it; `None` for what has its place elsewhere.
     pub(crate) fn bind(&self) -> Option<String> {
         let source = match (self.kind, &self.name) {
-            (MountKind::Tmpfs, _) => return None,
+            (MountKind::Tmpfs | MountKind::Image, _) => return None,
+            (MountKind::Ramfs | MountKind::Devpts, _) if self.options.is_empty() => {
+                return Some(format!("{}:{}", self.source.display(), self.destination));
+            }
             (MountKind::Volume, Some(name)) => name.clone(),
             _ => self.source.display().to_string(),
         };

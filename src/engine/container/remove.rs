@@ -1,4 +1,7 @@
 //! Removing a container: its record first, which ends its existence, then everything else.
+//!
+//! A monitor that removes its container (`--rm`) tells the exit code between the two: nobody has to wait for the
+//! file system.
 
 use std::path::Path;
 
@@ -14,6 +17,13 @@ use crate::userns::{IdMaps, enter};
 
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
 pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
+    forget(dirs, container, lock)?;
+    clear(&container.place, lock)?;
+    if volumes { remove_volumes(dirs, container) } else { Ok(()) }
+}
+
+/// Removes the record, and with it everything by which others know the container.
+pub(super) fn forget(dirs: &Dirs, container: &Container, _held: &Lock) -> Result<()> {
     let owns = |name: &str| store::name_target(dirs, name).as_deref() == Some(container.id());
     let mut name = container.record.name.clone();
     if !owns(&name)
@@ -36,12 +46,21 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, l
         let _ = std::fs::remove_file(cidfile);
     }
     events::container(dirs, "remove", &container.record);
-    clear(&container.place, lock)?;
-    if !volumes || container.record.volumes.is_empty() {
+    Ok(())
+}
+
+/// Removes the volumes that were made for the container alone.
+pub(super) fn remove_volumes(dirs: &Dirs, container: &Container) -> Result<()> {
+    if container.record.volumes.is_empty() {
         return Ok(());
     }
     let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);
-    container.record.volumes.iter().try_for_each(|name| match volumes::remove(&directory, name, &maps) {
+    let own = container.record.volumes.iter();
+    // Others may have them by --volumes-from, and remove them then.
+    let others =
+        if own.clone().any(|name| volumes::is_borrowed(&directory, name)) { store::list(dirs)? } else { vec![] };
+    let taken = |name: &String| others.iter().any(|other| other.record.volumes.contains(name));
+    own.filter(|name| !taken(name)).try_for_each(|name| match volumes::remove(&directory, name, &maps) {
         Err(e) if e.kind() == Kind::NoSuchObject => Ok(()),
         result => result.inspect(|()| events::volume(dirs, "remove", name)),
     })
@@ -54,7 +73,7 @@ pub(super) fn clear(place: &Place, _held: &Lock) -> Result<()> {
 }
 
 /// Removes a tree that may hold files of other ids of the user's: those need the rights of the namespace's root.
-fn remove_tree(path: &Path) -> Result<()> {
+pub(super) fn remove_tree(path: &Path) -> Result<()> {
     match remove_path(path) {
         Err(_) if path.exists() => enter::run(&IdMaps::for_user()?, || remove_path(path)),
         result => result,

@@ -73,6 +73,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         host: &HostFacts::read(step.maps.clone())?,
         maps: Some(step.maps),
         joined: None,
+        images: &[],
         cdi: &cdi::Edits::default(),
         volumes: step.scratch,
         record: step.scratch,

@@ -136,6 +136,7 @@ pub(crate) fn keep(dirs: &Dirs) -> Result<Keep> {
     let mut keep = Keep::default();
     for container in list(dirs)? {
         keep.layers.extend(container.record.layers);
+        keep.layers.extend(container.record.mounted_layers);
         keep.blobs.extend(format!("sha256:{}", container.record.image_id).parse::<Digest>());
     }
     Ok(keep)

@@ -1,6 +1,6 @@
 //! Connecting containers to networks and taking them off, while they run or not.
 
-use super::store;
+use super::{peers, store};
 use crate::engine::container::namefiles;
 use crate::engine::container::record::{Config, Record};
 use crate::engine::container::rename::change;
@@ -15,7 +15,7 @@ use crate::state::paths::Dirs;
 
 /// Connects a container to a network, at once when it runs.
 pub(crate) fn connect(dirs: &Dirs, container: &Container, endpoint: &Endpoint) -> Result<()> {
-    let network = store::find(dirs, &endpoint.network)?;
+    let network = peers::resolved(store::find(dirs, &endpoint.network)?)?;
     let endpoint = Endpoint { network: network.name.clone(), ..endpoint.clone() };
     endpoint.check(&network)?;
     alter(dirs, container, |endpoints, running| {

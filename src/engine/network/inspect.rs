@@ -9,6 +9,7 @@ use super::users;
 use crate::engine::container::attached;
 use crate::error::Result;
 use crate::network::bridge::object::Network;
+use crate::network::keeper::{self, Look};
 use crate::state::paths::Dirs;
 
 /// A network with its containers.
@@ -17,6 +18,8 @@ pub(crate) struct Inspected {
     #[serde(flatten)]
     network: Network,
     containers: BTreeMap<String, Value>,
+    #[serde(flatten)]
+    look: Look,
 }
 
 /// Looks at a network.
@@ -38,7 +41,8 @@ pub(crate) fn inspect(dirs: &Dirs, network: Network) -> Result<Inspected> {
         let shown = json!({ "name": container.record.name, "interfaces": interfaces });
         containers.insert(container.id().to_owned(), shown);
     }
-    Ok(Inspected { network, containers })
+    let look = keeper::look(&dirs.runtime, &network.name)?;
+    Ok(Inspected { network, containers, look })
 }
 
 impl Inspected {
@@ -65,6 +69,9 @@ impl Inspected {
             "Options": network.options,
             "IPAMOptions": network.ipam_options,
             "Containers": self.containers,
+            "Peers": self.look.peers,
+            "Egress": network.egress,
+            "Refused": self.look.refused,
         })
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod filter;
 pub(crate) mod inspect;
+pub(crate) mod peers;
 pub(crate) mod remove;
 pub(crate) mod store;
 pub(crate) mod update;

@@ -1,6 +1,7 @@
 //! `network create` as typed → [`Network`]. Pure: what is taken already comes in as data. Refusals have Podman's words.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
@@ -8,6 +9,8 @@ use jiff::Timestamp;
 use super::driver::{self, Driver, Segment};
 use super::object::{self, Lease, Network, Range, Route};
 use crate::error::{Error, Kind, Result};
+use crate::network::egress::policy::Policy;
+use crate::network::overlay::settings;
 use crate::network::subnet::{self, Subnet};
 use crate::state::names;
 
@@ -28,6 +31,7 @@ pub(crate) struct Wanted {
     pub disable_dns: bool,
     pub labels: BTreeMap<String, String>,
     pub options: Vec<String>,
+    pub egress: Vec<String>,
 }
 
 /// What cannot be had any more.
@@ -67,18 +71,32 @@ pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Times
     }
     let interface = interface(wanted.interface.as_deref().or(docker_name.as_deref()), taken)?;
     let mut subnets = subnets(wanted, taken)?;
+    let overlay = driver == Driver::Overlay;
+    let [four, six] = if overlay { settings::subnets(&name) } else { [None, None] };
     if !subnets.iter().any(|range| !range.subnet.is_ipv6()) && (wanted.subnets.is_empty() || wanted.ipv6) {
-        subnets.insert(0, range(free(taken, &subnets)?));
+        let subnet = match four {
+            Some(four) if taken.subnets.iter().any(|other| other.overlaps(&four)) => {
+                return Err(Error::new(format!("subnet {four} is already used on the host or by another config"))
+                    .with_kind(Kind::Conflict)
+                    .hint("name another one with --subnet, the same on all hosts of this network"));
+            }
+            Some(four) => four,
+            None => free(taken, &subnets)?,
+        };
+        subnets.insert(0, range(subnet));
     }
     if wanted.ipv6 && !subnets.iter().any(|range| range.subnet.is_ipv6()) {
-        subnets.push(range(unique_local(random)?));
+        subnets.push(range(six.map_or_else(|| unique_local(random), Ok)?));
+    }
+    if overlay {
+        options.entry("mtu".to_owned()).or_insert_with(|| settings::MTU.to_string());
     }
     let ipv6_enabled = subnets.iter().any(|range| range.subnet.is_ipv6());
     if ipv6_enabled && options.get("mtu").and_then(|mtu| mtu.parse::<u32>().ok()).is_some_and(|mtu| mtu < 1280) {
         return Err(Error::new("mtu: IPv6 needs at least 1280"));
     }
     let routes = wanted.routes.iter().map(|text| route(text, &subnets)).collect::<Result<_>>()?;
-    Ok(Network {
+    let network = Network {
         id: object::id(&name),
         name,
         driver: driver.as_str().to_owned(),
@@ -93,7 +111,12 @@ pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Times
         labels: wanted.labels.clone(),
         options,
         ipam_options: object::host_local(),
-    })
+        egress: Policy::parse(&wanted.egress)?,
+    };
+    if overlay {
+        settings::complete(&settings::of(&network)?)?;
+    }
+    Ok(network)
 }
 
 /// A network on the segment of another one: with its addresses, and what it says of the way out.
@@ -109,6 +132,9 @@ fn shared(
         |why: String| Error::new(format!("network {name} is to share the segment of network {}: {why}", other.name));
     if wanted.internal != other.internal && wanted.internal {
         return Err(what("that one has a way out".to_owned()).hint("without --internal it is as the other network is"));
+    }
+    if !wanted.egress.is_empty() {
+        return Err(what("so is its egress policy".to_owned()));
     }
     if wanted.interface.is_some() || !wanted.gateways.is_empty() || !wanted.routes.is_empty() {
         return Err(what("interface, gateway and routes are that one's".to_owned()));
@@ -220,6 +246,15 @@ fn options(wanted: &Wanted, driver: Driver) -> Result<BTreeMap<String, String>> 
         };
         if let Some(key) = driver.option(key, value)? {
             options.insert(key.to_owned(), value.to_owned());
+            continue;
+        }
+        if driver == Driver::Overlay && settings::check(key, value)? {
+            match options.entry(key.to_owned()) {
+                // Hosts, one after the other.
+                Entry::Occupied(mut before) if key == "peer" => *before.get_mut() += &format!(",{value}"),
+                Entry::Occupied(mut before) => drop(before.insert(value.to_owned())),
+                Entry::Vacant(place) => drop(place.insert(value.to_owned())),
+            }
             continue;
         }
         let key = match key {

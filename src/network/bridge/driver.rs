@@ -20,6 +20,8 @@ pub(crate) enum Driver {
     Bridge,
     Macvlan,
     Ipvlan,
+    /// A bridge on every host, and one segment over all of them.
+    Overlay,
 }
 
 /// How a container's interface is made.
@@ -56,10 +58,7 @@ impl Driver {
             "" | BRIDGE => Ok(Self::Bridge),
             "macvlan" => Ok(Self::Macvlan),
             "ipvlan" => Ok(Self::Ipvlan),
-            "overlay" => {
-                Err(Error::new("cannot create an overlay network: networks across hosts are not supported yet")
-                    .hint("Publish ports with -p on each host instead"))
-            }
+            "overlay" => Ok(Self::Overlay),
             other => Err(Error::new(format!("failed to find driver or plugin {other:?}"))),
         }
     }
@@ -69,6 +68,7 @@ impl Driver {
             Self::Bridge => BRIDGE,
             Self::Macvlan => "macvlan",
             Self::Ipvlan => "ipvlan",
+            Self::Overlay => "overlay",
         }
     }
 

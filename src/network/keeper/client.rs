@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::order::{Join, Order};
-use super::protocol::{self, Answer, Request};
+use super::protocol::{self, Answer, Look, Request};
 use super::spawn;
 use crate::error::{Context, Error, Result};
 use crate::state::lock::{Lock, Mode};
@@ -78,6 +78,17 @@ fn tell(runtime: &Path, request: &Request) -> Result<()> {
     protocol::send(&socket, request, None)?;
     match answer(&socket)? {
         None | Some((Answer::Done, _)) => Ok(()),
+        Some(other) => Err(unexpected(other.0)),
+    }
+}
+
+/// What a netkeeper sees of a network; nothing when there is none.
+pub(crate) fn look(runtime: &Path, network: &str) -> Result<Look> {
+    let Ok(socket) = open(&super::directory(runtime)) else { return Ok(Look::default()) };
+    protocol::send(&socket, &Request::Look { network: network.to_owned() }, None)?;
+    match answer(&socket)? {
+        None => Ok(Look::default()),
+        Some((Answer::Look(look), _)) => Ok(*look),
         Some(other) => Err(unexpected(other.0)),
     }
 }

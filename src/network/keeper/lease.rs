@@ -45,6 +45,16 @@ impl Leases {
         Err(full())
     }
 
+    /// The first address to be given is not the range's first, but one that `number` tells.
+    pub(super) fn begin_within(&mut self, range: &Range, number: u64) {
+        if let (None, Some((first, end))) = (self.last, range.leases()) {
+            self.last = subnet::after(
+                first,
+                u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)) % (subnet::distance(first, end) + 1),
+            );
+        }
+    }
+
     /// The address asked for.
     pub(super) fn take(&mut self, ip: IpAddr, network: &str) -> Result<()> {
         if self.used.insert(ip) {

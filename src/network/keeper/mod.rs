@@ -35,8 +35,9 @@ mod wires;
 use std::path::{Path, PathBuf};
 
 pub(crate) use client::{
-    Link, connect_container, disconnect_container, reload_container, rename_container, reserve, set_servers,
+    Link, connect_container, disconnect_container, look, reload_container, rename_container, reserve, set_servers,
 };
+pub(crate) use protocol::Look;
 
 const SOCKET: &str = "socket";
 

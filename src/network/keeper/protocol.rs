@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::order::{Join, Order};
 use crate::error::{Context, Error, Kind, Result};
+use crate::network::egress::guard::Refused;
+use crate::network::overlay::PeerState;
 use crate::sys::message;
 use crate::userns::IdMaps;
 
@@ -30,8 +32,21 @@ pub(super) enum Request {
     Servers { network: String, servers: Vec<IpAddr> },
     /// Connects a running container anew.
     Reload { container: String },
+    /// What the netkeeper sees of a network that no file tells.
+    Look { network: String },
     /// Takes a running container off a network.
     Disconnect { container: String, network: String },
+}
+
+/// What is going on on a network.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Look {
+    /// Of an overlay network: the other hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerState>,
+    /// What egress policies refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,6 +60,7 @@ pub(super) enum Answer {
     Wired,
     /// The container's networks as they are now.
     Changed(Vec<Join>),
+    Look(Box<Look>),
     Done,
     Refused {
         what: String,

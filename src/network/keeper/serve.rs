@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::members::Members;
-use super::protocol::{self, Answer, LIMIT, Request};
+use super::protocol::{self, Answer, LIMIT, Look, Request};
 use crate::error::{Context, Error, Result};
 use crate::network::dns::Server;
 use crate::network::dns::zone::Zone;
@@ -68,13 +68,17 @@ impl Keeper {
                 return Ok(());
             }
             let mut ready: Vec<usize> = Vec::new();
-            let (listener, names) = {
+            let (listener, names, overlays, refused) = {
                 let mut fds = Vec::with_capacity(self.connections.len() + 3);
                 fds.push(PollFd::new(&self.listener, PollFlags::IN));
                 fds.push(PollFd::from_borrowed_fd(self.names.descriptor(), PollFlags::IN));
                 let uplink = self.uplink.pidfd();
-                let first = fds.len() + usize::from(uplink.is_some());
-                fds.extend(uplink.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+                let (overlays, guard) = (self.members.overlays.descriptor(), self.members.guard.descriptor());
+                for fd in [uplink, overlays, guard].into_iter().flatten() {
+                    fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                }
+                let (heard, carried) = (fds.len() - 1, fds.len() - 1 - usize::from(guard.is_some()));
+                let first = fds.len();
                 fds.extend(self.connections.values().map(|c| PollFd::new(&c.socket, PollFlags::IN)));
                 let timeout = self.timeout().and_then(|time| Timespec::try_from(time).ok());
                 match poll(&mut fds, timeout.as_ref()) {
@@ -88,7 +92,7 @@ impl Keeper {
                 let events = fds.iter().skip(first).zip(self.connections.keys());
                 ready.extend(events.filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, number)| *number));
                 let is = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-                (is(0), is(1))
+                (is(0), is(1), overlays.is_some() && is(carried), guard.is_some() && is(heard))
             };
             for number in ready {
                 self.request(number, &mut buffer);
@@ -96,9 +100,20 @@ impl Keeper {
             if listener {
                 self.accept();
             }
-            let due = self.names.deadline().is_some_and(|deadline| deadline <= Instant::now());
+            if refused {
+                self.members.guard.hear();
+            }
+            let now = Instant::now();
+            if self.members.guard.deadline().is_some_and(|deadline| deadline <= now) {
+                self.members.guard.expire();
+            }
+            let due = self.members.overlays.deadline().is_some_and(|deadline| deadline <= now);
+            if (overlays || due) && self.members.overlays.turn() {
+                self.zone = self.members.zone(self.names.host_address());
+            }
+            let due = self.names.deadline().is_some_and(|deadline| deadline <= now);
             if names || due {
-                self.names.turn(&self.zone).context(|| "cannot serve names")?;
+                self.names.turn(&self.zone, &mut self.members.guard).context(|| "cannot serve names")?;
             }
         }
     }
@@ -109,7 +124,9 @@ impl Keeper {
 
     fn timeout(&self) -> Option<Duration> {
         let first = (!self.used).then(|| self.born + FIRST);
-        let deadline = [first, self.names.deadline()].into_iter().flatten().min()?;
+        let Members { overlays, guard, .. } = &self.members;
+        let deadlines = [first, self.names.deadline(), overlays.deadline(), guard.deadline()];
+        let deadline = deadlines.into_iter().flatten().min()?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
@@ -130,6 +147,11 @@ impl Keeper {
             Ok(None) | Err(_) => return self.end(number),
         };
         let answer = self.answer(number, request);
+        if answer.is_err() {
+            // What it began for a container that does not come; it is not waited for either.
+            self.used = true;
+            self.changed();
+        }
         let Some(connection) = self.connections.get(&number) else { return };
         let (answer, fd) = answer.unwrap_or_else(|error| (Answer::refused(&error), None));
         let fd = match fd {
@@ -150,7 +172,7 @@ impl Keeper {
                 if connection.container.is_some() {
                     return Err(Error::new("a connection stands for one container only"));
                 }
-                let (order, generation) = self.members.reserve(order)?;
+                let (order, generation) = self.members.reserve(order, self.names.host_address())?;
                 connection.container = Some((order.container.clone(), generation));
                 self.used = true;
                 let answer = Answer::Reserved { order: Box::new(order), maps: self.maps.clone() };
@@ -165,7 +187,7 @@ impl Keeper {
             }
             (Request::Wire, None) => return Err(Error::new("the network namespace is missing")),
             (Request::Connect { container, join }, _) => {
-                (Answer::Changed(self.members.connect(&container, *join)?), None)
+                (Answer::Changed(self.members.connect(&container, *join, self.names.host_address())?), None)
             }
             (Request::Rename { container, name }, _) => {
                 self.members.rename(&container, &name);
@@ -175,12 +197,17 @@ impl Keeper {
                 self.members.set_servers(&network, &servers);
                 (Answer::Done, None)
             }
+            (Request::Look { network }, _) => {
+                let Members { overlays, guard, .. } = &self.members;
+                let look = Look { peers: overlays.states(&network), refused: guard.refused(&network) };
+                return Ok((Answer::Look(Box::new(look)), None));
+            }
             (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
             (Request::Disconnect { container, network }, _) => {
                 (Answer::Changed(self.members.disconnect(&container, &network)?), None)
             }
         };
-        self.zone = self.members.zone(self.names.host_address());
+        self.changed();
         Ok(done)
     }
 
@@ -189,8 +216,14 @@ impl Keeper {
         if let Some((container, generation)) = connection.container
             && self.members.leave(&container, generation)
         {
-            self.zone = self.members.zone(self.names.host_address());
+            self.changed();
         }
+    }
+
+    /// Names or addresses are other ones now.
+    fn changed(&mut self) {
+        self.members.settle();
+        self.zone = self.members.zone(self.names.host_address());
     }
 }
 

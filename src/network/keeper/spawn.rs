@@ -30,6 +30,7 @@ use crate::error::{Context, Error, Result};
 use crate::network::dns::{Server, Sockets};
 use crate::network::helper::{self, Prepared, Target};
 use crate::network::mode::Mode;
+use crate::network::overlay;
 use crate::runtime::netdev;
 use crate::sys::process::{Fork, exit_now, fork};
 use crate::sys::{close, memory, message, namespace, socket};
@@ -176,6 +177,7 @@ fn prepare(
     // With fewer descriptors fewer containers can be served.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
     let sockets = Sockets::new().context(|| "cannot make sockets for name service")?;
+    let overlay = overlay::Sockets::new().context(|| "cannot make sockets for overlay networks")?;
     enter(channel, user)?;
     let open = |path: &str| {
         rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, FileMode::empty())
@@ -190,7 +192,7 @@ fn prepare(
     let names = Server::new(sockets).context(|| "cannot serve names")?;
     let uplink = uplink.ready()?;
     let wires = Wires::new(network)?;
-    let members = Members::new(wires, held);
+    let members = Members::new(wires, overlay::Overlays::new(overlay), held);
     drop_capabilities().context(|| "cannot give up capabilities")?;
     Ok(Keeper::new(listener, own_user, maps, members, names, uplink))
 }

@@ -20,8 +20,9 @@ use rustix::io::Errno;
 use super::order::{Address, Join};
 use super::parents::Parents;
 use crate::error::{Context, Error, Kind, Result};
-use crate::network::bridge::driver::{Attachment, MacvlanMode, attachment};
+use crate::network::bridge::driver::{Attachment, Driver, MacvlanMode, attachment};
 use crate::network::bridge::object::Network;
+use crate::network::overlay::tap_name;
 use crate::network::ports::Protocol;
 use crate::sys::netlink::{self, Action, Batch, Index, Mac, Peer, Selector, SubInterface, SubKind, is_gone};
 use crate::sys::process::exit_now;
@@ -171,6 +172,11 @@ impl Wires {
         for join in joins {
             let index = self.bridge(&join.network)?;
             self.cables = self.cables.wrapping_add(1);
+            if join.network.driver == Driver::Overlay.as_str() {
+                let mut batch = Batch::default();
+                batch.enslave("connect the bridge to other hosts", &tap_name(&join.network)?, index);
+                apply(&self.netlink, &batch)?;
+            }
             let cable = Cable {
                 network: join.network.name.clone(),
                 bridge: join.network.network_interface.clone(),
@@ -301,10 +307,9 @@ impl Wires {
             .iter()
             .filter_map(|range| Some(Address { ip: range.gateway?, prefix: range.subnet.prefix, gateway: None }))
             .collect();
-        let first = gateways.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip);
         let mut batch = Batch::default();
         // With an address of its own: one that it takes from its cables would change as they come and go.
-        batch.bridge("make the bridge", name, mac_of(first), network.mtu().unwrap_or(MTU));
+        batch.bridge("make the bridge", name, bridge_mac(network), network.mtu().unwrap_or(MTU));
         apply(&self.netlink, &batch)?;
         let configured = self.configure_bridge(network, &gateways);
         match configured {
@@ -413,6 +418,16 @@ impl Wires {
 }
 
 impl Cable {
+    /// Its end in the bridge, if it has one of its own.
+    pub(super) fn port(&self) -> Option<&str> {
+        (self.attachment == Attachment::Cable).then_some(self.name.as_str())
+    }
+
+    /// What the container is given there.
+    pub(super) fn ips(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(|address| address.ip).collect()
+    }
+
     /// Where the container sees it.
     pub(super) fn interface(&self) -> &str {
         &self.interface
@@ -433,10 +448,8 @@ fn configure(socket: &OwnedFd, join: &Join, metric: usize) -> Result<()> {
     for address in &addresses {
         batch.address("set the address", Index::Known(index), address.ip, address.prefix);
     }
-    if addresses.iter().any(|address| address.ip.is_ipv6())
-        && let Some(mac) = join.link_local_mac()
-    {
-        batch.address("set the link-local address", Index::Known(index), link_local(mac).into(), 64);
+    if let Some(ip) = join.link_local() {
+        batch.address("set the link-local address", Index::Known(index), ip.into(), 64);
     }
     let metric = METRIC + u32::try_from(metric).unwrap_or(0);
     if join.network.has_default_route() {
@@ -469,6 +482,12 @@ pub(super) fn mac_of(ip: IpAddr) -> Mac {
     }
 }
 
+/// Of a network's bridge.
+pub(super) fn bridge_mac(network: &Network) -> Mac {
+    let first = network.subnets.iter().find_map(|range| range.gateway);
+    mac_of(first.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+}
+
 /// Of the end of a parent interface that no container has.
 fn parent_mac(number: u32) -> Mac {
     let [a, b, c, d] = number.to_be_bytes();
@@ -483,14 +502,16 @@ pub(super) fn shared_mac(network: &Network) -> Mac {
 }
 
 /// RFC 4291, appendix A.
-fn link_local(mac: Mac) -> Ipv6Addr {
+pub(super) fn link_local(mac: Mac) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac;
     Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
 /// Whether two descriptions are those of one bridge; name servers and labels may have changed.
 fn same(a: &Network, b: &Network) -> bool {
-    (&a.network_interface, &a.subnets, a.internal, a.mtu()) == (&b.network_interface, &b.subnets, b.internal, b.mtu())
+    let facts =
+        |n: &'_ Network| (n.network_interface.clone(), n.subnets.clone(), n.internal, n.mtu(), n.egress.clone());
+    facts(a) == facts(b)
 }
 
 pub(super) fn index(socket: &OwnedFd, name: &str) -> Result<u32> {

@@ -28,6 +28,20 @@ impl Plan {
                 Some(place) => format!("cannot bind {} to {place}", text(source)),
                 None => format!("cannot bind {}", text(source)),
             },
+            Op::CopyBelow { part, copy, .. } => match **copy {
+                Op::Copy { slot, .. } => {
+                    format!("cannot bind the subpath {} to {}", text(part), self.place_of(slot).unwrap_or_default())
+                }
+                _ => format!("cannot bind the subpath {}", text(part)),
+            },
+            Op::Overlay { slot, part, .. } => {
+                let place = self.place_of(*slot).unwrap_or_default();
+                match part {
+                    Some(part) => format!("cannot mount {} of an overlay on {place}", text(part)),
+                    None => format!("cannot mount an overlay on {place}"),
+                }
+            }
+            Op::LinkAt { place, .. } => format!("cannot make the link {}", text(place)),
             Op::Open { path, .. } => format!("cannot open {}", text(path)),
             Op::Root(Root::Overlay { .. } | Root::Opened { .. }) => "cannot mount the container's overlay".to_owned(),
             Op::Root(_) => "cannot mount the container's root".to_owned(),
@@ -35,7 +49,7 @@ impl Plan {
                 format!("cannot mount on {} (which must be a directory, not a link)", text(place))
             }
             Op::Attach { place, .. } => format!("cannot mount on {}", text(place)),
-            Op::CopyUp { place, .. } => format!("cannot copy the image's {} into a tmpfs", text(place)),
+            Op::CopyUp { place, .. } => format!("cannot make a tmpfs like the image's {}", text(place)),
             Op::Identity => "cannot become root of the user namespace".to_owned(),
             Op::Device { path, .. } => format!("cannot make the device /dev/{}", text(path)),
             Op::Link { name, .. } => format!("cannot make the link /dev/{}", text(name)),

@@ -70,7 +70,25 @@ pub(super) enum Op {
         attributes: Attributes,
         recursive_attributes: Attributes,
     },
-    /// A directory of the host.
+    /// A copy of a part of a directory or volume: no link in it leads out.
+    CopyBelow {
+        whole: Slot,
+        part: CString,
+        /// [`Op::Copy`] without a source.
+        copy: Box<Op>,
+    },
+    /// An overlay of directories that were opened before, or a part of it; mounted for now over its upper directory.
+    Overlay {
+        slot: Slot,
+        lower: Vec<Slot>,
+        upper: Slot,
+        /// Of the upper directory, in its parent.
+        name: CString,
+        work: Slot,
+        part: Option<CString>,
+        attributes: Attributes,
+    },
+    /// A file or directory of the host.
     Open {
         slot: Slot,
         path: CString,
@@ -83,10 +101,17 @@ pub(super) enum Op {
         place: CString,
         only_directory: bool,
     },
-    /// Fills a tmpfs with what the image has where it is about to be attached.
+    /// A symbolic link inside the root.
+    LinkAt {
+        place: CString,
+        target: CString,
+    },
+    /// Gives a tmpfs the mode and the content of what the image has where it is about to be attached.
     CopyUp {
         slot: Slot,
         place: CString,
+        mode: bool,
+        content: bool,
     },
     /// Wait until ids are mapped, then be root of the user namespace.
     Identity,

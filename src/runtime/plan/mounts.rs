@@ -7,6 +7,7 @@ use oci_spec::runtime::{Linux, Mount, Spec};
 
 use super::{Builder, Op, Slot, cstring, path};
 use crate::error::{Error, Result};
+use crate::spec::settings::SUBPATH;
 use crate::sys::mount::Attributes;
 use crate::userns::IdMaps;
 
@@ -100,7 +101,24 @@ impl Mounts {
         let make = if bind {
             let source = mount.source().as_deref().filter(|s| s.is_absolute());
             let source = source.ok_or_else(|| Error::new(format!("{}: a bind needs an absolute source", what())))?;
-            options.copy(slot, path(source)?)
+            if let Some(target) = options.link(source) {
+                self.late.push(Op::LinkAt { place: path(place)?, target: path(&target)? });
+                return Ok(());
+            }
+            match &options.subpath {
+                None => options.copy(slot, path(source)?),
+                Some(part) => {
+                    let whole = builder.slot();
+                    builder.push(Op::Open { slot: whole, path: path(source)? });
+                    Op::CopyBelow {
+                        whole,
+                        part: cstring(part)?,
+                        copy: Box::new(options.copy(slot, CString::default())),
+                    }
+                }
+            }
+        } else if kind == "overlay" {
+            options.overlay(builder, slot, place)?
         } else {
             let data = options.data(kind, maps)?;
             needs_ids = data.iter().any(|(key, _)| [c"uid", c"gid"].contains(&key.as_c_str()));
@@ -121,8 +139,9 @@ impl Mounts {
             builder.push(make)
         }
         let place = path(place)?;
-        if options.copy_up {
-            late.push(Op::CopyUp { slot, place: place.clone() });
+        let like_below = kind == "tmpfs" && !options.data.iter().any(|(key, _)| key == "mode");
+        if options.copy_up || like_below {
+            late.push(Op::CopyUp { slot, place: place.clone(), mode: like_below, content: options.copy_up });
         }
         // A link in the image must not move what later steps take for the real /proc and /sys (runc's rule as well).
         late.push(Op::Attach { slot, place, only_directory: matches!(kind, "proc" | "sysfs") });
@@ -193,6 +212,9 @@ struct Options {
     bind: bool,
     recursive: bool,
     copy_up: bool,
+    /// A link as source is made anew instead of followed (crun's `copy-symlink`).
+    copy_link: bool,
+    subpath: Option<String>,
     /// For the file system itself.
     data: Vec<(String, Option<String>)>,
 }
@@ -266,7 +288,9 @@ impl Options {
             "tmpcopyup" => self.copy_up = true,
             "notmpcopyup" => self.copy_up = false,
             "" | "defaults" | "async" | "nomand" | "nolazytime" => {}
+            "copy-symlink" => self.copy_link = true,
             "idmap" | "ridmap" => return Err(Error::new("id-mapped mounts are not supported by the built-in runtime")),
+            _ if option.starts_with(SUBPATH) => self.subpath = option.strip_prefix(SUBPATH).map(str::to_owned),
             _ => {
                 let (key, value) = option.split_once('=').map_or((option, None), |(k, v)| (k, Some(v.to_owned())));
                 self.data.push((key.to_owned(), value));
@@ -298,6 +322,31 @@ impl Options {
         Ok(data)
     }
 
+    /// Where the source leads, if it is a link that is to be made anew.
+    fn link(&self, source: &Path) -> Option<PathBuf> {
+        if self.copy_link { std::fs::read_link(source).ok() } else { None }
+    }
+
+    /// Its directories are opened while that is possible, in the place of paths that may hold colons.
+    fn overlay(&self, builder: &mut Builder, slot: Slot, place: &Path) -> Result<Op> {
+        let value = |name: &str| self.data.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.as_deref());
+        let missing = |name: &str| Error::new(format!("the overlay on {} has no {name}", place.display()));
+        let mut open = |path: &str| -> Result<Slot> {
+            let slot = builder.slot();
+            builder.push(Op::Open { slot, path: cstring(path)? });
+            Ok(slot)
+        };
+        let lower = value("lowerdir").ok_or_else(|| missing("lowerdir"))?;
+        let lower = lower_directories(lower).iter().map(|dir| open(dir)).collect::<Result<Vec<_>>>()?;
+        let upper = value("upperdir").ok_or_else(|| missing("upperdir"))?;
+        let name = cstring(Path::new(upper).file_name().and_then(|name| name.to_str()).unwrap_or("."))?;
+        let upper = open(upper)?;
+        let work = open(value("workdir").ok_or_else(|| missing("workdir"))?)?;
+        let part = self.subpath.as_deref().map(cstring).transpose()?;
+        let attributes = Attributes::new(self.set | self.recursive_set, 0, libc::MS_PRIVATE);
+        Ok(Op::Overlay { slot, lower, upper, name, work, part, attributes })
+    }
+
     fn filesystem(&self, slot: Slot, kind: CString, options: Vec<(CString, Option<CString>)>) -> Op {
         let set = self.set | self.recursive_set;
         let propagation = self.propagation.map_or(0, |(kind, _)| kind);
@@ -325,6 +374,21 @@ impl Options {
     }
 }
 
+/// overlayfs's `lowerdir`: separated by colons, of which one behind a backslash is part of a name.
+fn lower_directories(text: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, all.last_mut()) {
+            (':', _) => all.push(String::new()),
+            ('\\', Some(last)) => last.extend(chars.next()),
+            (c, Some(last)) => last.push(c),
+            (_, None) => {}
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,6 +409,15 @@ mod tests {
         assert_eq!(parse("rw").clear, RDONLY);
         assert_eq!(parse("slave").propagation, Some((libc::MS_SLAVE, false)));
         assert!(Options::parse(&["idmap".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn lower_directories_of_an_overlay() {
+        for (text, expected) in
+            [("/a:/b", vec!["/a", "/b"]), ("/a\\:b:/c", vec!["/a:b", "/c"]), ("/a\\\\b", vec!["/a\\b"])]
+        {
+            assert_eq!(lower_directories(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -36,7 +36,13 @@ pub(super) fn rearrange(plan: &mut Plan) -> Result<()> {
                 return Err(Error::new("fuse-overlayfs cannot serve a container in which this user has no id")
                     .hint("use --storage-driver overlay or copy, or another --userns"));
             }
-            op @ (Op::Network | Op::DetachFromHost | Op::OomScore(_) | Op::Copy { .. } | Op::Root(_)) => first.push(op),
+            op @ (Op::Network
+            | Op::DetachFromHost
+            | Op::OomScore(_)
+            | Op::Open { .. }
+            | Op::Copy { .. }
+            | Op::CopyBelow { .. }
+            | Op::Root(_)) => first.push(op),
             op => rest.push(op),
         }
     }

@@ -138,6 +138,17 @@ impl Batch {
         self.end();
     }
 
+    /// Puts an interface into the bridge with index `master`, and brings it up.
+    pub(crate) fn enslave(&mut self, step: &'static str, name: &str, master: u32) {
+        self.begin(step, RTM_NEWLINK, 0);
+        self.put(&[0; 8]);
+        self.put(&IFF_UP.to_ne_bytes());
+        self.put(&IFF_UP.to_ne_bytes());
+        self.text(IFLA_IFNAME, name);
+        self.attribute(IFLA_MASTER, &master.to_ne_bytes());
+        self.end();
+    }
+
     /// Has a bridge send frames back through the port that they came from.
     pub(crate) fn hairpin(&mut self, step: &'static str, port: &str) {
         const IFLA_BRPORT_MODE: u16 = 4;

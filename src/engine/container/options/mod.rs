@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use super::asked::Asked;
 use super::cdi;
 use super::record::Link;
+use crate::network::egress::policy::Policy;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
@@ -30,7 +31,7 @@ use crate::spec::settings::Resources;
 use environment::Environment;
 use life::Life;
 use limits::{Sysctl, Ulimits};
-use mounts::{ImageVolumes, MountRequest};
+use mounts::{ImageVolumes, MountRequest, VolumesFrom};
 use secrets::SecretRequest;
 use security::Security;
 use surroundings::Surroundings;
@@ -60,6 +61,7 @@ pub(crate) struct RunOptions {
     pub stop_signal: Option<i32>,
     pub stop_timeout: Option<u32>,
     pub mounts: Vec<MountRequest>,
+    pub volumes_from: Vec<VolumesFrom>,
     pub secrets: Vec<SecretRequest>,
     pub image_volumes: ImageVolumes,
     pub devices: Vec<Device>,
@@ -137,6 +139,8 @@ pub(crate) struct NetworkOptions {
     pub no_hostname: bool,
     /// `--link`.
     pub links: Vec<Link>,
+    /// `--egress`.
+    pub egress: Option<Policy>,
 }
 
 /// `--dns`, `--dns-search`, `--dns-option`.

@@ -5,6 +5,7 @@
 mod accounts;
 mod host;
 mod mounts;
+mod overlay;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::path::Path;
 pub(crate) use accounts::Accounts;
 pub(crate) use host::HostFacts;
 pub(crate) use mounts::{MountKind, MountRecord};
+pub(crate) use overlay::{ImageMount, place as overlays};
 
 use super::options::security::Seccomp;
 use super::options::surroundings::HostsBase;
@@ -55,6 +57,8 @@ pub(crate) struct Request<'a> {
     pub joined: Option<&'a Path>,
     /// What devices by name bring.
     pub cdi: &'a cdi::Edits,
+    /// What `--mount type=image` is made of.
+    pub images: &'a [ImageMount],
     /// Directory of volumes (`Dirs.data/volumes`).
     pub volumes: &'a Path,
     /// The container's record directory, where `hostname`, `hosts`, `resolv.conf` and `.containerenv` are.
@@ -114,7 +118,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let capabilities = options.capabilities.resolve(identity.uid == 0, options.privileged, all);
     let command = process::command(request)?;
     let ports = published(options, config.map(|c| c.exposed_ports.keys().collect()), &mut warnings)?;
-    let plan = mounts::plan(request, &accounts)?;
+    let plan = mounts::plan(request, &accounts, &identity)?;
     let cwd = process::workdir(request, &plan)?;
     if options.init && namespaces.pid != Namespace::New {
         return Err(Error::new("cannot add init binary as PID 1 (PID namespace isn't private)"));

@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Request;
 use super::accounts::Accounts;
+use super::overlay;
 use crate::engine::container::cdi;
 use crate::engine::container::options::mounts::{
-    ImageVolumes, MountRequest, clean, default_tmpfs_options, tmpfs_options,
+    CHOWN, ImageVolumes, MountRequest, OverlaySource, PlainKind, clean, default_tmpfs_options, for_the_kernel,
+    tmpfs_options,
 };
 use crate::engine::container::options::values::Device;
 use crate::engine::container::volumes::{Backing, VolumeUse, data_dir, load};
 use crate::error::{Context, Error, Result};
-use crate::spec::settings::Mount;
+use crate::spec::settings::{Identity, Mount, SUBPATH};
 use crate::state::id;
 
 /// Directories that `--read-only` keeps writable.
@@ -45,6 +47,8 @@ pub(crate) struct MountRecord {
     pub source: PathBuf,
     pub destination: String,
     pub options: Vec<String>,
+    /// The part of a volume or an image that is mounted.
+    pub subpath: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,13 +57,17 @@ pub(crate) enum MountKind {
     Bind,
     Volume,
     Tmpfs,
+    Image,
+    Ramfs,
+    Devpts,
 }
 
-pub(super) fn plan(request: &Request<'_>, accounts: &Accounts) -> Result<Plan> {
+/// `user` is whom a tmpfs with `U` belongs to.
+pub(super) fn plan(request: &Request<'_>, accounts: &Accounts, user: &Identity) -> Result<Plan> {
     let options = request.options;
     let mut plan = Plan::default();
     for mount in options.mounts.iter().cloned().chain(image_volumes(request)?) {
-        plan.add(mount, request.volumes)?;
+        plan.add(mount, request, user)?;
     }
     let devices = options.devices.iter().map(expand).collect::<Result<Vec<_>>>()?.concat();
     plan.add_devices(devices);
@@ -91,8 +99,8 @@ fn image_volumes(request: &Request<'_>) -> Result<Vec<MountRequest>> {
             _ if taken => {}
             ImageVolumes::Tmpfs => mounts.push(MountRequest::Tmpfs { destination, options: default_tmpfs_options() }),
             ImageVolumes::Anonymous => {
-                let options = ["rw", "rprivate", "nosuid", "nodev", "rbind"].map(ToOwned::to_owned).to_vec();
-                mounts.push(MountRequest::Volume { name: None, destination, options, copy: true });
+                let options = ["rprivate", "rw", "nodev", "exec", "nosuid", "rbind"].map(ToOwned::to_owned).to_vec();
+                mounts.push(MountRequest::Volume { name: None, destination, options, copy: true, subpath: None });
             }
         }
     }
@@ -100,30 +108,102 @@ fn image_volumes(request: &Request<'_>) -> Result<Vec<MountRequest>> {
 }
 
 impl Plan {
-    fn add(&mut self, request: MountRequest, volumes: &Path) -> Result<()> {
-        match request {
+    fn add(&mut self, wanted: MountRequest, request: &Request<'_>, user: &Identity) -> Result<()> {
+        match wanted {
             MountRequest::Bind { source, destination, options } => {
-                self.record(MountKind::Bind, None, &source, &destination, &options);
-                self.push("bind", &source, &destination, options);
+                self.push("bind", &source, &destination, for_the_kernel(&options));
+                self.record(MountKind::Bind, None, source, destination, options, None);
             }
-            MountRequest::Tmpfs { destination, options } => {
-                self.record(MountKind::Tmpfs, None, Path::new(""), &destination, &options);
-                self.push("tmpfs", Path::new("tmpfs"), &destination, options);
+            MountRequest::Tmpfs { destination, mut options } => {
+                let place = options.iter().position(|option| option == CHOWN);
+                if let Some(place) = place {
+                    options.splice(place..=place, [format!("uid={}", user.uid), format!("gid={}", user.gid)]);
+                }
+                self.push("tmpfs", Path::new("tmpfs"), &destination, options.clone());
+                self.record(MountKind::Tmpfs, None, PathBuf::new(), destination, options, None);
             }
-            MountRequest::Volume { name, destination, options, copy } => {
+            MountRequest::Volume { name, destination, options, copy, subpath } => {
                 let anonymous = name.is_none();
                 let name = name.map_or_else(id::random, Ok)?;
-                let backing = if anonymous { None } else { load(volumes, &name)?.and_then(|volume| volume.backing()) };
-                if let Some(backing) = backing {
-                    return self.add_backed(name, backing, &destination, options);
+                let volume = VolumeUse { name, anonymous, destination, copy };
+                self.add_volume(volume, options, subpath, request.volumes)?;
+            }
+            MountRequest::Borrowed { name, destination, options, subpath } => {
+                let volume = VolumeUse { name, anonymous: true, destination, copy: false };
+                self.add_volume(volume, options, subpath, request.volumes)?;
+            }
+            MountRequest::Overlay { source, destination, options, keep } => {
+                let (kind, name, lower) = match source {
+                    OverlaySource::Directory(path) => (MountKind::Bind, None, path),
+                    OverlaySource::Volume(name) => {
+                        let lower = self.below_an_overlay(&name, &destination, request.volumes)?;
+                        (MountKind::Volume, Some(name), lower)
+                    }
+                };
+                let keep = keep.unwrap_or_else(|| overlay::directories(request.root, self.mounts.len()));
+                self.mounts.push(overlay::mount(&destination, std::slice::from_ref(&lower), &keep, "rw", None)?);
+                self.record(kind, name, lower, destination, options, None);
+            }
+            MountRequest::Image { image, destination, writable, subpath } => {
+                let mounted = request.images.iter().find(|mount| mount.destination == destination);
+                let rootfs = mounted.map(|mount| &mount.rootfs);
+                let rootfs = rootfs.ok_or_else(|| Error::new(format!("{image}: image not known")))?;
+                let access = if writable { "rw" } else { "ro" };
+                self.mounts.push(overlay::of_image(rootfs, &destination, access, subpath.as_deref())?);
+                self.record(MountKind::Image, None, image.into(), destination, vec![access.to_owned()], subpath);
+            }
+            MountRequest::Plain { kind, destination, options } => {
+                let (kind, shown) = match kind {
+                    PlainKind::Ramfs => ("ramfs", MountKind::Ramfs),
+                    PlainKind::Devpts => ("devpts", MountKind::Devpts),
+                };
+                // Without options that is what is there anyhow.
+                if (kind, destination.as_str(), options.is_empty()) != ("devpts", "/dev/pts", true) {
+                    self.push(kind, Path::new(kind), &destination, plain_options(kind, &destination, &options));
                 }
-                let source = data_dir(volumes, &name);
-                self.record(MountKind::Volume, Some(name.clone()), &source, &destination, &options);
-                self.volumes.push(VolumeUse { name, anonymous, destination: destination.clone(), copy });
-                self.push("bind", &source, &destination, options);
+                self.record(shown, None, kind.into(), destination, options, None);
             }
         }
         Ok(())
+    }
+
+    fn add_volume(
+        &mut self,
+        volume: VolumeUse,
+        options: Vec<String>,
+        subpath: Option<String>,
+        volumes: &Path,
+    ) -> Result<()> {
+        let VolumeUse { name, anonymous, destination, .. } = volume.clone();
+        let backing = if anonymous { None } else { load(volumes, &name)?.and_then(|volume| volume.backing()) };
+        if let Some(backing) = backing {
+            if subpath.is_some() {
+                return Err(Error::new(format!("cannot mount a subpath of the volume {name}: it has a device")));
+            }
+            return self.add_backed(name, backing, &destination, options);
+        }
+        let source = data_dir(volumes, &name);
+        let mut words = for_the_kernel(&options);
+        words.extend(subpath.as_ref().map(|path| format!("{SUBPATH}{path}")));
+        self.push("bind", &source, &destination, words);
+        self.record(MountKind::Volume, Some(name), source, destination, options, subpath);
+        self.volumes.push(volume);
+        Ok(())
+    }
+
+    /// The directory of a volume that nothing is written to.
+    fn below_an_overlay(&mut self, name: &str, destination: &str, volumes: &Path) -> Result<PathBuf> {
+        match load(volumes, name)?.and_then(|volume| volume.backing()) {
+            Some(Backing::Bind(source, _)) => Ok(source),
+            Some(Backing::Tmpfs(_)) => Err(Error::new(format!("cannot mount an overlay over the volume {name}"))
+                .hint("it is a tmpfs of each container's own")),
+            None => {
+                let (name, destination) = (name.to_owned(), destination.to_owned());
+                let directory = data_dir(volumes, &name);
+                self.volumes.push(VolumeUse { name, anonymous: false, destination, copy: true });
+                Ok(directory)
+            }
+        }
     }
 
     /// A volume that is something else than a directory of its own.
@@ -137,8 +217,8 @@ impl Plan {
         match backing {
             Backing::Tmpfs(words) => {
                 let options = tmpfs_options(words).context(|| format!("cannot mount the volume {name}"))?;
-                self.record(MountKind::Volume, Some(name), Path::new("tmpfs"), destination, &options);
-                self.push("tmpfs", Path::new("tmpfs"), destination, options);
+                self.push("tmpfs", Path::new("tmpfs"), destination, options.clone());
+                self.record(MountKind::Volume, Some(name), "tmpfs".into(), destination.to_owned(), options, None);
             }
             Backing::Bind(source, words) => {
                 if !source.is_dir() {
@@ -155,16 +235,23 @@ impl Plan {
                         options.push(word);
                     }
                 }
-                self.record(MountKind::Volume, Some(name), &source, destination, &options);
-                self.push("bind", &source, destination, options);
+                self.push("bind", &source, destination, for_the_kernel(&options));
+                self.record(MountKind::Volume, Some(name), source, destination.to_owned(), options, None);
             }
         }
         Ok(())
     }
 
-    fn record(&mut self, kind: MountKind, name: Option<String>, source: &Path, destination: &str, options: &[String]) {
-        let (source, destination) = (source.to_path_buf(), destination.to_owned());
-        self.records.push(MountRecord { kind, name, source, destination, options: options.to_vec() });
+    fn record(
+        &mut self,
+        kind: MountKind,
+        name: Option<String>,
+        source: PathBuf,
+        destination: String,
+        options: Vec<String>,
+        subpath: Option<String>,
+    ) {
+        self.records.push(MountRecord { kind, name, source, destination, options, subpath });
     }
 
     fn push(&mut self, kind: &str, source: &Path, destination: &str, options: Vec<String>) {
@@ -293,4 +380,13 @@ fn walk(dir: &Path, destination: &str, writable: bool, depth: usize, found: &mut
         }
     }
     Ok(())
+}
+
+/// A devpts elsewhere than at /dev/pts has what the kernel gives it, as in Podman.
+fn plain_options(kind: &str, destination: &str, options: &[String]) -> Vec<String> {
+    let usual: &[&str] = match (kind, destination) {
+        ("devpts", "/dev/pts") => &["nosuid", "noexec", "newinstance", "ptmxmode=0666"],
+        _ => &[],
+    };
+    usual.iter().map(|option| (*option).to_owned()).chain(options.iter().cloned()).collect()
 }

@@ -85,6 +85,7 @@ fn options() -> RunOptions {
         stop_signal: None,
         stop_timeout: None,
         mounts: vec![],
+        volumes_from: vec![],
         secrets: vec![],
         image_volumes: ImageVolumes::default(),
         devices: vec![],
@@ -125,6 +126,7 @@ fn run_on(host: &HostFacts, image: &ImageConfig, change: impl FnOnce(&mut RunOpt
         host,
         maps: Some(&host.maps),
         joined: None,
+        images: &[],
         cdi: &super::cdi::Edits::default(),
         volumes: Path::new("/data/volumes"),
         record: Path::new("/record"),
@@ -213,7 +215,7 @@ fn defaults_are_podmans() {
         ]
     );
     assert_eq!(options_of(&spec, "/dev/pts"), "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
-    assert_eq!(options_of(&spec, "/data"), "rw,rprivate,nosuid,nodev,rbind");
+    assert_eq!(options_of(&spec, "/data"), "rprivate,rw,nodev,exec,nosuid,rbind");
     let linux = &spec["linux"];
     let namespaces: Vec<_> =
         linux["namespaces"].as_array().expect("namespaces").iter().filter_map(|n| n["type"].as_str()).collect();

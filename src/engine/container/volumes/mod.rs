@@ -3,6 +3,7 @@
 //! ```text
 //! data/volumes/<name>/_data         what is mounted
 //! data/volumes/<name>/volume.json   when and how it was made; written last: without it the volume is half-made
+//! data/volumes/<name>/.borrowed     a volume without a name that more than one container has had
 //! data/volumes/<name>/.new          being filled from an image; becomes _data in one rename
 //! data/volumes/.locks/<name>        held while a volume is made, filled or removed
 //! ```
@@ -29,6 +30,7 @@ use crate::userns::{IdMaps, enter};
 
 const META: &str = "volume.json";
 const NEW: &str = ".new";
+const BORROWED: &str = ".borrowed";
 const LOCKS: &str = ".locks";
 
 /// A volume that a container mounts.
@@ -206,6 +208,16 @@ pub(crate) fn adopt(volumes: &Path, name: &str, maps: &IdMaps) -> Result<()> {
         options: BTreeMap::new(),
     };
     file::write_json(&dir.join(META), &volume, Durability::Synced)
+}
+
+/// Notes that another container than the one it was made for gets a volume: neither may remove it while the other is there.
+pub(super) fn borrow(volumes: &Path, name: &str) -> Result<()> {
+    let path = volumes.join(name).join(BORROWED);
+    std::fs::File::create(&path).map(drop).context(|| format!("cannot create {}", path.display()))
+}
+
+pub(super) fn is_borrowed(volumes: &Path, name: &str) -> bool {
+    volumes.join(name).join(BORROWED).exists()
 }
 
 /// A volume that exists.

@@ -165,7 +165,19 @@ impl Inside {
             let failed = || format!("cannot mount {}", wanted.destination);
             let source = std::ffi::CString::new(wanted.source.as_os_str().as_encoded_bytes()).context(failed)?;
             // What is not there is missed when the container starts.
-            let Ok(tree) = mount::copy_tree(rustix::fs::CWD, &source, true) else { continue };
+            let tree = match &wanted.subpath {
+                None => mount::copy_tree(rustix::fs::CWD, &source, true),
+                Some(part) => {
+                    rustix::fs::openat(rustix::fs::CWD, &source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                        .and_then(|volume| mount::copy_tree(lookup(volume.as_fd(), part, OFlags::PATH)?, c"", true))
+                }
+            };
+            let Ok(tree) = tree else { continue };
+            // What is written to an overlay is gone with the next start: better not written at all.
+            if wanted.has("O") {
+                let read_only = mount::Attributes::new(libc::MOUNT_ATTR_RDONLY, 0, 0);
+                mount::change(&tree, &read_only, true).context(failed)?;
+            }
             let place = match lookup(root, &wanted.destination, OFlags::PATH) {
                 // As the first start would make it.
                 Err(Errno::NOENT) => make_place(root, &wanted.destination, wanted.source.is_dir())
