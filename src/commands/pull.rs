@@ -100,11 +100,7 @@ pub(crate) fn registry_options(flags: &RegistryFlags) -> Result<Options> {
 /// `--retry` and `--retry-delay`.
 pub(super) fn retry(retries: Option<u32>, delay: Option<&str>) -> Result<RetryPolicy> {
     let usual = RetryPolicy::default();
-    Ok(RetryPolicy {
-        retries: retries.unwrap_or(usual.retries),
-        delay: delay.map_or(Ok(usual.delay), duration)?,
-        ..usual
-    })
+    Ok(RetryPolicy { retries: retries.unwrap_or(usual.retries), delay: delay.map_or(Ok(usual.delay), duration)? })
 }
 
 fn duration(text: &str) -> Result<Duration> {
