@@ -1,5 +1,6 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod additional;
 mod bridges;
 mod build;
 mod build_inputs;
@@ -13,6 +14,7 @@ mod cp;
 mod cve;
 mod devices;
 mod drivers;
+mod egress;
 mod events;
 mod everyday;
 mod exec;
@@ -70,6 +72,7 @@ use libtest_mimic::Trial;
 pub fn trials() -> Vec<Trial> {
     [
         harness::trials(),
+        additional::trials(),
         cli::trials(),
         run::trials(),
         userns::trials(),
@@ -124,6 +127,7 @@ pub fn trials() -> Vec<Trial> {
         bridges::trials(),
         drivers::trials(),
         overlay::trials(),
+        egress::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),

@@ -1,5 +1,7 @@
 //! The three drivers, by the same tests: what layers hold must be seen in the container.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::json;
 
 use crate::support::{Compression, Image, Need, Outcome, Sandbox, Tarball, Trial, User, need, rpod, trial};
@@ -34,6 +36,22 @@ pub fn trials() -> Vec<Trial> {
         let used = rpod!(t, "inspect", "--format", "{{.Driver}}", "d").run().ok().to_owned();
         assert!(DRIVERS.contains(&used.as_str()), "{used}");
         rpod!(t, "--storage-driver", "bogus", "images").run().fails(125, &["bogus", "overlay"]);
+        Ok(())
+    }));
+    trials.push(trial("storage::driver_is_not_judged_by_other_failures", User::Sub, |t| {
+        let image = t.busybox()?;
+        rpod!(t, "create", image, "true").run().ok();
+        let usual = rpod!(t, "inspect", "--latest", "--format", "{{.Driver}}").run().ok().to_owned();
+        t.script("rm ~/.local/state/rpod/hosts/*/driver.json").run().ok();
+        // No namespace can be entered: what works here cannot be found out.
+        for program in ["newuidmap", "newgidmap"] {
+            let path = t.write(&format!("home/broken/{program}"), "#!/bin/sh\necho 'no ids today' >&2\nexit 1\n")?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+        }
+        let path = format!("{}:/usr/bin:/bin", t.home().join("broken").display());
+        rpod!(t, "create", image, "true").env("PATH", path).run().fails(125, &["newuidmap", "no ids today"]);
+        rpod!(t, "create", image, "true").run().ok();
+        rpod!(t, "inspect", "--latest", "--format", "{{.Driver}}").run().lines_are(&[&usual]);
         Ok(())
     }));
     trials.push(trial("storage::file_capabilities", User::Sub, file_capabilities));

@@ -43,6 +43,7 @@ use self::remembered::Remembered;
 use self::report::{Emit, Report};
 pub(crate) use self::subtree::send;
 pub(super) use self::take::take;
+use self::upper::Marks;
 use super::RootfsPlan;
 use crate::error::Result;
 
@@ -146,9 +147,8 @@ fn run(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], ids: &Ids, emit:
     many_descriptors();
     let mut report = Report::new(emit, skip);
     match rootfs {
-        RootfsPlan::Overlay { lower, upper, .. } | RootfsPlan::FuseOverlayfs { lower, upper, .. } => {
-            upper::walk(upper, lower, ids, &mut report)
-        }
+        RootfsPlan::Overlay { lower, upper, .. } => upper::walk(upper, lower, Marks::Kernel, ids, &mut report),
+        RootfsPlan::FuseOverlayfs { lower, upper, .. } => upper::walk(upper, lower, Marks::Files, ids, &mut report),
         RootfsPlan::Directory { path } => {
             let new = Merged::open(std::slice::from_ref(path), ids)?;
             compare::walk(&new, &Merged::open(below, &Ids::default())?, &mut report)
