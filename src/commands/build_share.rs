@@ -38,7 +38,7 @@ pub(super) fn list(
     // A list that --tag names is this build's alone; one of --manifest is added to.
     let amend = args.result.manifest.is_some();
     if !amend && let Some(old) = manifests::by_name(&store, first)? {
-        manifests::untag(&store, &old, &[first.clone()])?;
+        manifests::untag(&store, &old, std::slice::from_ref(first))?;
     }
     let mut list = manifests::create(&store, first, &[], amend)?;
     let registry = registry(args)?;
