@@ -15,7 +15,7 @@ const ENCRYPTED: &str = "encrypted images are not supported: encrypt or decrypt 
 const SIGSTORE: &str = "sigstore signatures are made by cosign, of what has been pushed";
 const ARTIFACTS: &str = "lists are made of images; artifacts are pushed with oras";
 
-const SBOM: &str = "bills of materials are not made: run a scanner such as syft on the image";
+const SBOM: &str = "bills of materials are not made: have syft or another tool read the image";
 
 const fn refused(verbs: &'static [&'static str], flag: &'static str, why: &'static str) -> Refused {
     Refused { verbs, flag, why }

@@ -103,7 +103,7 @@ pub(super) fn retry(retries: Option<u32>, delay: Option<&str>) -> Result<RetryPo
     Ok(RetryPolicy { retries: retries.unwrap_or(usual.retries), delay: delay.map_or(Ok(usual.delay), duration)? })
 }
 
-fn duration(text: &str) -> Result<Duration> {
+pub(super) fn duration(text: &str) -> Result<Duration> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
     parsed.ok_or_else(|| Error::new(format!("{text:?} is not a duration")).hint("write 2s, 500ms or 1m"))
 }
