@@ -20,6 +20,7 @@ mod exec;
 mod files;
 mod harness;
 mod health;
+mod hostile_images;
 mod hostile_layers;
 mod hostile_registry;
 mod image_space;
@@ -112,6 +113,7 @@ pub fn trials() -> Vec<Trial> {
         system::trials(),
         volumes::trials(),
         volumes_from::trials(),
+        hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
