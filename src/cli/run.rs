@@ -396,7 +396,7 @@ pub(crate) struct Security {
     #[arg(long, value_name = "MODE")]
     pub pid: Option<String>,
 
-    /// IPC namespace: private, shareable, host, container:NAME or ns:PATH
+    /// IPC namespace: shareable, private, none (no /dev/shm), host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
 

@@ -36,6 +36,8 @@ pub(crate) struct Launch<'a> {
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
     pub rootfs: Rootfs,
+    /// Another container's /dev/shm.
+    pub shm: Option<OwnedFd>,
     pub init: bool,
     /// Another runtime that makes the container.
     pub crun: Option<&'a Path>,
@@ -78,6 +80,7 @@ pub(crate) struct Launch<'a> {
 /// What every start of a container needs afresh.
 pub(crate) struct Fresh {
     pub rootfs: Rootfs,
+    pub shm: Option<OwnedFd>,
     pub join: Vec<Join>,
     pub network: Prepared,
 }

@@ -33,6 +33,7 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         mapped: bundle.maps.is_none(),
         cgroup: bundle.cgroup.as_ref().map(AsFd::as_fd),
         netdev: bundle.netdev,
+        shm: bundle.shm.as_ref().map(AsFd::as_fd),
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;
@@ -150,6 +151,7 @@ pub(super) struct Process<'a> {
     pub mapped: bool,
     pub cgroup: Option<BorrowedFd<'a>>,
     pub netdev: Option<&'a Netdev<'a>>,
+    pub shm: Option<BorrowedFd<'a>>,
     pub stdio: &'a Stdio,
 }
 
@@ -175,6 +177,9 @@ impl Process<'_> {
             mapped: self.mapped,
             step: 0,
         };
+        if let (Some(slot), Some(shm)) = (self.plan.shm, self.shm) {
+            state.slots[slot] = Some(shm.try_clone_to_owned().context(|| "cannot keep a mount")?);
+        }
         debug_assert!(crate::sys::process::becomes_single_threaded(), "clone with more than one thread");
         // A channel of its own for the go-between: the process it makes may be heard before it is.
         let between = match self.join.is_empty() && self.nested.is_none() {

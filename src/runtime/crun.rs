@@ -94,6 +94,7 @@ fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut V
         mapped: bundle.maps.is_none(),
         cgroup: None,
         netdev: bundle.netdev,
+        shm: None,
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;

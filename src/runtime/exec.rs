@@ -70,6 +70,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         mapped: true,
         cgroup: target.cgroup,
         netdev: None,
+        shm: None,
         stdio,
     };
     let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;

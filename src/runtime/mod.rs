@@ -64,6 +64,8 @@ pub(crate) struct Bundle<'a> {
     /// The user namespace in which the new one is made, with its ids; `None`: the caller's.
     pub parent: Option<(BorrowedFd<'a>, &'a IdMaps)>,
     pub rootfs: Rootfs,
+    /// A mount made elsewhere, which becomes /dev/shm where the Spec's mount there has no path as source.
+    pub shm: Option<OwnedFd>,
     pub stdio: Stdio,
     /// Run in the new network namespace before anything else.
     pub netdev: Option<&'a Netdev<'a>>,

@@ -118,14 +118,15 @@ impl Job<'_> {
                 .context(|| format!("cannot open the container's cgroup {}", path.display()))
         };
         let reachable = state.cgroup.as_deref().is_none_or(cgroup::is_reachable);
-        let cgroup = state.cgroup.as_ref().filter(|_| reachable).map(open).transpose()?;
+        let at = state.cgroup.as_ref().map(|path| cgroup::of_process(state.pid, path));
+        let cgroup = at.as_ref().filter(|_| reachable).map(open).transpose()?;
         let target = Target {
             pidfd: self.init.as_fd(),
             spec: &spec,
             maps: config.maps.as_ref(),
             enters_user: runtime::enters_user(state.pid),
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
-            attach: state.cgroup.as_deref().filter(|_| !reachable),
+            attach: at.as_deref().filter(|_| !reachable),
             seccomp: seccomp.as_ref(),
             // It ends with its parent: this command, or its keeper.
             detach: false,

@@ -10,7 +10,7 @@ use oci_spec::runtime::{MountBuilder, Spec};
 
 use super::record::Config;
 use super::store::Container;
-use super::{bridges, joining, namefiles, overlays, owners, remove, secrets};
+use super::{bridges, joining, namefiles, overlays, owners, remove, secrets, shared_shm};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
@@ -102,7 +102,8 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
             other => helper::prepare(other)?,
         };
         namefiles::write(&container.place.record, record, &config.names, network.facts())?;
-        Ok(Fresh { rootfs: rootfs(container, &config.rootfs), join, network })
+        let shm = shared_shm::at_start(dirs, &config.spec)?;
+        Ok(Fresh { rootfs: rootfs(container, &config.rootfs), shm, join, network })
     };
     let spec = match &notify {
         Some(manager) if manager.mode == notify::Mode::Container => Cow::Owned(with_notify(&spec, container)?),
@@ -125,6 +126,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
         spec: &spec,
         maps: config.maps.as_ref().filter(|_| !joining::has_joined(&config.spec)),
         rootfs: first.rootfs,
+        shm: first.shm,
         init: config.init,
         crun: config.runtime.as_deref(),
         join: first.join,

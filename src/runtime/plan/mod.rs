@@ -199,6 +199,8 @@ pub(super) struct Terminal {
 pub(super) struct Plan {
     pub ops: Vec<Op>,
     pub slots: usize,
+    /// The slot of [`Bundle::shm`].
+    pub shm: Option<Slot>,
     /// CLONE_NEW* of the namespaces to make.
     pub namespaces: u64,
     /// Of a process that joins: set before it does, where /proc is the host's.
@@ -239,7 +241,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     if let Some(score) = process.oom_score_adj() {
         builder.push(Op::OomScore(cstring(&score.to_string())?));
     }
-    let mut mounts = mounts::Mounts::compile(&mut builder, spec, linux, bundle.maps)?;
+    let mut mounts = mounts::Mounts::compile(&mut builder, spec, linux, bundle.maps, bundle.shm.is_some())?;
     builder.push(Op::Root(root(&bundle.rootfs)?));
     mounts.push_early(&mut builder);
     builder.push(Op::Identity);
@@ -263,6 +265,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
 
     let mut plan = Plan {
         slots: builder.slots,
+        shm: mounts.shm,
         warnings: builder.warnings,
         ops: builder.ops,
         namespaces: if bundle.cgroup.is_some() { namespaces & !(libc::CLONE_NEWCGROUP as u64) } else { namespaces },
@@ -297,7 +300,7 @@ pub(super) fn compile_exec(
     builder.push(Op::Streams { terminal, owner });
     finish(&mut builder, process, &program, false, false)?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, warnings, namespaces: 0, oom_score, process: program })
+    Ok(Plan { ops, slots, shm: None, warnings, namespaces: 0, oom_score, process: program })
 }
 
 /// The way of a process that becomes another runtime: in the container's user namespace, with its network device and root.
@@ -330,7 +333,7 @@ pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Resul
     let namespaces = namespaces(bundle, linux)? & made as u64;
     let process = Process::helper(arguments)?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, warnings, namespaces, oom_score: None, process })
+    Ok(Plan { ops, slots, shm: None, warnings, namespaces, oom_score: None, process })
 }
 
 /// Whether the caller is the container's root: what it makes before the ids are mapped belongs to the right one then.
