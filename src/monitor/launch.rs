@@ -20,7 +20,7 @@ use crate::error::{Context, Result};
 use crate::network::helper::Prepared;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
-use crate::runtime::{Join, Rootfs};
+use crate::runtime::{Given, Join, Rootfs};
 use crate::state::lock::Lock;
 use crate::sys::descriptor;
 use crate::sys::process::{Fork, exit_now, fork};
@@ -73,6 +73,8 @@ pub(crate) struct Launch<'a> {
     pub notify: Option<Manager>,
     /// The caller's standard streams, which the program uses as its own (`--log-driver passthrough`).
     pub inherited: Option<[OwnedFd; 3]>,
+    /// What else of the caller's the program gets, by number.
+    pub given: &'a [Given],
     /// How long a program that is asked to end is waited for.
     pub stop_timeout: Duration,
 }

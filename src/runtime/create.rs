@@ -9,7 +9,7 @@ use super::child::{self, State};
 use super::nested::Nested;
 use super::plan::{self, Plan};
 use super::protocol::{self, Kind, Message, STEP_EXECUTE};
-use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
+use super::{Bundle, Created, Given, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::process::exit_now;
@@ -34,6 +34,7 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         cgroup: bundle.cgroup.as_ref().map(AsFd::as_fd),
         netdev: bundle.netdev,
         shm: bundle.shm.as_ref().map(AsFd::as_fd),
+        given: bundle.given,
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;
@@ -152,6 +153,7 @@ pub(super) struct Process<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     pub netdev: Option<&'a Netdev<'a>>,
     pub shm: Option<BorrowedFd<'a>>,
+    pub given: &'a [Given],
     pub stdio: &'a Stdio,
 }
 
@@ -165,6 +167,7 @@ impl Process<'_> {
             channel: theirs.as_fd(),
             trampoline: trampoline.as_fd(),
             netdev: self.netdev,
+            given: self.given,
             streams: match self.stdio {
                 Stdio::Pipes { stdin, stdout, stderr } => Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
                 Stdio::Terminal { .. } => None,

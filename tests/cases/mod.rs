@@ -23,6 +23,7 @@ mod image_space;
 mod images;
 mod init;
 mod inspect;
+mod ipc;
 mod lifecycle;
 mod limits;
 mod login;
@@ -38,6 +39,7 @@ mod parity;
 mod pause;
 mod peers;
 mod ports;
+mod preserved;
 mod ps;
 mod pull;
 mod push;
@@ -54,6 +56,7 @@ mod storage;
 mod storm;
 mod surroundings;
 mod system;
+mod systemd;
 mod terminal;
 mod transports;
 mod trust;
@@ -78,18 +81,21 @@ pub fn trials() -> Vec<Trial> {
         cve::trials(),
         cp::trials(),
         limits::trials(),
+        ipc::trials(),
         lifecycle::trials(),
         restart::trials(),
         service::trials(),
         pause::trials(),
         peers::trials(),
         health::trials(),
+        systemd::trials(),
         terminal::trials(),
         devices::trials(),
         exec::trials(),
         files::trials(),
         events::trials(),
         logs::trials(),
+        preserved::trials(),
         ps::trials(),
         parity::trials(),
         everyday::trials(),

@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::options::environment::Environment;
+use super::preserved::Preserved;
 use super::record::Config;
 use super::relay::{End, Outputs, Relay};
 use super::session::{self, Caller, Session};
@@ -45,6 +46,8 @@ pub(crate) struct ExecOptions {
     pub detach: bool,
     /// What leaves it alone, with a terminal; empty: nothing does.
     pub detach_keys: Vec<u8>,
+    /// What it gets beside its standard streams.
+    pub preserved: Preserved,
 }
 
 /// What became of the process.
@@ -130,6 +133,7 @@ impl Job<'_> {
             seccomp: seccomp.as_ref(),
             // It ends with its parent: this command, or its keeper.
             detach: false,
+            given: &options.preserved.given,
         };
         let child = runtime::exec(&target, &process, &stdio)?;
         // Our copies of its ends would keep its pipes open.

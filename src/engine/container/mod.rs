@@ -45,6 +45,7 @@ mod owners;
 pub(crate) mod pattern;
 pub(crate) mod pause;
 pub(crate) mod ports;
+pub(crate) mod preserved;
 mod processes;
 pub(crate) mod prune;
 pub(crate) mod record;

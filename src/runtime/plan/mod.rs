@@ -16,7 +16,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
-use super::{Bundle, Rootfs, Stdio};
+use super::{Bundle, Given, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
 use crate::spec::settings::KEEP_GROUPS_ANNOTATION;
 use crate::sys::exec::Strings;
@@ -25,7 +25,8 @@ use crate::sys::rlimit::Limit;
 use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
 
-pub(super) use process::{Credentials, Process, REPORT_FD};
+pub(crate) use process::report_fd;
+pub(super) use process::{Credentials, Process};
 
 /// Where cgroups are, and those of version 2 beside controllers of version 1.
 const CGROUP: &str = "/sys/fs/cgroup";
@@ -216,7 +217,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
     unsupported::check(spec, process, linux)?;
     let filter = filter(linux, bundle.seccomp)?;
-    let mut program = Process::compile(process, bundle.maps, bundle.init, filter)?;
+    let mut program = Process::compile(process, bundle.maps, bundle.init, filter, bundle.given)?;
     if spec.annotations().as_ref().is_some_and(|all| all.contains_key(KEEP_GROUPS_ANNOTATION)) {
         program.credentials.groups = None;
     }
@@ -285,8 +286,9 @@ pub(super) fn compile_exec(
     maps: Option<&IdMaps>,
     seccomp: Option<&Filter>,
     die_with_parent: bool,
+    given: &[Given],
 ) -> Result<Plan> {
-    let mut program = Process::compile(process, maps, false, seccomp.cloned())?;
+    let mut program = Process::compile(process, maps, false, seccomp.cloned(), given)?;
     program.credentials.die_with_parent = die_with_parent;
     let mut builder = Builder::default();
     builder.push(Op::Identity);

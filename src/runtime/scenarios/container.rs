@@ -95,6 +95,7 @@ impl Fixture {
             spec,
             maps: Some(&self.maps),
             rootfs,
+            given: &[],
             shm: None,
             stdio,
             netdev: None,
