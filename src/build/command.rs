@@ -89,7 +89,15 @@ impl Stage<'_> {
         }
         drop(prepared);
         let layer = self.make_layer(&place, ended.places)?;
-        let step = self.keep(&key, Some(layer))?;
+        let same = self.run_mounts(&run.mounts)?.iter().map(run_mounts::Wanted::key).eq(keys);
+        let step = match same {
+            true => self.keep(&key, Some(layer))?,
+            false => {
+                self.warn("the build context changed while the step ran; it is not cached")?;
+                self.once(layer)
+            }
+        };
+        let key = if same { key } else { self.state.next_key(&[&place.id]) };
         self.state.add(key, line, &step);
         Ok(false)
     }

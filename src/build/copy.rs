@@ -438,14 +438,25 @@ fn content(mut source: File, target: OwnedFd) -> Result<OwnedFd> {
             }
         }
     }
-    xattrs(&source, &target);
+    for (name, value) in kept_attributes(&source) {
+        let _ = fsetxattr(target.as_fd(), &name[..], &value, XattrFlags::empty());
+    }
     Ok(target.into())
 }
 
-/// What cannot be kept here is left out, as when a layer is unpacked.
-fn xattrs(source: &File, target: &File) {
-    let mut names = vec![0u8; 64 << 10];
-    let Ok(length) = flistxattr(source, &mut names) else { return };
+/// Extended attributes that go with a copy. What cannot be kept or read here is left out, as when a layer is unpacked.
+pub(crate) fn kept_attributes(source: impl AsFd) -> Vec<(Vec<u8>, Vec<u8>)> {
+    // Nearly always there are none.
+    let mut names = vec![0u8; 256];
+    let length = match flistxattr(source.as_fd(), &mut names) {
+        Err(Errno::RANGE) => {
+            names = vec![0u8; 64 << 10];
+            flistxattr(source.as_fd(), &mut names)
+        }
+        listed => listed,
+    };
+    let Ok(length) = length else { return Vec::new() };
+    let mut found = Vec::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let kept = name == b"security.capability" || name.starts_with(b"user.");
         let internal = [&b"user.overlay."[..], b"user.rpod.", b"user.fuseoverlayfs.", b"user.containers."];
@@ -453,8 +464,10 @@ fn xattrs(source: &File, target: &File) {
             continue;
         }
         let mut value = vec![0u8; 64 << 10];
-        if let Ok(length) = fgetxattr(source, name, &mut value[..]) {
-            let _ = fsetxattr(target.as_fd(), name, &value[..length], XattrFlags::empty());
+        if let Ok(length) = fgetxattr(source.as_fd(), name, &mut value[..]) {
+            value.truncate(length);
+            found.push((name.to_vec(), value));
         }
     }
+    found
 }

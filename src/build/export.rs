@@ -7,10 +7,10 @@ use std::path::Path;
 use super::context::select::Root;
 use super::copy::{Attributes, Target};
 use super::extract;
+use super::workroom::Workroom;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
-use crate::state::id;
-use crate::state::paths::{Dirs, create_private};
+use crate::state::paths::Dirs;
 use crate::storage::{Store, diff};
 use crate::userns::{IdMaps, enter};
 
@@ -19,9 +19,7 @@ pub(crate) fn tar(store: &Store, maps: &IdMaps, image: &Image, output: &mut dyn 
     let failed = || "cannot export the image";
     let directories: Vec<_> = store.layers(&image.layers)?.iter().rev().map(crate::storage::Layer::diff).collect();
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(failed)?;
-    let child = enter::spawn(maps, || {
-        u8::from(diff::export(&directories, &diff::Ids::default(), File::from(writer)).is_err())
-    })?;
+    let child = enter::spawn(maps, || u8::from(diff::export_layers(&directories, File::from(writer)).is_err()))?;
     let mut reader = File::from(reader);
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -39,10 +37,9 @@ pub(crate) fn tar(store: &Store, maps: &IdMaps, image: &Image, output: &mut dyn 
 /// Writes the files into a directory; all of them belong to this user.
 pub(crate) fn directory(dirs: &Dirs, store: &Store, maps: &IdMaps, image: &Image, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).context(|| format!("cannot create {}", to.display()))?;
-    let scratch = dirs.host.join("build").join(format!("export-{}", id::short(&id::random()?)));
-    create_private(&scratch)?;
+    let room = Workroom::open(dirs, maps)?;
     let done = (|| {
-        let path = scratch.join("root.tar");
+        let path = room.path("root.tar");
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -58,6 +55,5 @@ pub(crate) fn directory(dirs: &Dirs, store: &Store, maps: &IdMaps, image: &Image
         extract::unpack(&mut target, &file, b"")?;
         target.done()
     })();
-    crate::storage::remove_path(&scratch)?;
     done.context(|| format!("cannot write the result to {}", to.display()))
 }

@@ -6,7 +6,6 @@ use super::stage::Stage;
 use crate::error::{Context, Result};
 use crate::image::digest::DiffId;
 use crate::state::id;
-use crate::state::paths::create_private;
 use crate::storage::diff::{DiffJob, Ids};
 use crate::storage::{IdShift, RootfsPlan, remove_path};
 use crate::userns::{IdMaps, enter};
@@ -34,8 +33,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn workplace(&self, layers: &[DiffId]) -> Result<Workplace<'a>> {
         let build = self.build;
         let id = id::random()?;
-        let dir = build.dirs.host.join("build").join(id::short(&id));
-        create_private(&dir)?;
+        let dir = build.room.directory(id::short(&id))?;
         let rootfs = build.store.prepare_rootfs(layers, &dir, &IdShift::None)?;
         Ok(Workplace { id, dir, rootfs, maps: build.maps })
     }

@@ -18,6 +18,7 @@
 mod chmod;
 mod command;
 mod commit;
+mod content;
 mod context;
 mod copy;
 pub(crate) mod dockerfile;
@@ -38,6 +39,7 @@ mod stage;
 mod state;
 mod transfer;
 mod variables;
+mod workroom;
 
 use std::collections::BTreeMap;
 
@@ -51,6 +53,7 @@ use self::dockerfile::{Kind, Problem, Span};
 use self::plan::{Planner, Source};
 use self::stage::Build;
 use self::variables::Globals;
+use self::workroom::Workroom;
 use crate::engine::images::{self, Image, Progress};
 use crate::error::{Context as _, Error, Kind as ErrorKind, Result};
 use crate::image::platform::Platform;
@@ -90,7 +93,8 @@ pub(crate) fn build(
     reporter: &mut dyn Reporter,
 ) -> Result<Built, Failure> {
     let names = commit::names(request)?;
-    let opened = context::open(dirs, request)?;
+    let room = Workroom::open(dirs, maps)?;
+    let opened = context::open(&room, request)?;
     let (name, text) = (&opened.name, &opened.text);
     let wrong = |problem: Problem| Failure {
         excerpt: Some(excerpt(name, text, problem.span)),
@@ -133,7 +137,7 @@ pub(crate) fn build(
             }
         }
     }
-    let contexts = named_contexts(dirs, request, &plan)?;
+    let contexts = named_contexts(&room, request, &plan)?;
     let now = match request.timestamp {
         Some(seconds) => jiff::Timestamp::from_second(seconds).map_err(|e| Error::wrap("invalid --timestamp", e))?,
         None => jiff::Timestamp::now(),
@@ -146,7 +150,7 @@ pub(crate) fn build(
         .collect();
     reporter.stages(&shown);
     let build = Build {
-        dirs,
+        room: &room,
         store,
         maps,
         request,
@@ -213,7 +217,7 @@ fn base_image(
 }
 
 /// The `--build-context`s that are used and are no images.
-fn named_contexts(dirs: &Dirs, request: &Request, plan: &plan::Plan) -> Result<BTreeMap<String, Context>> {
+fn named_contexts(room: &Workroom, request: &Request, plan: &plan::Plan) -> Result<BTreeMap<String, Context>> {
     let mut contexts = BTreeMap::new();
     for stage in plan.stages.iter().flatten() {
         for source in stage.sources.values() {
@@ -222,7 +226,7 @@ fn named_contexts(dirs: &Dirs, request: &Request, plan: &plan::Plan) -> Result<B
                 && !contexts.contains_key(name)
             {
                 let context =
-                    context::named(dirs, value).context(|| format!("cannot use --build-context {name}={value}"))?;
+                    context::named(room, value).context(|| format!("cannot use --build-context {name}={value}"))?;
                 contexts.insert(name.clone(), context);
             }
         }
@@ -231,8 +235,9 @@ fn named_contexts(dirs: &Dirs, request: &Request, plan: &plan::Plan) -> Result<B
 }
 
 /// `--check`: what is probably not meant, a line each.
-pub(crate) fn check(dirs: &Dirs, request: &Request) -> Result<Vec<String>> {
-    let opened = context::open(dirs, request)?;
+pub(crate) fn check(dirs: &Dirs, maps: &IdMaps, request: &Request) -> Result<Vec<String>> {
+    let room = Workroom::open(dirs, maps)?;
+    let opened = context::open(&room, request)?;
     let wrong = |problem: Problem| problem.into_error(&opened.name);
     let file = dockerfile::parse(&opened.text).map_err(wrong)?;
     let mut globals = Globals::new(&request.arguments, &request.platform, request.target.as_deref());

@@ -1,15 +1,16 @@
 //! What RUN --mount asks for becomes mounts of the step, and goes again after it.
 //!
 //! Sources are found without leaving the context, the stage or the cache directory they belong to, whatever links they
-//! hold (CVE-2024-1753, CVE-2024-9675, CVE-2024-23651). A mount that may be written to is either a cache directory or has
+//! hold (CVE-2024-1753, CVE-2024-9675), and what others may change is looked up again, from a descriptor, by the process
+//! that mounts it (CVE-2024-23651). A mount that may be written to is either a cache directory or has
 //! a layer of its own above it that is thrown away.
 
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Gid, Mode, Uid, chownat};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Uid, chownat};
 
 use super::context::Context as BuildContext;
 use super::context::ignore::Ignore;
@@ -24,7 +25,7 @@ use super::stage::Stage;
 use super::variables;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::{DiffId, Digest};
-use crate::spec::settings::Mount;
+use crate::spec::settings::{Mount, SUBPATH};
 use crate::state::lock::{Lock, Mode as LockMode};
 use crate::state::paths::create_private;
 use crate::storage::{IdShift, LayerView, Place, RootfsPlan, remove_path};
@@ -99,7 +100,7 @@ impl<'a> Stage<'a> {
                 let sources = [format!("/{}", mount.source)];
                 self.context_digest(source.as_ref(), &sources).map(|digest| digest.to_string())
             }
-            Some(source) => self.layers_of(&source).map(|(key, _)| key.to_string()),
+            Some(source) => self.layers_of(&source).map(|layers| format!("{layers:?}")),
         }
     }
 
@@ -121,19 +122,19 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Layers of a stage or image, bottom first, and what they are known by.
-    pub(crate) fn layers_of(&self, source: &Source) -> Result<(Digest, Vec<DiffId>)> {
+    /// Layers of a stage or image, bottom first.
+    pub(crate) fn layers_of(&self, source: &Source) -> Result<Vec<DiffId>> {
         match source {
             Source::Stage(index) => {
                 let state = self.done.get(index).ok_or_else(|| Error::new("a stage is missing"))?;
-                Ok((state.key, state.layers.clone()))
+                Ok(state.layers.clone())
             }
             Source::Image(name) => {
                 let image =
                     self.build.images.get(name).ok_or_else(|| Error::new(format!("{name}: image not known")))?;
-                Ok((image.id, image.layers.clone()))
+                Ok(image.layers.clone())
             }
-            Source::Scratch => Ok((Digest::of(b"scratch"), Vec::new())),
+            Source::Scratch => Ok(Vec::new()),
             Source::Context(name) => Err(Error::new(format!("the build context {name} has no layers"))),
         }
     }
@@ -188,9 +189,7 @@ impl<'a> Stage<'a> {
         if mount.target.is_empty() {
             return Ok(());
         }
-        // In memory where there is a runtime directory, and not beside what becomes a layer.
-        let dir = self.build.dirs.runtime.join("build").join(&place.id);
-        create_private(&dir)?;
+        let dir = self.build.room.private(&place.id)?;
         prepared.private = Some(dir.clone());
         let path = dir.join(number.to_string());
         let mode = mount.mode.unwrap_or(0o400);
@@ -291,25 +290,21 @@ impl<'a> Stage<'a> {
                     .resolve(clean(&mount.source).as_bytes())
                     .context(|| "cannot read the build context")?
                     .ok_or_else(missing)?;
-                if !context.ignore().is_empty() {
-                    // What is ignored is not there: a copy of the rest.
-                    self.copy_context(context, &mount.source, scratch)?;
-                    let name = select::split(&path).1;
-                    match FileType::from_raw_mode(stat.st_mode) {
-                        FileType::Directory => Place::Directory(vec![scratch.to_path_buf()]),
-                        _ => Place::File(scratch.join(String::from_utf8_lossy(name).as_ref())),
-                    }
-                } else {
-                    // No link is left in it.
-                    let real = context.path().join(std::ffi::OsStr::from_bytes(&path));
-                    match FileType::from_raw_mode(stat.st_mode) {
-                        FileType::Directory => Place::Directory(vec![real]),
-                        _ => Place::File(real),
-                    }
+                if context.ignore().is_empty() {
+                    let made = Self::show_context(context, &path, &stat, mount, &scratch.with_extension("rw"))?;
+                    prepared.mounts.push(made);
+                    return Ok(());
+                }
+                // What is ignored is not there: a copy of the rest.
+                self.copy_context(context, &mount.source, scratch)?;
+                let name = select::split(&path).1;
+                match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::Directory => Place::Directory(vec![scratch.to_path_buf()]),
+                    _ => Place::File(scratch.join(String::from_utf8_lossy(name).as_ref())),
                 }
             }
             Some(source) => {
-                let (_, layers) = self.layers_of(&source)?;
+                let layers = self.layers_of(&source)?;
                 let mut directories: Vec<PathBuf> =
                     self.build.store.layers(&layers)?.iter().rev().map(crate::storage::Layer::diff).collect();
                 if directories.is_empty() {
@@ -332,6 +327,38 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// A mount of something in a context, found again in it when it is made: whoever changes the context meanwhile
+    /// cannot make the mount show anything else than what is in it.
+    fn show_context(
+        context: &BuildContext,
+        path: &[u8],
+        stat: &Stat,
+        mount: &RunMount,
+        scratch: &Path,
+    ) -> Result<Mount> {
+        let part = format!("{SUBPATH}{}", String::from_utf8_lossy(path));
+        let whole = context.path().to_path_buf();
+        if mount.read_only {
+            let mut made = bound(whole, &mount.target, &["ro"]);
+            made.options.extend((!path.is_empty()).then_some(part));
+            return Ok(made);
+        }
+        create_private(scratch)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            let failed = || "cannot copy the file that is to be mounted";
+            let opened = context.root()?.reopen(path, OFlags::RDONLY | OFlags::NONBLOCK).context(failed)?;
+            let copy = scratch.join("file");
+            let mut file = File::create_new(&copy).context(failed)?;
+            std::io::copy(&mut File::from(opened), &mut file).context(failed)?;
+            let mode = std::fs::Permissions::from_mode(stat.st_mode & 0o777);
+            file.set_permissions(mode).context(failed)?;
+            return Ok(bound(copy, &mount.target, &[]));
+        }
+        let mut made = overlay(mount, &[whole], scratch)?;
+        made.options.extend((!path.is_empty()).then_some(part));
+        Ok(made)
+    }
+
     /// A mount that shows a place; with `rw` what is written to it goes elsewhere.
     fn show(&self, place: Place, mount: &RunMount, scratch: &Path) -> Result<Mount> {
         let directories = match place {
@@ -347,29 +374,12 @@ impl<'a> Stage<'a> {
         if let ([only], true) = (&directories[..], mount.read_only) {
             return Ok(bound(only.clone(), &mount.target, &["ro"]));
         }
-        let names: Vec<String> =
-            directories.iter().map(|path| path.display().to_string().replace(':', "\\:")).collect();
-        let mut options = vec![format!("lowerdir={}", names.join(":")), "userxattr".to_owned()];
-        if mount.read_only {
-            options.push("ro".to_owned());
-        } else {
-            let (upper, work) = (scratch.join("upper"), scratch.join("work"));
-            create_private(&upper)?;
-            create_private(&work)?;
-            options.push(format!("upperdir={}", upper.display()));
-            options.push(format!("workdir={}", work.display()));
-        }
-        Ok(Mount {
-            destination: mount.target.clone(),
-            kind: "overlay".to_owned(),
-            source: PathBuf::from("overlay"),
-            options,
-        })
+        overlay(mount, &directories, scratch)
     }
 
     /// Copies a directory of a stage or image to `to`.
     fn copy_out(&mut self, source: &Source, path: &str, view: &Path, to: &Path) -> Result<()> {
-        let (_, layers) = self.layers_of(source)?;
+        let layers = self.layers_of(source)?;
         let plan = self.view(&layers, view)?;
         let place = view.join("lower");
         create_private(&place)?;
@@ -422,6 +432,21 @@ fn clean(path: &str) -> String {
 fn bound(source: PathBuf, destination: &str, options: &[&str]) -> Mount {
     let options = ["bind", "rprivate"].iter().chain(options).map(|option| (*option).to_owned()).collect();
     Mount { destination: destination.to_owned(), kind: "bind".to_owned(), source, options }
+}
+
+/// Shows directories, top first; what is written to them goes below `scratch`.
+fn overlay(mount: &RunMount, directories: &[PathBuf], scratch: &Path) -> Result<Mount> {
+    let escaped = |path: &PathBuf| path.display().to_string().replace('\\', "\\\\").replace(':', "\\:");
+    let names: Vec<String> = directories.iter().map(escaped).collect();
+    let mut options = vec![format!("lowerdir={}", names.join(":"))];
+    options.extend(mount.read_only.then(|| "ro".to_owned()));
+    for (key, name) in [("upperdir", "upper"), ("workdir", "work")] {
+        let dir = scratch.join(name);
+        create_private(&dir)?;
+        options.push(format!("{key}={}", dir.display()));
+    }
+    let (destination, source) = (mount.target.clone(), PathBuf::from("overlay"));
+    Ok(Mount { destination, kind: "overlay".to_owned(), source, options })
 }
 
 fn tmpfs(mount: &RunMount) -> Mount {

@@ -15,6 +15,11 @@ use super::stage::{self, Build};
 use super::state::State;
 use crate::error::{Context, Error, Result};
 use crate::sys::process::{Child, Fork, exit_now, fork};
+use crate::sys::signal::{self, SignalFd};
+use crate::userns::enter::Failure;
+
+/// What ends a build; everything of it is removed before this process goes.
+const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 struct Running {
     stage: usize,
@@ -33,6 +38,7 @@ pub(crate) fn run(
     let mut done: BTreeMap<usize, State> = BTreeMap::new();
     let mut running: Vec<Running> = Vec::new();
     let mut failed = None;
+    let signals = SignalFd::new(&ENDING).context(|| "cannot receive signals")?;
     while failed.is_none() && (!waiting.is_empty() || !running.is_empty()) {
         while running.len() < build.request.jobs.max(1) {
             let ready = waiting.iter().copied().find(|index| {
@@ -47,7 +53,12 @@ pub(crate) fn run(
         if running.is_empty() {
             return Err(Error::new("the stages need each other in a circle"));
         }
-        for index in wait(&running)?.into_iter().rev() {
+        let ready = wait(&running, &signals)?;
+        if let Some(signal) = signals.next() {
+            failed = Some(interrupted(signal));
+            continue;
+        }
+        for index in ready.into_iter().rev() {
             if !read(&mut running[index], reporter)? {
                 continue;
             }
@@ -92,13 +103,19 @@ fn start(build: &Build<'_>, plan: &Plan, index: usize, done: &BTreeMap<usize, St
     }
 }
 
-/// Those that have something to say.
-fn wait(running: &[Running]) -> Result<Vec<usize>> {
+fn interrupted(signal: i32) -> StageFailure {
+    let error = Error::new(format!("the build was interrupted by {}", signal::name(signal)));
+    StageFailure { error: Failure::from(&error), lines: None, code: u8::try_from(128 + signal).ok() }
+}
+
+/// Those that have something to say; also returns when a signal has come.
+fn wait(running: &[Running], signals: &SignalFd) -> Result<Vec<usize>> {
     loop {
-        let mut fds: Vec<PollFd<'_>> = running.iter().map(|stage| PollFd::new(&stage.pipe, PollFlags::IN)).collect();
+        let pipes = running.iter().map(|stage| PollFd::new(&stage.pipe, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> = pipes.chain([PollFd::new(signals, PollFlags::IN)]).collect();
         match poll(&mut fds, None) {
             Ok(_) => {
-                let ready = fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty());
+                let ready = fds[..running.len()].iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty());
                 return Ok(ready.map(|(index, _)| index).collect());
             }
             Err(Errno::INTR) => {}

@@ -13,10 +13,10 @@ use super::request::Request;
 use super::settings::{self, Seen};
 use super::state::State;
 use super::variables::{self, Globals};
+use super::workroom::Workroom;
 use crate::engine::images::Image;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::state::paths::Dirs;
 use crate::storage::worker::UnpackWorker;
 use crate::storage::{BuildStep, Store};
 use crate::userns::IdMaps;
@@ -24,7 +24,7 @@ use crate::userns::enter::Failure;
 
 /// What all stages of a build have in common.
 pub(crate) struct Build<'a> {
-    pub dirs: &'a Dirs,
+    pub room: &'a Workroom,
     pub store: &'a Store,
     pub maps: &'a IdMaps,
     pub request: &'a Request,
@@ -192,6 +192,11 @@ impl<'a> Stage<'a> {
         let step = BuildStep { layer, created: self.created() };
         self.build.store.put_build_step(key, &step)?;
         Ok(step)
+    }
+
+    /// A step that is not remembered.
+    pub(crate) fn once(&self, layer: Digest) -> BuildStep {
+        BuildStep { layer: Some(layer), created: self.created() }
     }
 
     fn created(&self) -> String {

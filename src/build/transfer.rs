@@ -75,7 +75,7 @@ impl Stage<'_> {
             // What was copied is not what the key stands for.
             let layer = self.make_layer(&workplace, Vec::new())?;
             self.warn("the build context changed while it was being copied; the step is not cached")?;
-            let step = crate::storage::BuildStep { layer: Some(layer), created: jiff::Timestamp::now().to_string() };
+            let step = self.once(layer);
             let unknown = self.state.next_key(&[&workplace.id]);
             self.state.add(unknown, line, &step);
             return Ok(false);
@@ -89,7 +89,7 @@ impl Stage<'_> {
     /// A directory for what is fetched or written for one instruction.
     fn workplace_dir(&self) -> Result<Scratch> {
         let name = format!("in-{}", crate::state::id::short(&crate::state::id::random()?));
-        Ok(Scratch(self.build.dirs.host.join("build").join(name)))
+        Ok(Scratch(self.build.room.path(&name)))
     }
 
     /// What history says.
@@ -188,8 +188,10 @@ impl Stage<'_> {
                 order.origins.push(Origin::Directory { root, ignore, sources, unpack });
             }
             Some(source) => {
-                let (key, _) = self.layers_of(&source)?;
-                order.content.push(format!("{key} {}", sources.join("\0")));
+                let layers = self.layers_of(&source)?;
+                let exclude = (&order.exclude, &transfer.exclude[..]);
+                let digest = self.content_of(&layers, &sources, exclude, order.parents)?;
+                order.content.push(format!("content {digest}"));
                 order.origins.push(Origin::Layers { source, sources });
             }
         }
@@ -230,7 +232,7 @@ impl Stage<'_> {
             views.push(match origin {
                 Origin::Directory { .. } => None,
                 Origin::Layers { source, .. } => {
-                    let (_, layers) = self.layers_of(source)?;
+                    let layers = self.layers_of(source)?;
                     let dir = place.dir.join(format!("from-{number}"));
                     let plan = self.view(&layers, &dir)?;
                     let lower = dir.join("lower");

@@ -17,6 +17,9 @@ pub(crate) struct Create {
     /// Kind of network (bridge, macvlan, ipvlan, overlay)
     #[arg(short, long, value_name = "DRIVER", default_value = "bridge")]
     pub driver: String,
+    /// Outside, let containers reach these only: allow=DOMAIN|*.DOMAIN|CIDR[:PORT],...
+    #[arg(long, value_name = "POLICY")]
+    pub egress: Vec<String>,
     /// Address of the gateway in the subnet
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub gateway: Vec<String>,

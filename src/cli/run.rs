@@ -325,6 +325,10 @@ pub(crate) struct Network {
     #[arg(long, value_name = "CONTAINER[:ALIAS]")]
     pub link: Vec<String>,
 
+    /// Outside, reach these only: allow=DOMAIN|*.DOMAIN|CIDR[:PORT],...
+    #[arg(long, value_name = "POLICY")]
+    pub egress: Vec<String>,
+
     /// Publish a port of the container ([[IP:][HOST-PORT]:]PORT[/PROTOCOL])
     #[arg(short, long, value_name = "PORT", value_delimiter = ',')]
     pub publish: Vec<String>,

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
     context.ui.flush()?;
     let progress = progress(context.ui, quiet);
     if args.input.check {
-        let findings = build::check(dirs, &request)?;
+        let findings = build::check(dirs, &maps, &request)?;
         findings.iter().try_for_each(|finding| context.ui.line(finding))?;
         return Ok(u8::from(!findings.is_empty()));
     }

@@ -21,6 +21,7 @@ use crate::engine::container::options::{
 };
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
+use crate::network::egress::policy::Policy;
 use crate::network::mode::Mode;
 use crate::network::ports;
 use crate::spec::{capabilities, defaults};
@@ -229,7 +230,6 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
         return Err(Error::new("--no-hosts and --add-host cannot be set together"));
     }
     Ok(NetworkOptions {
-        mode,
         ports: ports::parse_all(&network.publish)?,
         publish_all: network.publish_all,
         expose: network.expose.clone(),
@@ -238,7 +238,18 @@ fn network_options(network: &Network) -> Result<NetworkOptions> {
         no_hosts: network.no_hosts,
         no_hostname: false,
         links,
+        egress: egress(network, &mode)?,
+        mode,
     })
+}
+
+fn egress(network: &Network, mode: &Mode) -> Result<Option<Policy>> {
+    let egress = Policy::parse(&network.egress)?;
+    if egress.is_some() && !matches!(mode, Mode::Bridge(_)) {
+        return Err(Error::new("--egress needs a bridge network, where the netkeeper sees what leaves")
+            .hint("add --network NAME, or --network bridge for the default one; --network none lets nothing out"));
+    }
+    Ok(egress)
 }
 
 fn surroundings(flags: &Flags) -> Result<Surroundings> {

@@ -17,13 +17,13 @@ pub(crate) fn run(args: Export, context: &Context<'_>) -> Result<u8> {
         }
         let container = store::find(dirs, &args.container)?;
         let out = std::io::stdout().as_fd().try_clone_to_owned().context(|| "cannot write to standard output")?;
-        export::export(&container, &File::from(out))?;
+        export::export(&context.store()?, &container, &File::from(out))?;
         return Ok(0);
     };
     let container = store::find(dirs, &args.container)?;
     let file = File::create(path).context(|| format!("cannot create {}", path.display()))?;
     let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
-    let exported = export::export(&container, &file);
+    let exported = export::export(&context.store()?, &container, &file);
     if exported.is_err() && is_file {
         // Half an archive is worse than none; the error that matters is the first.
         let _ = std::fs::remove_file(path);

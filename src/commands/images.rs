@@ -37,9 +37,12 @@ const COLUMNS_WITH_DIGEST: &[Column] = &[
 
 const HISTORY: Column = Column("History", "HISTORY");
 
-fn columns(digests: bool, history: bool) -> Vec<Column> {
+/// Shown as soon as one image is read-only, as in Podman.
+const READ_ONLY: Column = Column("ReadOnly", "R/O");
+
+fn columns(digests: bool, history: bool, read_only: bool) -> Vec<Column> {
     let columns = if digests { COLUMNS_WITH_DIGEST } else { COLUMNS };
-    columns.iter().copied().chain(history.then_some(HISTORY)).collect()
+    columns.iter().copied().chain(history.then_some(HISTORY)).chain(read_only.then_some(READ_ONLY)).collect()
 }
 
 /// What only some formats show, and not for free.
@@ -98,7 +101,7 @@ pub(crate) fn run(args: Images, context: &Context<'_>) -> Result<u8> {
     }
     let listing = Listing {
         name: "images",
-        columns: &columns(args.digests, args.history),
+        columns: &columns(args.digests, args.history, kept.iter().any(|(listed, _)| listed.read_only)),
         other_headings: &[],
         format: args.format.as_deref(),
         noheading: args.noheading,
@@ -156,7 +159,7 @@ fn value(row: &Row<'_>, space: &Space, no_trunc: bool, now: Timestamp) -> Value 
         "ParentId": "",
         "Containers": space.containers(listed),
         "Dangling": listed.tags.is_empty(),
-        "ReadOnly": false,
+        "ReadOnly": listed.read_only,
         "RepoTags": listed.tags,
         "RepoDigests": listed.digests,
         "Names": listed.tags,
@@ -185,6 +188,9 @@ fn machine(listed: &Listed, space: &Space) -> Value {
         "Created": image.created().as_second(),
         "CreatedAt": image.created().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     });
+    if listed.read_only {
+        value["ReadOnly"] = Value::Bool(true);
+    }
     if listed.tags.is_empty() {
         value["Dangling"] = Value::Bool(true);
     }

@@ -23,6 +23,7 @@ pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
         disable_dns: args.disable_dns,
         labels: values::labels(&args.label, &[])?,
         options: args.opt,
+        egress: args.egress,
     };
     let network = create::create(context.dirs()?, &wanted, args.ignore)?;
     context.ui.line(&network.name)?;

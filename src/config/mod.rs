@@ -3,4 +3,5 @@
 pub(crate) mod policy;
 pub(crate) mod registries;
 pub(crate) mod registries_d;
+pub(crate) mod storage;
 pub(crate) mod yaml;

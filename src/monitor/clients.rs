@@ -94,8 +94,8 @@ pub(super) fn accept(listener: &OwnedFd, clients: &mut Vec<Client>) {
     }
 }
 
-/// Tells everybody that the container has ended, and stays until they have read it and what came before, or are gone.
-pub(super) fn farewell(mut clients: Vec<Client>, code: u8) {
+/// Tells everybody that the container has ended; answers those who have not read all that came before.
+pub(super) fn tell_end(mut clients: Vec<Client>, code: u8) -> Vec<Client> {
     clients.retain_mut(|client| {
         let sent = match client.last.take() {
             Some(packet) => client.send(&packet),
@@ -103,6 +103,11 @@ pub(super) fn farewell(mut clients: Vec<Client>, code: u8) {
         };
         sent.is_ok() && client.behind()
     });
+    clients
+}
+
+/// Stays until they have read it, or are gone.
+pub(super) fn stay(mut clients: Vec<Client>) {
     while !clients.is_empty() {
         let mut fds: Vec<_> = clients.iter().map(|client| PollFd::new(client, PollFlags::OUT)).collect();
         if poll(&mut fds, None).is_err() {

@@ -57,8 +57,8 @@ pub(crate) struct Launch<'a> {
     pub pidfiles: [Option<&'a Path>; 2],
     /// What the container was before.
     pub state: State,
-    /// Removes the container after its end (`--rm`). Called with the lock held.
-    pub remove: Option<&'a Remove<'a>>,
+    /// Removes the container after its end (`--rm`).
+    pub removal: Option<Removal<'a>>,
     /// Makes anew what a start uses up.
     pub renew: &'a Renew<'a>,
     /// The program is killed after this time.
@@ -89,8 +89,16 @@ pub(crate) struct Fresh {
 
 pub(crate) type Renew<'a> = dyn Fn() -> Result<Fresh> + 'a;
 
-/// Removes a container whose lock is held.
-pub(crate) type Remove<'a> = dyn Fn(&Lock) -> Result<()> + 'a;
+/// How a container whose lock is held is removed.
+#[derive(Clone, Copy)]
+pub(crate) struct Removal<'a> {
+    /// Ends its existence for everybody.
+    pub forget: &'a Remove<'a>,
+    /// Removes what is left on the disk.
+    pub clear: &'a Remove<'a>,
+}
+
+type Remove<'a> = dyn Fn(&Lock) -> Result<()> + 'a;
 
 /// Forks the monitor, which starts the container. The client hears `Started` or `Error` from it.
 ///

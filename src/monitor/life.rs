@@ -76,17 +76,25 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
     drop(listener);
     // A start that follows makes a socket of its own.
     let _ = std::fs::remove_file(launch.place.attach_socket());
-    let _ = finish(&launch, &state);
+    let finished = finish(&launch, &state);
     leave_exit_code(&launch.lock, Some(code));
+    let Some(removal) = launch.removal.filter(|_| finished.is_ok()) else {
+        drop(launch);
+        return clients::stay(clients::tell_end(clients, code));
+    };
+    let behind = clients::tell_end(clients, code);
+    // What cannot be removed now is swept by the next listing.
+    let _ = (removal.clear)(&launch.lock);
     drop(launch);
-    clients::farewell(clients, code);
+    clients::stay(behind);
 }
 
 /// A launch that fails has nobody else to tell.
 fn stillborn(mut launch: Launch<'_>, client: &mut Client, error: Error) {
     let state = State { error: error.to_string(), ..std::mem::take(&mut launch.state) };
     let _ = std::fs::remove_file(launch.place.attach_socket());
-    let gone = finish(&launch, &state);
+    let cleared = |()| launch.removal.map_or(Ok(()), |removal| (removal.clear)(&launch.lock));
+    let gone = finish(&launch, &state).and_then(cleared);
     leave_exit_code(&launch.lock, Some(error.kind().exit_code()));
     drop(launch);
     let error = match gone {
@@ -175,10 +183,10 @@ fn ended(serving: &mut Serving<'_>, code: u8) {
     state.finished_at = Some(Timestamp::now());
 }
 
-/// Removes the container or writes its last state.
+/// Makes the container unknown or writes its last state.
 fn finish(launch: &Launch<'_>, state: &State) -> Result<()> {
-    match launch.remove {
-        Some(remove) => remove(&launch.lock),
+    match launch.removal {
+        Some(removal) => (removal.forget)(&launch.lock),
         None => State { monitor: 0, ..state.clone() }.store(&launch.place.record),
     }
 }

@@ -32,5 +32,5 @@ mod start;
 pub(crate) mod state;
 mod terms;
 
-pub(crate) use launch::{Fresh, Launch, launch, leave_caller};
+pub(crate) use launch::{Fresh, Launch, Removal, launch, leave_caller};
 pub(crate) use terms::{Changed, Terms};

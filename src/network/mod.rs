@@ -5,11 +5,13 @@
 //! ports    -p as typed → PortMapping (pure)
 //! helper   slirp4netns | pasta: found, started, watched; ends with the monitor
 //! forward  published ports: host listener → connection made inside the namespace, client's address kept
+//! bridge   networks as objects; keeper: their bridges at work; dns, overlay, egress: names, other hosts, what may leave
 //! files    what /etc/resolv.conf and /etc/hosts of the container say (pure)
 //! ```
 
 pub(crate) mod bridge;
 pub(crate) mod dns;
+pub(crate) mod egress;
 pub(crate) mod files;
 pub(crate) mod forward;
 pub(crate) mod helper;

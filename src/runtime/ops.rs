@@ -145,10 +145,13 @@ fn filesystem(
 fn make_root(root: &Root, state: &mut State<'_>) -> Result<OwnedFd, Errno> {
     match root {
         Root::Overlay { lower, upper, work, volatile } => {
+            // It makes directories of its own, which nobody without an id may: not worth trying.
+            wait_for_ids(state)?;
             overlay(lower, upper, work, *volatile)?;
             directory(upper)
         }
         Root::Opened { lower, upper, work, volatile } => {
+            wait_for_ids(state)?;
             let mount = opened_overlay(state, lower, *upper, *work, *volatile)?;
             attach(&mount, slot_fd(state, *upper)?)?;
             Ok(mount)

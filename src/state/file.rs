@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -31,7 +32,8 @@ pub(crate) fn write(path: &Path, content: &[u8], durability: Durability) -> Resu
     let temporary =
         dir.join(format!("{TEMPORARY_PREFIX}{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
     let written = (|| {
-        let mut file = File::create_new(&temporary)?;
+        // Nobody else's to change, also where the umask is 0.
+        let mut file = File::options().write(true).create_new(true).mode(0o644).open(&temporary)?;
         file.write_all(content)?;
         if durability == Durability::Synced {
             file.sync_all()?;

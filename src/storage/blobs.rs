@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Store;
@@ -26,7 +26,15 @@ impl Store {
     /// The content, checked against its digest.
     pub(crate) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
         let failed = || format!("cannot read {digest}");
+        let elsewhere = || {
+            let found = self.additional.find(&Path::new("blobs/sha256").join(digest.hex()));
+            found.map_or(Err(std::io::ErrorKind::NotFound.into()), File::open)
+        };
         let file = match File::open(self.blob_path(digest)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => elsewhere(),
+            file => file,
+        };
+        let file = match file {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::new(format!("{digest} is not in the store")).with_kind(Kind::NoSuchObject));
             }
@@ -48,7 +56,7 @@ impl Store {
         std::fs::metadata(self.blob_path(digest)).and_then(|meta| meta.modified()).ok()
     }
 
-    /// Every document in the store.
+    /// Every document in the user's own store.
     pub(crate) fn list_blobs(&self) -> Result<Vec<Digest>> {
         let dir = self.blobs_dir();
         let failed = || format!("cannot read {}", dir.display());

@@ -55,10 +55,11 @@ impl Store {
         Ok(steps)
     }
 
-    /// Forgets every step, and the digests of contexts; layers go when the caller collects garbage.
+    /// Forgets every step, and the digests of what was copied; layers go when the caller collects garbage.
     pub(crate) fn forget_build_steps(&self) -> Result<u64> {
         let count = self.build_steps()?.len() as u64;
-        for dir in [self.steps_dir(), self.build_cache_dir().join("contexts")] {
+        for dir in [self.steps_dir(), self.build_cache_dir().join("contexts"), self.build_cache_dir().join("contents")]
+        {
             super::remove::path(&dir)?;
         }
         Ok(count)

@@ -80,7 +80,7 @@ impl Copy<'_> {
         }
         fchown(to, uid, gid)?;
         fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
-        xattrs(from, to)?;
+        xattrs(from, to, None)?;
         futimens(to, &times(&stat))
     }
 
@@ -108,7 +108,10 @@ impl Copy<'_> {
             self.links.insert(stat.st_ino, self.path.clone());
         }
         match kind {
-            FileType::RegularFile => return file(from, to, name, &stat, self.owner(&stat)?),
+            FileType::RegularFile => {
+                let root = self.shift.and_then(|shift| shift.uid(0));
+                return file(from, to, name, &stat, self.owner(&stat)?, root);
+            }
             FileType::Symlink => {
                 let target = readlinkat(from, name, Vec::new())?;
                 symlinkat(&target, to, name)?;
@@ -141,7 +144,15 @@ impl Copy<'_> {
 
 type Owner = (Option<Uid>, Option<Gid>);
 
-fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8], stat: &Stat, owner: Owner) -> Result<(), Errno> {
+/// `root`: the container's, when it is not this namespace's.
+fn file(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &[u8],
+    stat: &Stat,
+    owner: Owner,
+    root: Option<u32>,
+) -> Result<(), Errno> {
     let source = openat(from, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = openat(to, name, flags, Mode::RUSR | Mode::WUSR)?;
@@ -150,7 +161,7 @@ fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8], stat: &Stat, owne
     }
     fchown(&target, owner.0, owner.1)?;
     fchmod(&target, Mode::from_raw_mode(stat.st_mode))?;
-    xattrs(source.as_fd(), target.as_fd())?;
+    xattrs(source.as_fd(), target.as_fd(), root)?;
     futimens(&target, &times(stat))
 }
 
@@ -199,7 +210,7 @@ fn by_hand(source: BorrowedFd<'_>, target: BorrowedFd<'_>, mut at: u64, size: u6
     Ok(())
 }
 
-fn xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+fn xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>, root: Option<u32>) -> Result<(), Errno> {
     let mut list = vec![0u8; 64 * 1024];
     let length = match flistxattr(from, &mut list) {
         Ok(length) => length,
@@ -214,12 +225,31 @@ fn xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
         }
         value.resize(64 * 1024, 0);
         let length = fgetxattr(from, name, &mut value)?;
-        match fsetxattr(to, name, &value[..length], XattrFlags::empty()) {
+        value.truncate(length);
+        if let (b"security.capability", Some(root)) = (name, root) {
+            belongs_to(&mut value, root);
+        }
+        match fsetxattr(to, name, &value, XattrFlags::empty()) {
             Ok(()) | Err(Errno::NOTSUP | Errno::PERM | Errno::NOSPC) => {}
             Err(e) => return Err(e),
         }
     }
     Ok(())
+}
+
+/// Makes a file's capabilities count in the namespace whose root this is (linux/capability.h, VFS_CAP_REVISION_3). Without a root
+/// of their own they would be this namespace's, and of no use in the container.
+fn belongs_to(value: &mut Vec<u8>, root: u32) {
+    const REVISION_3: u32 = 0x0300_0000;
+    const EFFECTIVE: u32 = 1;
+    const TWO_SETS: usize = 20;
+    let Some(magic) = value.first_chunk::<4>().map(|magic| u32::from_le_bytes(*magic)) else { return };
+    if value.len() < TWO_SETS {
+        return;
+    }
+    value.truncate(TWO_SETS);
+    value[..4].copy_from_slice(&(REVISION_3 | magic & EFFECTIVE).to_le_bytes());
+    value.extend_from_slice(&root.to_le_bytes());
 }
 
 fn remove_any(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {

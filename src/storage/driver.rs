@@ -67,15 +67,21 @@ impl Store {
         let driver = match self.wanted {
             Some(wanted) if known.works.contains(&wanted) => return Ok(wanted),
             Some(wanted) => {
-                self.try_driver(wanted).context(|| format!("the storage driver {wanted} does not work here"))?;
+                self.try_driver(wanted)?.context(|| format!("the storage driver {wanted} does not work here"))?;
                 wanted
             }
             None => match known.chosen {
                 Some(chosen) => return Ok(chosen),
                 None => {
-                    let order = [DriverName::Overlay, DriverName::FuseOverlayfs];
-                    let best = order.into_iter().find(|driver| self.try_driver(*driver).is_ok());
-                    *known.chosen.insert(best.unwrap_or(DriverName::Copy))
+                    let mut best = None;
+                    for driver in [DriverName::Overlay, DriverName::FuseOverlayfs] {
+                        if best.is_none() && self.try_driver(driver)?.is_ok() {
+                            best = Some(driver);
+                        }
+                    }
+                    // A copy is so slow that looking for something better each time costs nothing.
+                    let Some(best) = best else { return Ok(DriverName::Copy) };
+                    *known.chosen.insert(best)
                 }
             },
         };
@@ -86,19 +92,28 @@ impl Store {
         Ok(driver)
     }
 
-    fn try_driver(&self, driver: DriverName) -> Result<()> {
+    /// Whether the driver works; an error when that cannot be found out.
+    fn try_driver(&self, driver: DriverName) -> Result<Result<()>> {
         if driver == DriverName::Copy {
-            return Ok(());
+            return Ok(Ok(()));
         }
+        let program = match (driver, fuse_overlayfs()) {
+            (DriverName::FuseOverlayfs, Err(e)) => return Ok(Err(e)),
+            (_, program) => program.unwrap_or_default(),
+        };
         let maps = IdMaps::for_user()?;
         // One where the layers are, one where the containers' own files will be.
         let lower = Staging::create(&self.staging_dir(), &self.host)?;
         let dead = staging::dead(&self.host_dir, PROBE)?;
         let upper = Staging::create(&self.host_dir, PROBE)?;
-        let tried = enter::run(&maps, || match driver {
-            DriverName::Overlay => try_overlay(lower.path(), upper.path()),
-            _ => try_fuse(&fuse_overlayfs()?, upper.path()),
-        });
+        // A namespace that cannot be entered says nothing about the driver.
+        let tried: std::result::Result<(), String> = enter::run(&maps, || {
+            let tried = match driver {
+                DriverName::Overlay => try_overlay(lower.path(), upper.path()),
+                _ => try_fuse(&program, upper.path()),
+            };
+            Ok(tried.map_err(|e| e.to_string()))
+        })?;
         // What the mapped root left there may not be the user's to remove.
         let removed = enter::run(&maps, || {
             staging::clean(dead)?;
@@ -107,7 +122,7 @@ impl Store {
             super::remove::path(&upper.path().join("work"))?;
             super::remove::path(&upper.path().join("upper"))
         });
-        tried.and(removed)
+        Ok(tried.map_err(Error::new).and(removed))
     }
 }
 

@@ -56,6 +56,12 @@ impl Layer {
         Self { dir }
     }
 
+    /// The layer whose files are in `diff`.
+    pub(super) fn of_diff(diff: &Path) -> Option<Self> {
+        let dir = diff.parent().filter(|_| diff.ends_with("diff"))?;
+        dir.join("entries.zst").exists().then(|| Self::at(dir.to_path_buf()))
+    }
+
     /// All that belongs to the layer.
     pub(crate) fn directory(&self) -> PathBuf {
         self.dir.clone()
@@ -88,10 +94,13 @@ impl Layer {
 }
 
 impl Store {
-    /// The layer, if it is there.
+    /// The layer, if it is there or in an additional store.
     pub(crate) fn layer(&self, diff_id: &DiffId) -> Option<Layer> {
         let dir = self.layer_dir(diff_id);
-        rustix::fs::access(&dir, rustix::fs::Access::EXISTS).is_ok().then(|| Layer::at(dir))
+        match rustix::fs::access(&dir, rustix::fs::Access::EXISTS) {
+            Ok(()) => Some(Layer::at(dir)),
+            Err(_) => self.additional.find(&Path::new("layers").join(diff_id.hex())).map(Layer::at),
+        }
     }
 
     /// The layers of an image, bottom first.
@@ -106,7 +115,7 @@ impl Store {
             .collect()
     }
 
-    /// Every layer in the store.
+    /// Every layer in the user's own store.
     pub(crate) fn list_layers(&self) -> Result<Vec<DiffId>> {
         let dir = self.layers_dir();
         let entries = std::fs::read_dir(&dir).context(|| format!("cannot read {}", dir.display()))?;

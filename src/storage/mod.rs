@@ -8,11 +8,13 @@
 //! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
 //! data/staging/<digest>.partial  the beginning of a layer whose transfer was cut off (partial)
 //! data/staging/<host>-<id>/    being made or removed by the process that holds <host>-<id>.lock (staging)
+//! data of others                 stores that are only read: blobs, refs and layers that this one has not (additional)
 //! data/gc.lock                 shared while something is fetched that no ref leads to yet; exclusive to collect
 //! ```
 //! A store belongs to one user and its files carry the ids of that user's whole map. Layers are therefore written and
 //! removed by a process inside the user namespace (`worker`); everything else is done by the user as such.
 
+mod additional;
 mod attach;
 mod blobs;
 mod build_cache;
@@ -29,6 +31,7 @@ mod layer;
 mod limits;
 mod lock;
 mod mapped;
+pub(crate) mod mount_points;
 mod mounted;
 mod partial;
 mod refs;
@@ -48,6 +51,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, IFlags, OFlags, ioctl_getflags, ioctl_setflags, openat};
 
+use self::additional::Additional;
 pub(crate) use self::build_cache::BuildStep;
 pub(crate) use self::collect::{Freed, Keep};
 pub(crate) use self::driver::DriverName;
@@ -75,6 +79,7 @@ pub(crate) struct Store {
     /// Tells staging directories of several hosts apart.
     host: String,
     wanted: Option<DriverName>,
+    additional: Additional,
 }
 
 impl Store {
@@ -82,7 +87,8 @@ impl Store {
     /// without cost; the caller should be single-threaded, otherwise it is left for the next one.
     pub(crate) fn open(dirs: &Dirs) -> Result<Self> {
         let host = dirs.host.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let store = Self { data: dirs.data.clone(), host_dir: dirs.host.clone(), host, wanted: None };
+        let additional = Additional::from_env(&dirs.data)?;
+        let store = Self { data: dirs.data.clone(), host_dir: dirs.host.clone(), host, wanted: None, additional };
         // Made last, so that one look tells.
         if !store.staging_dir().is_dir() {
             for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
@@ -92,6 +98,11 @@ impl Store {
         }
         store.clean_staging()?;
         Ok(store)
+    }
+
+    /// Whether there are stores that are only read beside the user's own.
+    pub(crate) fn has_additional(&self) -> bool {
+        self.additional.any()
     }
 
     /// Keeps [`Store::try_collect`](collect) away while this process fetches what no ref leads to yet.

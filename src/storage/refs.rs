@@ -28,11 +28,20 @@ impl Store {
     /// What `name` means, if anything.
     pub(crate) fn get_ref(&self, name: &str) -> Result<Option<Digest>> {
         let path = self.ref_path(name)?;
-        match std::fs::read_to_string(&path) {
-            Ok(text) => text.trim_end().parse().map(Some).context(|| format!("cannot read {}", path.display())),
-            Err(e) if absent(&e) => Ok(None),
-            Err(e) => Err(Error::wrap(format!("cannot read {}", path.display()), e)),
+        match read(&path)? {
+            Some(digest) => Ok(Some(digest)),
+            None => self.foreign_ref(name).map_or(Ok(None), |path| read(&path)),
         }
+    }
+
+    /// Whether the user's own store has the name; otherwise it is in a store that is only read.
+    pub(crate) fn has_own_ref(&self, name: &str) -> Result<bool> {
+        Ok(read(&self.ref_path(name)?)?.is_some())
+    }
+
+    /// Where the name is in an additional store.
+    fn foreign_ref(&self, name: &str) -> Option<PathBuf> {
+        self.additional.find(&Path::new("refs").join(name))
     }
 
     /// Forgets `name`.
@@ -41,6 +50,10 @@ impl Store {
         match std::fs::remove_file(&path) {
             Ok(()) => {}
             Err(e) if absent(&e) => {
+                if let Some(path) = self.foreign_ref(name) {
+                    return Err(Error::new(format!("{name} is in a store that is only read: {}", path.display()))
+                        .hint("whoever fills that store may remove it"));
+                }
                 return Err(Error::new(format!("no image is named {name}")).with_kind(Kind::NoSuchObject));
             }
             Err(e) => return Err(Error::wrap(format!("cannot remove {}", path.display()), e)),
@@ -55,8 +68,21 @@ impl Store {
         Ok(())
     }
 
-    /// Every name, in order.
+    /// Every name, in order; those of additional stores too, where the own one has not got them.
     pub(crate) fn list_refs(&self) -> Result<Vec<(String, Digest)>> {
+        let mut refs = self.list_own_refs()?;
+        for store in self.additional.stores() {
+            let mut more = Vec::new();
+            list(&store.join("refs"), "", &mut more)?;
+            more.retain(|(name, _)| refs.binary_search_by(|(known, _)| known.cmp(name)).is_err());
+            refs.append(&mut more);
+            refs.sort();
+        }
+        Ok(refs)
+    }
+
+    /// Every name in the user's own store, in order.
+    pub(crate) fn list_own_refs(&self) -> Result<Vec<(String, Digest)>> {
         let mut refs = Vec::new();
         list(&self.refs_dir(), "", &mut refs)?;
         refs.sort();
@@ -70,6 +96,14 @@ impl Store {
 
     pub(super) fn refs_dir(&self) -> PathBuf {
         self.data.join("refs")
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Digest>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => text.trim_end().parse().map(Some).context(|| format!("cannot read {}", path.display())),
+        Err(e) if absent(&e) => Ok(None),
+        Err(e) => Err(Error::wrap(format!("cannot read {}", path.display()), e)),
     }
 }
 

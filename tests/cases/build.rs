@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
     }
     trials.extend([
         trial("build::cache", User::Sub, cache),
+        trial("build::copy_from_is_known_by_content", User::Sub, copy_from),
         trial("build::secrets_leave_no_trace", User::Sub, secrets),
         trial("build::links_lead_nowhere", User::Sub, links),
         trial("build::cache_mounts", User::Sub, cache_mounts),
@@ -126,6 +127,26 @@ fn cache(t: &Sandbox) -> Outcome {
     assert_eq!(build(&[]), (fresh, 4));
     rpod!(t, "builder", "prune", "-f").run().ok();
     assert_eq!(build(&[]).1, 0);
+    Ok(())
+}
+
+/// A stage that was built again and gave the same files changes nothing behind it; owners and modes are part of a file.
+fn copy_from(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let text = "FROM busybox AS a\nARG N\nARG MODE=644\nARG OWNER=0\nRUN mkdir /d; echo $N >/noise; echo same >/d/out; chmod $MODE /d/out; chown $OWNER /d/out\n\
+                FROM busybox\nCOPY --from=a /d /d\nCOPY --from=a --exclude=out /d /e\nRUN date +%N >/stamp\n";
+    let dir = context(t, "ctx", text)?;
+    let build = |args: &[&str]| {
+        let args = args.iter().flat_map(|arg| ["--build-arg", *arg]).map(str::to_owned);
+        let words = ["build", "-q"].map(str::to_owned).into_iter().chain(args).chain([dir.display().to_string()]);
+        t.rpod(words).run().ok().trim().to_owned()
+    };
+    let first = build(&["N=1"]);
+    assert_eq!(build(&["N=2"]), first, "what was copied is the same");
+    let changed = build(&["N=2", "MODE=600"]);
+    assert_ne!(changed, first);
+    assert_ne!(build(&["N=2", "MODE=600", "OWNER=5"]), changed);
+    assert_eq!(build(&["N=3"]), first);
     Ok(())
 }
 

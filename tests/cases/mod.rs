@@ -1,9 +1,11 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
+mod additional;
 mod bridges;
 mod build;
 mod build_inputs;
 mod build_parity;
+mod build_security;
 mod change;
 mod cli;
 mod clone;
@@ -11,6 +13,7 @@ mod cp;
 mod cve;
 mod devices;
 mod drivers;
+mod egress;
 mod events;
 mod everyday;
 mod exec;
@@ -35,6 +38,7 @@ mod namespaces;
 mod network;
 mod observe;
 mod overlay;
+mod owners;
 mod parity;
 mod pause;
 mod peers;
@@ -70,6 +74,7 @@ use libtest_mimic::Trial;
 pub fn trials() -> Vec<Trial> {
     [
         harness::trials(),
+        additional::trials(),
         cli::trials(),
         run::trials(),
         userns::trials(),
@@ -102,6 +107,7 @@ pub fn trials() -> Vec<Trial> {
         sequences::trials(),
         surroundings::trials(),
         observe::trials(),
+        owners::trials(),
         change::trials(),
         clone::trials(),
         init::trials(),
@@ -126,11 +132,13 @@ pub fn trials() -> Vec<Trial> {
         bridges::trials(),
         drivers::trials(),
         overlay::trials(),
+        egress::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
         build_inputs::trials(),
         build_parity::trials(),
+        build_security::trials(),
         storm::trials(),
         vm::trials(),
     ]

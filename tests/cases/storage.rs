@@ -1,5 +1,7 @@
 //! The three drivers, by the same tests: what layers hold must be seen in the container.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::json;
 
 use crate::support::{Compression, Image, Need, Outcome, Sandbox, Tarball, Trial, User, need, rpod, trial};
@@ -10,12 +12,13 @@ type Case = fn(&Sandbox) -> Outcome;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    let cases: [(&str, Case); 5] = [
+    let cases: [(&str, Case); 6] = [
         ("whiteouts", whiteouts),
         ("metadata", metadata),
         ("upper", upper),
         ("replaced_kinds", replaced_kinds),
         ("deep", deep),
+        ("hard_link_modes", hard_link_modes),
     ];
     for driver in DRIVERS {
         for user in [User::Sub, User::NoSub] {
@@ -33,6 +36,22 @@ pub fn trials() -> Vec<Trial> {
         let used = rpod!(t, "inspect", "--format", "{{.Driver}}", "d").run().ok().to_owned();
         assert!(DRIVERS.contains(&used.as_str()), "{used}");
         rpod!(t, "--storage-driver", "bogus", "images").run().fails(125, &["bogus", "overlay"]);
+        Ok(())
+    }));
+    trials.push(trial("storage::driver_is_not_judged_by_other_failures", User::Sub, |t| {
+        let image = t.busybox()?;
+        rpod!(t, "create", image, "true").run().ok();
+        let usual = rpod!(t, "inspect", "--latest", "--format", "{{.Driver}}").run().ok().to_owned();
+        t.script("rm ~/.local/state/rpod/hosts/*/driver.json").run().ok();
+        // No namespace can be entered: what works here cannot be found out.
+        for program in ["newuidmap", "newgidmap"] {
+            let path = t.write(&format!("home/broken/{program}"), "#!/bin/sh\necho 'no ids today' >&2\nexit 1\n")?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+        }
+        let path = format!("{}:/usr/bin:/bin", t.home().join("broken").display());
+        rpod!(t, "create", image, "true").env("PATH", path).run().fails(125, &["newuidmap", "no ids today"]);
+        rpod!(t, "create", image, "true").run().ok();
+        rpod!(t, "inspect", "--latest", "--format", "{{.Driver}}").run().lines_are(&[&usual]);
         Ok(())
     }));
     trials.push(trial("storage::file_capabilities", User::Sub, file_capabilities));
@@ -210,6 +229,17 @@ fn replaced_kinds(t: &Sandbox) -> Outcome {
     Ok(())
 }
 
+/// As in Docker, a hard link's header says what the file is like.
+fn hard_link_modes(t: &Sandbox) -> Outcome {
+    let tar = Tarball::new()
+        .file("first", 0o600, "x")
+        .entry(tar::EntryType::Link, "second", 0o755, &[], |header| header.set_link_name("first").unwrap())
+        .finish();
+    let name = load(t, &Image::busybox()?.layer(tar, Compression::None))?;
+    sh(t, name, "stat -c '%a %h' /first").lines_are(&["755 2"]);
+    Ok(())
+}
+
 /// Forty layers, more than a mount option string holds with long names.
 fn deep(t: &Sandbox) -> Outcome {
     let mut image = Image::busybox()?;
@@ -234,19 +264,10 @@ fn file_capabilities(t: &Sandbox) -> Outcome {
         .file("bin/capable/grep", 0o755, program)
         .finish();
     let name = load(t, &Image::busybox()?.layer(layer, Compression::None))?;
-    let out = rpod!(
-        t,
-        "run",
-        "--rm",
-        "-u",
-        "1000",
-        "--network=none",
-        name,
-        "/bin/capable/grep",
-        "CapEff",
-        "/proc/self/status"
-    )
-    .run();
-    out.lines_are(&["CapEff:\t0000000000000400"]);
+    // Also where the container's root is another id than the store's.
+    for map in ["--userns=", "--userns=keep-id", "--userns=keep-id:uid=77,gid=77", "--userns=auto"] {
+        let words = ["run", "--rm", "-u", "1000", "--network=none", map, name, "/bin/capable/grep", "CapEff"];
+        t.rpod(words.iter().chain(&["/proc/self/status"])).run().lines_are(&["CapEff:\t0000000000000400"]);
+    }
     Ok(())
 }

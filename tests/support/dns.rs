@@ -14,14 +14,19 @@ impl DnsServer {
     pub const ANSWER: &'static str = "203.0.113.7";
 
     pub fn start() -> Result<Self, Stop> {
-        let socket = match UdpSocket::bind((Self::ADDRESS, 53)) {
+        Self::at(Self::ADDRESS, [203, 0, 113, 7])
+    }
+
+    /// Another one, on another address, with another answer.
+    pub fn at(address: &str, known: [u8; 4]) -> Result<Self, Stop> {
+        let socket = match UdpSocket::bind((address, 53)) {
             Ok(socket) => socket,
-            Err(e) => return skip(format!("cannot listen on {}:53: {e}", Self::ADDRESS)),
+            Err(e) => return skip(format!("cannot listen on {address}:53: {e}")),
         };
         std::thread::spawn(move || {
             let mut buffer = [0; 1500];
             while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
-                if let Some(answer) = answer(&buffer[..length]) {
+                if let Some(answer) = answer(&buffer[..length], known) {
                     let _ = socket.send_to(&answer, peer);
                 }
             }
@@ -30,7 +35,7 @@ impl DnsServer {
     }
 }
 
-fn answer(question: &[u8]) -> Option<Vec<u8>> {
+fn answer(question: &[u8], known: [u8; 4]) -> Option<Vec<u8>> {
     const HEADER: usize = 12;
     let name = question.get(HEADER..)?.iter().position(|byte| *byte == 0)?;
     let end = HEADER + name + 5;
@@ -39,7 +44,8 @@ fn answer(question: &[u8]) -> Option<Vec<u8>> {
     answer.extend([0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
     answer.extend(&question[HEADER..end]);
     if is_a {
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 7]);
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        answer.extend(known);
     }
     Some(answer)
 }

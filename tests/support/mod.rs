@@ -40,7 +40,7 @@ mod upload_server;
 mod user;
 
 pub use client_host::ClientHost;
-pub use command::Output;
+pub use command::{Output, Running};
 pub use debian::{DEBIAN, debian_is_missing};
 pub use dns::DnsServer;
 pub use docker_registry::{PASSWORD, Registry, USERNAME};

@@ -29,6 +29,8 @@ pub(crate) struct Known {
     path: PathBuf,
     files: HashMap<Vec<u8>, Seen>,
     changed: bool,
+    /// Owners and extended attributes count: the files are an image's.
+    whole: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +57,12 @@ impl Known {
         let stored = file::read_json::<Stored>(&path).ok().flatten().filter(|stored| stored.version == VERSION);
         let files = stored.map(|stored| stored.files).unwrap_or_default();
         let files = files.into_iter().map(|(path, seen)| (path.into_bytes(), seen)).collect();
-        Self { path, files, changed: false }
+        Self { path, files, changed: false, whole: false }
+    }
+
+    /// For files of an image: nothing is known of them, and nothing is kept.
+    pub(crate) fn of_layers() -> Self {
+        Self { path: PathBuf::new(), files: HashMap::new(), changed: false, whole: true }
     }
 
     /// Keeps what was learned.
@@ -83,6 +90,12 @@ impl Known {
         for entry in &source.entries {
             put(&entry.to);
             put(&entry.stat.st_mode.to_le_bytes());
+            if self.whole {
+                put(&entry.stat.st_uid.to_le_bytes());
+                put(&entry.stat.st_gid.to_le_bytes());
+                put(&entry.stat.st_rdev.to_le_bytes());
+                put(&attributes(root, entry)?);
+            }
             match entry.kind() {
                 FileType::RegularFile => put(self.file(root, entry)?.hex().as_bytes()),
                 FileType::Symlink => {
@@ -115,6 +128,18 @@ impl Known {
         }
         Ok(seen.digest)
     }
+}
+
+/// The extended attributes that a copy keeps.
+fn attributes(root: &Root, entry: &Entry) -> Result<Vec<u8>> {
+    if entry.kind() != FileType::RegularFile {
+        return Ok(Vec::new());
+    }
+    let failed = || format!("cannot open {}", entry.from.escape_ascii());
+    let file = root.reopen(&entry.from, OFlags::RDONLY | OFlags::NONBLOCK).context(failed)?;
+    let mut all = crate::build::copy::kept_attributes(&file);
+    all.sort();
+    Ok(all.into_iter().flat_map(|(name, value)| [name, vec![0], value, vec![0]].concat()).collect())
 }
 
 #[expect(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]

@@ -9,9 +9,10 @@ use super::ignore::Ignore;
 use crate::build::extract;
 use crate::build::fetch;
 use crate::build::request::{Request, Where};
+use crate::build::workroom::Workroom;
 use crate::error::{Context as _, Error, Result};
 use crate::state::id;
-use crate::state::paths::{Dirs, create_private};
+use crate::state::paths::create_private;
 
 /// Looked for in this order, as Podman does.
 const NAMES: [&str; 2] = ["Containerfile", "Dockerfile"];
@@ -29,7 +30,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens everything; reads standard input when something is to come from there.
-pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
+pub(crate) fn open(room: &Workroom, request: &Request) -> Result<Opened> {
     let mut context = match &request.context {
         Where::Nothing => Context::nothing(),
         Where::Directory(path) => {
@@ -37,7 +38,7 @@ pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
             Context::directory(path, None)?
         }
         Where::StandardInput => {
-            let dir = scratch(dirs)?;
+            let dir = scratch(room)?;
             let mut input = spool(std::io::stdin(), &dir)?;
             if extract::is_archive(&input)? {
                 archive(&input, &dir)?
@@ -49,14 +50,14 @@ pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
             }
         }
-        Where::Remote(url) => match remote(dirs, url)? {
+        Where::Remote(url) => match remote(room, url)? {
             Remote::Context(context) => context,
             Remote::Dockerfile(text) => {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
             }
         },
     };
-    let (name, text, file) = dockerfile(request, &context)?;
+    let (name, text, file) = dockerfile(room, request, &context)?;
     let ignore = ignore_text(request, &context, file.as_deref())?;
     if let Some((path, text)) = ignore {
         context.set_ignore(parsed(&path, &text)?);
@@ -65,9 +66,9 @@ pub(crate) fn open(dirs: &Dirs, request: &Request) -> Result<Opened> {
 }
 
 /// A context of `--build-context`: a directory, an archive's URL or a git repository.
-pub(crate) fn named(dirs: &Dirs, value: &str) -> Result<Context> {
+pub(crate) fn named(room: &Workroom, value: &str) -> Result<Context> {
     if fetch::is_git(value) || fetch::is_url(value) {
-        return match remote(dirs, value)? {
+        return match remote(room, value)? {
             Remote::Context(context) => Ok(context),
             Remote::Dockerfile(_) => Err(Error::new(format!("{value} is no archive"))),
         };
@@ -89,7 +90,7 @@ fn parsed(path: &Path, text: &str) -> Result<Ignore> {
 }
 
 /// The Dockerfile's name, text, and path if it is a file.
-fn dockerfile(request: &Request, context: &Context) -> Result<(String, String, Option<PathBuf>)> {
+fn dockerfile(room: &Workroom, request: &Request, context: &Context) -> Result<(String, String, Option<PathBuf>)> {
     if request.files.is_empty() {
         let root = context.path();
         for name in NAMES {
@@ -111,7 +112,7 @@ fn dockerfile(request: &Request, context: &Context) -> Result<(String, String, O
         let part = if file == "-" {
             text(std::io::stdin(), "standard input")?
         } else if fetch::is_url(file) {
-            let dir = tempdir()?;
+            let dir = scratch(room)?;
             let path = dir.join("Dockerfile");
             fetch::url(file, &path, None)?;
             let read = text(File::open(&path).context(|| format!("cannot read {file}"))?, file);
@@ -194,8 +195,8 @@ enum Remote {
     Dockerfile(String),
 }
 
-fn remote(dirs: &Dirs, url: &str) -> Result<Remote> {
-    let dir = scratch(dirs)?;
+fn remote(room: &Workroom, url: &str) -> Result<Remote> {
+    let dir = scratch(room)?;
     if fetch::is_git(url) {
         let checkout = dir.join("git");
         create_private(&checkout)?;
@@ -238,14 +239,6 @@ fn spool(mut input: impl Read, dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn scratch(dirs: &Dirs) -> Result<PathBuf> {
-    let dir = dirs.host.join("build").join(format!("context-{}", id::short(&id::random()?)));
-    create_private(&dir)?;
-    Ok(dir)
-}
-
-fn tempdir() -> Result<PathBuf> {
-    let dir = std::env::temp_dir().join(format!("rpod-build-{}", id::short(&id::random()?)));
-    create_private(&dir)?;
-    Ok(dir)
+fn scratch(room: &Workroom) -> Result<PathBuf> {
+    room.directory(&format!("context-{}", id::short(&id::random()?)))
 }

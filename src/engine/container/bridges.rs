@@ -13,6 +13,7 @@ use crate::network::helper::{self, Prepared};
 use crate::network::keeper;
 use crate::network::keeper::order::{Join, Order};
 use crate::network::mode::Mode as Network;
+use crate::state::events;
 use crate::state::paths::Dirs;
 use crate::sys::namespace;
 
@@ -42,12 +43,16 @@ pub(super) fn prepare(dirs: &Dirs, container: &Container, config: &Config, endpo
         Ok(Join { network, endpoint: endpoint.clone() })
     };
     let links = config.links.iter().map(|link| Ok((link, linked(dirs, link)?))).collect::<Result<Vec<_>>>()?;
+    let joins = endpoints.iter().map(join).collect::<Result<Vec<_>>>()?;
+    let guarded = config.egress.is_some() || joins.iter().any(|join| join.network.egress.is_some());
     let order = Order {
         container: container.record.id.clone(),
         name: container.record.name.clone(),
         links: links.iter().map(|(link, (target, _))| (link.alias.clone(), target.record.id.clone())).collect(),
         ports: container.record.ports.iter().map(|port| (port.protocol, port.container_port)).collect(),
-        joins: endpoints.iter().map(join).collect::<Result<_>>()?,
+        joins,
+        egress: config.egress.clone(),
+        events: guarded.then(|| events::directory(dirs)),
     };
     let link = keeper::reserve(&dirs.runtime, &order, &|| survivors(dirs))?;
     link.order.store(&container.place.runtime)?;

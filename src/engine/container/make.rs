@@ -276,6 +276,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         maps: resolved.maps,
         network: resolved.network,
         links: options.network.links.clone(),
+        egress: options.network.egress.clone(),
         entrypoint: resolved.entrypoint,
     })
 }

@@ -18,6 +18,7 @@ use crate::image::digest::DiffId;
 use crate::monitor::health::Healthcheck;
 use crate::monitor::restart::Policy;
 use crate::monitor::{log, notify};
+use crate::network::egress::policy::Policy as Egress;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
@@ -116,6 +117,9 @@ pub(crate) struct Config {
     /// `--link`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
+    /// `--egress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     pub names: NameFiles,
     pub log: log::Options,
     #[serde(default)]

@@ -1,4 +1,7 @@
 //! Removing a container: its record first, which ends its existence, then everything else.
+//!
+//! A monitor that removes its container (`--rm`) tells the exit code between the two: nobody has to wait for the
+//! file system.
 
 use std::path::Path;
 
@@ -14,6 +17,13 @@ use crate::userns::{IdMaps, enter};
 
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
 pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
+    forget(dirs, container, lock)?;
+    clear(&container.place, lock)?;
+    if volumes { remove_volumes(dirs, container) } else { Ok(()) }
+}
+
+/// Removes the record, and with it everything by which others know the container.
+pub(super) fn forget(dirs: &Dirs, container: &Container, _held: &Lock) -> Result<()> {
     let owns = |name: &str| store::name_target(dirs, name).as_deref() == Some(container.id());
     let mut name = container.record.name.clone();
     if !owns(&name)
@@ -36,8 +46,12 @@ pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, l
         let _ = std::fs::remove_file(cidfile);
     }
     events::container(dirs, "remove", &container.record);
-    clear(&container.place, lock)?;
-    if !volumes || container.record.volumes.is_empty() {
+    Ok(())
+}
+
+/// Removes the volumes that were made for the container alone.
+pub(super) fn remove_volumes(dirs: &Dirs, container: &Container) -> Result<()> {
+    if container.record.volumes.is_empty() {
         return Ok(());
     }
     let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);

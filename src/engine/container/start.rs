@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{MountBuilder, Spec};
@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
 use crate::monitor::state::{State, Status};
-use crate::monitor::{self, Changed, Fresh, Launch, Terms};
+use crate::monitor::{self, Changed, Fresh, Launch, Removal, Terms};
 use crate::network::helper;
 use crate::network::mode::Mode;
 use crate::runtime::Rootfs;
@@ -24,7 +24,7 @@ use crate::spec::seccomp;
 use crate::state::events;
 use crate::state::lock::Lock;
 use crate::state::paths::{Dirs, create_private};
-use crate::storage::RootfsPlan;
+use crate::storage::{RootfsPlan, mount_points};
 use crate::sys::seccomp::Filter;
 use crate::sys::tty::Size;
 
@@ -123,7 +123,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
         };
         namefiles::write(&container.place.record, record, &config.names, network.facts())?;
         let shm = shared_shm::at_start(dirs, &config.spec)?;
-        Ok(Fresh { rootfs: rootfs(container, &config.rootfs), shm, join, network })
+        Ok(Fresh { rootfs: rootfs(dirs, container, config)?, shm, join, network })
     };
     let spec = match &notify {
         Some(manager) if manager.mode == notify::Mode::Container => Cow::Owned(with_notify(&spec, container)?),
@@ -135,12 +135,16 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
     let renew = || fresh(joining::at_start(dirs, &config.spec)?.1);
     let seccomp = seccomp(&config.spec)?;
     let events = events::directory(dirs);
+    let forget = |lock: &Lock| {
+        remove::forget(dirs, container, lock)?;
+        remove::remove_volumes(dirs, container)
+    };
+    let clear = |lock: &Lock| remove::clear(&container.place, lock);
     let reload = || {
         let (record, config) = (container.reread()?, container.config()?);
         let resources = config.spec.linux().as_ref().and_then(|linux| linux.resources().clone());
         Ok(Changed { name: record.name, restart: record.restart, health: config.health, resources })
     };
-    let remove = |lock: &Lock| remove::remove_locked(dirs, container, true, lock);
     monitor::launch(Launch {
         place: &container.place,
         lock,
@@ -162,7 +166,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
         pidfiles: [&config.asked.pidfile, &config.asked.conmon_pidfile]
             .map(|path| (!path.is_empty()).then_some(Path::new(path))),
         state: State::load(&container.place.record),
-        remove: if record.rm { Some(&remove) } else { None },
+        removal: record.rm.then_some(Removal { forget: &forget, clear: &clear }),
         renew: &renew,
         timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout.into())),
         events: &events,
@@ -217,14 +221,22 @@ pub(super) fn seccomp(spec: &Spec) -> Result<Option<Filter>> {
 }
 
 /// What was planned at creation, for the runtime.
-fn rootfs(container: &Container, plan: &RootfsPlan) -> Rootfs {
-    match plan.clone() {
+fn rootfs(dirs: &Dirs, container: &Container, config: &Config) -> Result<Rootfs> {
+    let below = |mut lower: Vec<PathBuf>| -> Result<Vec<PathBuf>> {
+        // Its files must be those of the container's root.
+        let root = config.maps.as_ref().and_then(|maps| Some((maps.host_uid(0)?, maps.host_gid(0)?)));
+        if root == Some((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())) {
+            lower.push(mount_points::layer(&dirs.host)?);
+        }
+        Ok(lower)
+    };
+    Ok(match config.rootfs.clone() {
         RootfsPlan::Overlay { lower, upper, work } => {
-            Rootfs::Overlay { lower, upper, work, volatile: container.record.rm }
+            Rootfs::Overlay { lower: below(lower)?, upper, work, volatile: container.record.rm }
         }
         RootfsPlan::FuseOverlayfs { lower, upper, work, program } => {
-            Rootfs::FuseOverlayfs { lower, upper, work, program }
+            Rootfs::FuseOverlayfs { lower: below(lower)?, upper, work, program }
         }
         RootfsPlan::Directory { path } => Rootfs::Directory { path },
-    }
+    })
 }

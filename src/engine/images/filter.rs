@@ -16,6 +16,8 @@ pub(crate) struct Filter {
     dangling: Option<bool>,
     /// Whether to be a manifest list.
     lists: Option<bool>,
+    /// Whether to be in an additional store only.
+    read_only: Option<bool>,
     /// With what must hold: `label!` wants the label to be absent.
     labels: Vec<(String, Option<String>, bool)>,
     digests: Vec<String>,
@@ -47,7 +49,8 @@ impl Filter {
                 "reference" => filter.references.push(value.to_owned()),
                 "dangling" => filter.dangling = Some(boolean(value)?),
                 "manifest" => filter.lists = Some(boolean(value)?),
-                "readonly" | "intermediate" => filter.nothing |= boolean(value)?,
+                "readonly" => filter.read_only = Some(boolean(value)?),
+                "intermediate" => filter.nothing |= boolean(value)?,
                 "label" | "label!" => {
                     let (name, text) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v.to_owned())));
                     filter.labels.push((name.to_owned(), text, key == "label"));
@@ -82,6 +85,7 @@ impl Filter {
         let matches = !self.nothing
             && self.dangling.is_none_or(|wanted| wanted == listed.tags.is_empty())
             && self.lists.is_none_or(|wanted| wanted == listed.is_list)
+            && self.read_only.is_none_or(|wanted| wanted == listed.read_only)
             && self.labels.iter().all(holds)
             && (self.digests.is_empty()
                 || self.digests.iter().any(|prefix| listed.image.manifest.hex().starts_with(prefix)))

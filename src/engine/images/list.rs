@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolve::{is_repo_digest, is_tag};
 use super::space::Sizes;
-use super::{Image, resolve_all};
+use super::{Image, NAMELESS, resolve_all};
 use crate::engine::manifests;
 use crate::error::Result;
 use crate::image::config::ImageConfig;
@@ -22,6 +22,8 @@ pub(crate) struct Listed {
     pub size: u64,
     /// A manifest list: its document is all there is of it.
     pub is_list: bool,
+    /// In an additional store only.
+    pub read_only: bool,
 }
 
 /// What is in the store, newest first, and the names of images that cannot be read.
@@ -47,6 +49,7 @@ pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
             digests: Vec::new(),
             size,
             is_list: false,
+            read_only: false,
         });
         for name in names {
             if is_tag(&name) {
@@ -59,11 +62,27 @@ pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
     let mut images: Vec<Listed> = images.into_values().collect();
     images.extend(manifests::all(store)?.into_iter().map(of_list));
     for listed in &mut images {
+        listed.read_only = is_read_only(store, listed)?;
         listed.tags.sort();
         listed.digests.sort();
     }
     images.sort_by(|a, b| b.image.created().cmp(&a.image.created()).then_with(|| a.tags.cmp(&b.tags)));
     Ok((images, damaged))
+}
+
+/// Whether no name of it is in the user's own store.
+fn is_read_only(store: &Store, listed: &Listed) -> Result<bool> {
+    if !store.has_additional() {
+        return Ok(false);
+    }
+    let prefix = if listed.is_list { manifests::PREFIX } else { "" };
+    let nameless = format!("{NAMELESS}@{}", listed.image.manifest);
+    for name in listed.tags.iter().chain(&listed.digests).chain([&nameless]) {
+        if store.has_own_ref(&format!("{prefix}{name}"))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A list among the images.
@@ -72,7 +91,7 @@ fn of_list(list: manifests::Named) -> Listed {
     let digests = digests.map(|(repository, _)| format!("{repository}@{}", list.digest)).collect();
     let config = ImageConfig { created: Some(list.changed.to_string()), ..ImageConfig::default() };
     let image = Image { id: list.digest, manifest: list.digest, config, layers: Vec::new(), name: None };
-    Listed { image, tags: list.names, digests, size: list.size, is_list: true }
+    Listed { image, tags: list.names, digests, size: list.size, is_list: true, read_only: false }
 }
 
 /// The image's tags, sorted.
@@ -92,5 +111,5 @@ pub(super) fn listed(store: &Store, image: &Image) -> Result<Listed> {
     }
     tags.sort();
     digests.sort();
-    Ok(Listed { image: image.clone(), tags, digests, size: image.size(store)?, is_list: false })
+    Ok(Listed { image: image.clone(), tags, digests, size: image.size(store)?, is_list: false, read_only: false })
 }

@@ -80,7 +80,8 @@ fn remove_list(store: &Store, list: &List, name: &str, options: RemoveOptions) -
 
 /// Every image of the store, for `rmi --all`.
 pub(crate) fn everything(store: &Store) -> Result<Vec<String>> {
-    Ok(list(store)?.0.into_iter().map(|listed| listed.image.id.hex()).collect())
+    let own = list(store)?.0.into_iter().filter(|listed| !listed.read_only);
+    Ok(own.map(|listed| listed.image.id.hex()).collect())
 }
 
 /// Frees what no name and no container leads to any more; `None` while somebody fetches an image.
@@ -95,15 +96,28 @@ fn named_tag(image: &Image) -> Option<String> {
 /// Removes every name that keeps the image, tags first: what a crash leaves is an image without a name, not a name without
 /// its digest.
 fn forget(store: &Store, image: &Image, listed: Listed) -> Result<Removal> {
+    let mut own = Vec::new();
+    let mut foreign = None;
     for (manifest, mut names) in resolve_all(store)? {
         names.sort_by_key(|name| !super::resolve::is_tag(name));
         if manifest == image.manifest || super::resolve::image_id(store, &manifest)? == Some(image.id) {
             for name in names {
-                unless_gone(store.remove_ref(&name))?;
+                match store.has_additional() && !store.has_own_ref(&name)? {
+                    true => foreign = Some(name),
+                    false => own.push(name),
+                }
             }
         }
     }
-    Ok(Removal { untagged: listed.tags, deleted: Some(image.id.hex()) })
+    if let Some(name) = foreign.as_ref().filter(|_| own.is_empty()) {
+        // Says where it is.
+        store.remove_ref(name)?;
+    }
+    for name in &own {
+        unless_gone(store.remove_ref(name))?;
+    }
+    let untagged = listed.tags.into_iter().filter(|tag| own.contains(tag)).collect();
+    Ok(Removal { untagged, deleted: foreign.is_none().then(|| image.id.hex()) })
 }
 
 fn remove_damaged(store: &Store, name: &str) -> Option<Result<Removal>> {

@@ -34,6 +34,12 @@ pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()
     if names.is_empty() {
         doomed = own.iter().filter(|name| is_tag(name)).cloned().collect();
     }
+    for name in &doomed {
+        if !store.has_own_ref(name)? {
+            // Says where it is, before anything has changed.
+            store.remove_ref(name)?;
+        }
+    }
     // Images from archives of older days may have nothing but the tag.
     keep_nameless(store, &image.manifest)?;
     doomed.iter().try_for_each(|name| store.remove_ref(name))

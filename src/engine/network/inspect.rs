@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::users;
 use crate::engine::container::attached;
 use crate::error::Result;
-use crate::network::bridge::driver::Driver;
 use crate::network::bridge::object::Network;
 use crate::network::keeper::{self, Look};
 use crate::state::paths::Dirs;
@@ -42,11 +41,7 @@ pub(crate) fn inspect(dirs: &Dirs, network: Network) -> Result<Inspected> {
         let shown = json!({ "name": container.record.name, "interfaces": interfaces });
         containers.insert(container.id().to_owned(), shown);
     }
-    let look = if network.driver == Driver::Overlay.as_str() {
-        keeper::look(&dirs.runtime, &network.name)?
-    } else {
-        Look::default()
-    };
+    let look = keeper::look(&dirs.runtime, &network.name)?;
     Ok(Inspected { network, containers, look })
 }
 
@@ -75,6 +70,8 @@ impl Inspected {
             "IPAMOptions": network.ipam_options,
             "Containers": self.containers,
             "Peers": self.look.peers,
+            "Egress": network.egress,
+            "Refused": self.look.refused,
         })
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool) -> Result<Report> {
             report.blobs.push((digest, e.to_string()));
         }
     }
-    for (name, manifest) in store.list_refs()? {
+    for (name, manifest) in store.list_own_refs()? {
         match store.read_blob(&manifest) {
             Err(e) => report.names.push((name, e.to_string())),
             Ok(_) => match images::Image::read(store, manifest) {

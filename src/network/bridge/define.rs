@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::driver::{self, Driver, Segment};
 use super::object::{self, Lease, Network, Range, Route};
 use crate::error::{Error, Kind, Result};
+use crate::network::egress::policy::Policy;
 use crate::network::overlay::settings;
 use crate::network::subnet::{self, Subnet};
 use crate::state::names;
@@ -30,6 +31,7 @@ pub(crate) struct Wanted {
     pub disable_dns: bool,
     pub labels: BTreeMap<String, String>,
     pub options: Vec<String>,
+    pub egress: Vec<String>,
 }
 
 /// What cannot be had any more.
@@ -109,6 +111,7 @@ pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Times
         labels: wanted.labels.clone(),
         options,
         ipam_options: object::host_local(),
+        egress: Policy::parse(&wanted.egress)?,
     };
     if overlay {
         settings::complete(&settings::of(&network)?)?;
@@ -129,6 +132,9 @@ fn shared(
         |why: String| Error::new(format!("network {name} is to share the segment of network {}: {why}", other.name));
     if wanted.internal != other.internal && wanted.internal {
         return Err(what("that one has a way out".to_owned()).hint("without --internal it is as the other network is"));
+    }
+    if !wanted.egress.is_empty() {
+        return Err(what("so is its egress policy".to_owned()));
     }
     if wanted.interface.is_some() || !wanted.gateways.is_empty() || !wanted.routes.is_empty() {
         return Err(what("interface, gateway and routes are that one's".to_owned()));

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::network::egress::policy::Policy;
 use crate::network::subnet::Subnet;
 
 /// The network that exists without being made, and Docker's name for it.
@@ -45,6 +46,9 @@ pub(crate) struct Network {
     pub options: BTreeMap<String, String>,
     #[serde(default)]
     pub ipam_options: BTreeMap<String, String>,
+    /// What containers may reach outside; everything when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Policy>,
 }
 
 /// Addresses of one protocol version.
@@ -97,6 +101,7 @@ impl Network {
             labels: BTreeMap::new(),
             options: BTreeMap::new(),
             ipam_options: host_local(),
+            egress: None,
         }
     }
 

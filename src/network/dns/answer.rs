@@ -6,7 +6,8 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, PTR};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
-use super::zone::{Meaning, Zone};
+use super::zone::{Meaning, Opening, Zone};
+use crate::network::egress::policy::may_be_pinned;
 
 /// Containers come and go: nobody is to remember where they were.
 const LIFETIME: u32 = 0;
@@ -21,6 +22,8 @@ pub(super) enum Verdict {
     Answer(Vec<u8>),
     /// Ask these servers, or the host's when there are none.
     Forward(Vec<IpAddr>),
+    /// An egress policy does not allow to ask for this name.
+    Barred(Vec<u8>, String),
     /// No query.
     Ignore,
 }
@@ -62,13 +65,7 @@ pub(super) fn answer(packet: &[u8], client: IpAddr, zone: &Zone, tcp: bool, turn
             },
             _ => zone.elsewhere(client),
         },
-        _ => {
-            let mut name = question.name.to_ascii().to_ascii_lowercase();
-            if name.ends_with('.') {
-                name.pop();
-            }
-            zone.look_up(client, &name)
-        }
+        _ => zone.look_up(client, &plain(&question.name)),
     };
     match meaning {
         Meaning::Addresses(mut ips) => {
@@ -93,8 +90,44 @@ pub(super) fn answer(packet: &[u8], client: IpAddr, zone: &Zone, tcp: bool, turn
         }
         Meaning::Unknown => refuse(reply, ResponseCode::NXDomain, limit),
         Meaning::Stranger => refuse(reply, ResponseCode::Refused, limit),
-        Meaning::Elsewhere(servers) => Verdict::Forward(servers),
+        Meaning::Elsewhere(servers) => {
+            let name = plain(&question.name);
+            match zone.gate(client, &name) {
+                Some(_) => Verdict::Forward(servers),
+                None => match refuse(reply, ResponseCode::NXDomain, limit) {
+                    Verdict::Answer(answer) => Verdict::Barred(answer, name),
+                    other => other,
+                },
+            }
+        }
     }
+}
+
+/// In lower case, without a final dot.
+fn plain(name: &Name) -> String {
+    let mut name = name.to_ascii().to_ascii_lowercase();
+    if name.ends_with('.') {
+        name.pop();
+    }
+    name
+}
+
+/// What a resolver's answer opens to the client by egress policies: whose, to which ports, which addresses for how many seconds.
+pub(super) fn openings(answer: &[u8], client: IpAddr, zone: &Zone) -> Vec<(Opening, Vec<(IpAddr, u32)>)> {
+    let Ok(answer) = Message::from_vec(answer) else { return Vec::new() };
+    let [question] = answer.queries.as_slice() else { return Vec::new() };
+    let openings = zone.gate(client, &plain(&question.name)).unwrap_or_default();
+    if openings.is_empty() {
+        return Vec::new();
+    }
+    let address = |record: &Record| match &record.data {
+        RData::A(A(ip)) => Some((IpAddr::V4(*ip), record.ttl)),
+        RData::AAAA(AAAA(ip)) => Some((IpAddr::V6(*ip), record.ttl)),
+        _ => None,
+    };
+    let addresses: Vec<(IpAddr, u32)> =
+        answer.answers.iter().filter_map(address).filter(|(ip, _)| may_be_pinned(*ip)).collect();
+    openings.into_iter().map(|opening| (opening, addresses.clone())).collect()
 }
 
 fn refuse(mut reply: Message, code: ResponseCode, limit: u16) -> Verdict {
@@ -148,6 +181,7 @@ mod tests {
         match answer(&bytes, ip(client), &zone(), false, turn) {
             Verdict::Forward(servers) => format!("forward {servers:?}"),
             Verdict::Ignore => "ignore".into(),
+            Verdict::Barred(_, name) => format!("barred {name}"),
             Verdict::Answer(bytes) => {
                 let reply = Message::from_vec(&bytes).expect("decodes");
                 assert_eq!((reply.metadata.id, &reply.queries), (query.metadata.id, &query.queries));

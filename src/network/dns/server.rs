@@ -13,6 +13,7 @@ use super::answer::{self, Verdict};
 use super::tcp::Stream;
 use super::upstream::{Sockets, Upstream};
 use super::zone::Zone;
+use crate::network::egress::guard::Guard;
 use crate::sys::socket;
 
 const PORT: u16 = 53;
@@ -147,7 +148,7 @@ impl Server {
     }
 
     /// Answers what has come.
-    pub(crate) fn turn(&mut self, zone: &Zone) -> Result<(), Errno> {
+    pub(crate) fn turn(&mut self, zone: &Zone, guard: &mut Guard) -> Result<(), Errno> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&now)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -158,11 +159,17 @@ impl Server {
             let data = event.data.u64();
             let index = (data & 0xffff_ffff) as usize;
             match data >> 32 {
-                Token::DATAGRAMS => self.receive(index, zone),
+                Token::DATAGRAMS => self.receive(index, zone, guard),
                 Token::LISTENER => self.accept(index),
-                Token::CLIENT => self.client(index, zone),
+                Token::CLIENT => self.client(index, zone, guard),
                 _ => {
                     if let Some((asker, answer)) = self.upstream.event(&self.epoll, index) {
+                        if !guard.is_empty() {
+                            // Before the answer arrives, the addresses in it are allowed.
+                            for ((keyed, ports), addresses) in answer::openings(&answer, asker.ip(), zone) {
+                                guard.pin(&keyed.0, &ports, &addresses);
+                            }
+                        }
                         self.deliver(asker, &answer);
                     }
                 }
@@ -179,7 +186,7 @@ impl Server {
         Ok(())
     }
 
-    fn receive(&mut self, index: usize, zone: &Zone) {
+    fn receive(&mut self, index: usize, zone: &Zone, guard: &mut Guard) {
         let mut buffer = [0; 4096];
         for _ in 0..TURN {
             let Some(udp) = self.datagrams.get(index) else { return };
@@ -194,6 +201,10 @@ impl Server {
             let asker = Asker::Datagram { socket: index, to: datagram.from, from: datagram.to };
             match answer::answer(packet, datagram.from.ip(), zone, false, self.turn) {
                 Verdict::Answer(answer) => self.deliver(asker, &answer),
+                Verdict::Barred(answer, name) => {
+                    guard.refuse_name(asker.ip(), &name);
+                    self.deliver(asker, &answer);
+                }
                 Verdict::Forward(servers) => {
                     // A client that hears nothing asks again.
                     let _ = self.upstream.ask(&self.epoll, asker, packet, servers);
@@ -258,7 +269,7 @@ impl Server {
         }
     }
 
-    fn client(&mut self, index: usize, zone: &Zone) {
+    fn client(&mut self, index: usize, zone: &Zone, guard: &mut Guard) {
         loop {
             let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else { return };
             client.active = Instant::now();
@@ -278,6 +289,10 @@ impl Server {
                     let asker = Asker::Stream { index, generation, ip };
                     match answer::answer(&packet, ip, zone, true, self.turn) {
                         Verdict::Answer(answer) => self.deliver(asker, &answer),
+                        Verdict::Barred(answer, name) => {
+                            guard.refuse_name(ip, &name);
+                            self.deliver(asker, &answer);
+                        }
                         Verdict::Forward(servers) => {
                             if !self.upstream.ask(&self.epoll, asker, &packet, servers) {
                                 self.clients[index] = None;

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::network::egress::policy::Policy;
 
 /// The domain that containers are in, as Podman calls it.
 pub(crate) const DOMAIN: &str = "dns.podman";
@@ -17,7 +20,12 @@ pub(crate) struct Entry {
     pub places: Vec<Place>,
     /// Names that only this container knows, with their addresses.
     pub links: Vec<(String, Vec<IpAddr>)>,
+    /// Its own egress policy, with the key that it is enforced by.
+    pub egress: Option<Keyed>,
 }
+
+/// An egress policy and its key.
+pub(crate) type Keyed = Rc<(String, Policy)>;
 
 /// A container on one network.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +42,8 @@ pub(crate) struct Place {
     pub servers: Vec<IpAddr>,
     /// On another host, whose name service it asks.
     pub remote: bool,
+    /// The network's egress policy.
+    pub egress: Option<Keyed>,
 }
 
 /// All that is known.
@@ -48,14 +58,20 @@ pub(crate) struct Zone {
     host: Vec<IpAddr>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Client {
     networks: Vec<String>,
     links: HashMap<String, Vec<IpAddr>>,
     servers: Vec<IpAddr>,
     /// It is on a network with a way out.
     outside: bool,
+    egress: Option<Keyed>,
+    /// Of the networks with a way out.
+    networks_egress: Vec<Option<Keyed>>,
 }
+
+/// What a policy allows of an answer to a question that it lets pass: to these ports.
+pub(crate) type Opening = (Keyed, Vec<Option<u16>>);
 
 /// What a name means to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +89,12 @@ impl Zone {
     pub(crate) fn new(entries: &[Entry], host: Vec<IpAddr>) -> Self {
         let mut zone = Self { host, ..Self::default() };
         for entry in entries {
-            let mut client = Client::default();
+            let mut client = Client { egress: entry.egress.clone(), ..Client::default() };
             for place in &entry.places {
                 client.outside |= !place.internal;
+                if !place.internal {
+                    client.networks_egress.push(place.egress.clone());
+                }
                 for server in &place.servers {
                     if !client.servers.contains(server) {
                         client.servers.push(*server);
@@ -96,14 +115,7 @@ impl Zone {
             client.links = entry.links.iter().map(|(name, ips)| (name.to_ascii_lowercase(), ips.clone())).collect();
             // The same client, whatever network it asks through.
             for ip in entry.places.iter().filter(|place| !place.remote).flat_map(|place| &place.addresses) {
-                let Client { networks, links, servers, outside } = &client;
-                let copy = Client {
-                    networks: networks.clone(),
-                    links: links.clone(),
-                    servers: servers.clone(),
-                    outside: *outside,
-                };
-                zone.clients.insert(*ip, copy);
+                zone.clients.insert(*ip, client.clone());
             }
         }
         zone
@@ -128,6 +140,27 @@ impl Zone {
             }
         }
         if short.is_some() || name == DOMAIN { Meaning::Unknown } else { client.elsewhere() }
+    }
+
+    /// What egress policies say of a question about this name: refused, or what its answer opens.
+    pub(crate) fn gate(&self, client: IpAddr, name: &str) -> Option<Vec<Opening>> {
+        let Some(client) = self.clients.get(&client) else { return Some(Vec::new()) };
+        let mut openings = Vec::new();
+        if let Some(own) = &client.egress {
+            openings.push((own.clone(), own.1.ports(name)?));
+        }
+        let mut through = client.networks_egress.is_empty();
+        for network in &client.networks_egress {
+            match network.as_ref().map(|keyed| (keyed, keyed.1.ports(name))) {
+                None => through = true,
+                Some((keyed, Some(ports))) => {
+                    through = true;
+                    openings.push((keyed.clone(), ports));
+                }
+                Some((_, None)) => {}
+            }
+        }
+        through.then_some(openings)
     }
 
     /// The name that an address has for this client.
@@ -166,7 +199,7 @@ pub(super) mod tests {
             enabled: true,
             ..Place::default()
         };
-        let entry = |name: &str, places| Entry { name: name.into(), places, links: Vec::new() };
+        let entry = |name: &str, places| Entry { name: name.into(), places, ..Entry::default() };
         let mut web = entry("web", vec![place("a", "10.1.0.2", &["web"]), place("b", "10.2.0.2", &["web", "www"])]);
         web.links.push(("Database".into(), vec![ip("10.1.0.3")]));
         let mut db = entry("db", vec![place("a", "10.1.0.3", &["db", "data"])]);

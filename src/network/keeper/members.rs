@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::lease::Leases;
@@ -11,7 +12,9 @@ use super::wires::{Cable, Wires, bridge_mac, mac_of, shared_mac};
 use crate::error::{Error, Kind, Result};
 use crate::network::bridge::driver::{Attachment, Driver, attachment};
 use crate::network::bridge::endpoint::Endpoint;
+use crate::network::bridge::object::Network;
 use crate::network::dns::zone::{Entry, Place, Zone};
+use crate::network::egress::guard::{Guard, Owner, Subject, Whose};
 use crate::network::overlay::{Here, Overlays};
 use crate::state::id;
 
@@ -33,6 +36,7 @@ struct Member {
 pub(super) struct Members {
     pub wires: Wires,
     pub overlays: Overlays,
+    pub guard: Guard,
     members: BTreeMap<String, Member>,
     /// By segment (the bridge's interface) and protocol version.
     leases: HashMap<(String, bool), Leases>,
@@ -47,6 +51,7 @@ impl Members {
         Self {
             wires,
             overlays,
+            guard: Guard::default(),
             members: BTreeMap::new(),
             leases: HashMap::new(),
             held,
@@ -64,6 +69,12 @@ impl Members {
     pub(super) fn reserve(&mut self, mut order: Order, host: Option<IpAddr>) -> Result<(Order, u64)> {
         // A monitor that was killed a moment ago, whose connection has not been looked at yet.
         self.remove(&order.container);
+        if order.egress.is_some() {
+            order.joins.iter().try_for_each(|join| has_port(&join.network))?;
+        }
+        if order.events.is_some() {
+            self.guard.events.clone_from(&order.events);
+        }
         let mut done = 0;
         let mut taken = Vec::new();
         let result = order.joins.iter_mut().try_for_each(|join| {
@@ -80,6 +91,10 @@ impl Members {
         self.generations += 1;
         let member = Member { order: order.clone(), namespace: None, cables: Vec::new(), generation: self.generations };
         self.members.insert(order.container.clone(), member);
+        if let Err(error) = self.guard.apply(self.subjects(None)) {
+            self.remove(&order.container);
+            return Err(error);
+        }
         Ok((order, self.generations))
     }
 
@@ -146,6 +161,19 @@ impl Members {
         let Order { joins, ports, .. } = &member.order;
         member.cables = self.wires.connect(joins, ports, &namespace, 0)?;
         member.namespace = Some(namespace);
+        self.bind_ports(container)
+    }
+
+    /// A container with a policy of its own has its own addresses only.
+    fn bind_ports(&self, container: &str) -> Result<()> {
+        let Some(member) = self.members.get(container).filter(|member| member.order.egress.is_some()) else {
+            return Ok(());
+        };
+        for (cable, join) in member.cables.iter().zip(&member.order.joins) {
+            let mut ips = cable.ips();
+            ips.extend(join.link_local().map(IpAddr::V6));
+            cable.port().map(|port| self.guard.bind_port(port, &ips)).transpose()?;
+        }
         Ok(())
     }
 
@@ -160,8 +188,16 @@ impl Members {
             ))
             .with_kind(Kind::Conflict));
         }
+        if member.order.egress.is_some() {
+            has_port(&join.network)?;
+        }
         let taken: Vec<String> = member.cables.iter().map(|cable| cable.interface().to_owned()).collect();
         self.complete(&mut join, &taken, host)?;
+        let guarded = self.guard.apply(self.subjects(Some((container, &join))));
+        if let Err(error) = guarded {
+            self.give_back(&join);
+            return Err(error);
+        }
         let Some(member) = self.members.get_mut(container) else { return Err(unknown(container)) };
         let Some(namespace) = &member.namespace else { return Err(unknown(container)) };
         let number = member.cables.len();
@@ -169,7 +205,9 @@ impl Members {
             Ok(cables) => {
                 member.cables.extend(cables);
                 member.order.joins.push(join);
-                Ok(member.order.joins.clone())
+                let joins = member.order.joins.clone();
+                self.bind_ports(container)?;
+                Ok(joins)
             }
             Err(error) => {
                 self.give_back(&join);
@@ -186,7 +224,9 @@ impl Members {
             self.wires.disconnect(cable, Some(namespace));
         }
         member.cables = self.wires.connect(&member.order.joins, &member.order.ports, namespace, 0)?;
-        Ok(member.order.joins.clone())
+        let joins = member.order.joins.clone();
+        self.bind_ports(container)?;
+        Ok(joins)
     }
 
     /// Takes a running container off a network; answers those that are left.
@@ -261,8 +301,43 @@ impl Members {
         Zone::new(&entries, host.into_iter().collect())
     }
 
-    /// Tells other hosts what has changed.
-    pub(super) fn tell_other_hosts(&mut self) {
+    /// Whose packets leave under a policy; `more`: also a container's next network.
+    fn subjects(&self, more: Option<(&str, &Join)>) -> Vec<Subject> {
+        let mut subjects: BTreeMap<String, Subject> = BTreeMap::new();
+        let extra = |container: &str| more.filter(|(of, _)| *of == container).map(|(_, join)| join);
+        for member in self.members.values() {
+            let joins = || member.order.joins.iter().chain(extra(&member.order.container));
+            for network in joins().map(|join| &join.network) {
+                if let Some(policy) = &network.egress {
+                    let (key, of) = (network_key(network), Whose::Bridge(network.network_interface.clone()));
+                    subjects.insert(key.clone(), Subject { key, of, policy: policy.clone() });
+                }
+            }
+            if let Some(policy) = &member.order.egress {
+                let key = container_key(&member.order.container);
+                let of = Whose::Addresses(joins().flat_map(Join::addresses).map(|address| address.ip).collect());
+                subjects.insert(key.clone(), Subject { key, of, policy: policy.clone() });
+            }
+        }
+        subjects.into_values().collect()
+    }
+
+    /// Has policies, and what other hosts know, follow what has changed.
+    pub(super) fn settle(&mut self) {
+        // Only takes away what nobody needs: what somebody needs was there before he came.
+        let _ = self.guard.apply(self.subjects(None));
+        if !self.guard.is_empty() {
+            let owner = |order: &Order| Owner {
+                id: order.container.clone(),
+                name: order.name.clone(),
+                networks: order.joins.iter().map(|join| join.network.name.clone()).collect(),
+            };
+            let of = |member: &Member| {
+                let owner = owner(&member.order);
+                member.order.addresses().into_iter().map(move |address| (address.ip, owner.clone())).collect::<Vec<_>>()
+            };
+            self.guard.set_owners(self.members.values().flat_map(of).collect());
+        }
         for network in self.overlays.networks() {
             let here = |member: &Member| {
                 let Order { container, joins, .. } = &member.order;
@@ -290,6 +365,7 @@ impl Members {
             internal: join.network.internal,
             servers: join.network.network_dns_servers.clone(),
             remote: false,
+            egress: join.network.egress.clone().map(|policy| Rc::new((network_key(&join.network), policy))),
         };
         let shared = |other: &Member| -> Vec<IpAddr> {
             let on_mine = |join: &&Join| joins.iter().any(|own| own.network.name == join.network.name);
@@ -300,8 +376,30 @@ impl Members {
             name: name.clone(),
             places: joins.iter().map(place).collect(),
             links: links.iter().filter_map(link).collect(),
+            egress: member.order.egress.clone().map(|policy| Rc::new((container_key(&member.order.container), policy))),
         }
     }
+}
+
+/// Names of policies' chains.
+fn network_key(network: &Network) -> String {
+    format!("n-{}", network.network_interface)
+}
+
+fn container_key(container: &str) -> String {
+    format!("c-{}", id::short(container))
+}
+
+/// A container's own policy holds where its addresses can be told from its neighbours'.
+fn has_port(network: &Network) -> Result<()> {
+    if attachment(network) == Attachment::Cable {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "--egress: containers on the {} network {} cannot be told apart",
+        network.driver, network.name
+    ))
+    .hint("give the network the policy: rpod network create --egress …"))
 }
 
 /// What a container is called on a network, in lower case; its own name first.

@@ -3,16 +3,17 @@
 //! The order, with the addresses it was given, is kept beside the container's lock (`network.json` in its runtime
 //! directory): what `inspect` shows, and what a new netkeeper is told when the old one was killed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::wires::mac_of;
+use super::wires::{link_local, mac_of};
 use crate::error::Result;
 use crate::network::bridge::driver::{Attachment, attachment};
 use crate::network::bridge::endpoint::{Endpoint, show_mac};
 use crate::network::bridge::object::Network;
+use crate::network::egress::policy::Policy;
 use crate::network::ports::Protocol;
 use crate::state::file::{self, Durability};
 use crate::sys::netlink::Mac;
@@ -33,6 +34,12 @@ pub(crate) struct Order {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<(Protocol, u16)>,
     pub joins: Vec<Join>,
+    /// What it may reach outside; everything when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Policy>,
+    /// Where refusals are noted, when there is a policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<PathBuf>,
 }
 
 /// A network that a container is on.
@@ -77,6 +84,11 @@ impl Join {
             Attachment::Ipvlan => self.addresses().first().map(|address| mac_of(address.ip)),
             _ => self.endpoint.mac,
         }
+    }
+
+    /// The interface's link-local address, if it has IPv6.
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
+        self.endpoint.ip6.and(self.link_local_mac()).map(link_local)
     }
 
     pub(crate) fn attached(&self) -> Attached {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::order::{Join, Order};
 use crate::error::{Context, Error, Kind, Result};
+use crate::network::egress::guard::Refused;
 use crate::network::overlay::PeerState;
 use crate::sys::message;
 use crate::userns::IdMaps;
@@ -43,6 +44,9 @@ pub(crate) struct Look {
     /// Of an overlay network: the other hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerState>,
+    /// What egress policies refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -68,15 +68,17 @@ impl Keeper {
                 return Ok(());
             }
             let mut ready: Vec<usize> = Vec::new();
-            let (listener, names, overlays) = {
+            let (listener, names, overlays, refused) = {
                 let mut fds = Vec::with_capacity(self.connections.len() + 3);
                 fds.push(PollFd::new(&self.listener, PollFlags::IN));
                 fds.push(PollFd::from_borrowed_fd(self.names.descriptor(), PollFlags::IN));
                 let uplink = self.uplink.pidfd();
-                let overlays = self.members.overlays.descriptor();
-                let first = fds.len() + usize::from(uplink.is_some()) + usize::from(overlays.is_some());
-                fds.extend(uplink.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-                fds.extend(overlays.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+                let (overlays, guard) = (self.members.overlays.descriptor(), self.members.guard.descriptor());
+                for fd in [uplink, overlays, guard].into_iter().flatten() {
+                    fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                }
+                let (heard, carried) = (fds.len() - 1, fds.len() - 1 - usize::from(guard.is_some()));
+                let first = fds.len();
                 fds.extend(self.connections.values().map(|c| PollFd::new(&c.socket, PollFlags::IN)));
                 let timeout = self.timeout().and_then(|time| Timespec::try_from(time).ok());
                 match poll(&mut fds, timeout.as_ref()) {
@@ -90,7 +92,7 @@ impl Keeper {
                 let events = fds.iter().skip(first).zip(self.connections.keys());
                 ready.extend(events.filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, number)| *number));
                 let is = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-                (is(0), is(1), overlays.is_some() && is(first - 1))
+                (is(0), is(1), overlays.is_some() && is(carried), guard.is_some() && is(heard))
             };
             for number in ready {
                 self.request(number, &mut buffer);
@@ -98,14 +100,20 @@ impl Keeper {
             if listener {
                 self.accept();
             }
+            if refused {
+                self.members.guard.hear();
+            }
             let now = Instant::now();
+            if self.members.guard.deadline().is_some_and(|deadline| deadline <= now) {
+                self.members.guard.expire();
+            }
             let due = self.members.overlays.deadline().is_some_and(|deadline| deadline <= now);
             if (overlays || due) && self.members.overlays.turn() {
                 self.zone = self.members.zone(self.names.host_address());
             }
             let due = self.names.deadline().is_some_and(|deadline| deadline <= now);
             if names || due {
-                self.names.turn(&self.zone).context(|| "cannot serve names")?;
+                self.names.turn(&self.zone, &mut self.members.guard).context(|| "cannot serve names")?;
             }
         }
     }
@@ -116,7 +124,8 @@ impl Keeper {
 
     fn timeout(&self) -> Option<Duration> {
         let first = (!self.used).then(|| self.born + FIRST);
-        let deadlines = [first, self.names.deadline(), self.members.overlays.deadline()];
+        let Members { overlays, guard, .. } = &self.members;
+        let deadlines = [first, self.names.deadline(), overlays.deadline(), guard.deadline()];
         let deadline = deadlines.into_iter().flatten().min()?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
@@ -189,7 +198,8 @@ impl Keeper {
                 (Answer::Done, None)
             }
             (Request::Look { network }, _) => {
-                let look = Look { peers: self.members.overlays.states(&network) };
+                let Members { overlays, guard, .. } = &self.members;
+                let look = Look { peers: overlays.states(&network), refused: guard.refused(&network) };
                 return Ok((Answer::Look(Box::new(look)), None));
             }
             (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
@@ -212,7 +222,7 @@ impl Keeper {
 
     /// Names or addresses are other ones now.
     fn changed(&mut self) {
-        self.members.tell_other_hosts();
+        self.members.settle();
         self.zone = self.members.zone(self.names.host_address());
     }
 }

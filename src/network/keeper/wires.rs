@@ -418,6 +418,16 @@ impl Wires {
 }
 
 impl Cable {
+    /// Its end in the bridge, if it has one of its own.
+    pub(super) fn port(&self) -> Option<&str> {
+        (self.attachment == Attachment::Cable).then_some(self.name.as_str())
+    }
+
+    /// What the container is given there.
+    pub(super) fn ips(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(|address| address.ip).collect()
+    }
+
     /// Where the container sees it.
     pub(super) fn interface(&self) -> &str {
         &self.interface
@@ -438,10 +448,8 @@ fn configure(socket: &OwnedFd, join: &Join, metric: usize) -> Result<()> {
     for address in &addresses {
         batch.address("set the address", Index::Known(index), address.ip, address.prefix);
     }
-    if addresses.iter().any(|address| address.ip.is_ipv6())
-        && let Some(mac) = join.link_local_mac()
-    {
-        batch.address("set the link-local address", Index::Known(index), link_local(mac).into(), 64);
+    if let Some(ip) = join.link_local() {
+        batch.address("set the link-local address", Index::Known(index), ip.into(), 64);
     }
     let metric = METRIC + u32::try_from(metric).unwrap_or(0);
     if join.network.has_default_route() {
@@ -494,14 +502,16 @@ pub(super) fn shared_mac(network: &Network) -> Mac {
 }
 
 /// RFC 4291, appendix A.
-fn link_local(mac: Mac) -> Ipv6Addr {
+pub(super) fn link_local(mac: Mac) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac;
     Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
 /// Whether two descriptions are those of one bridge; name servers and labels may have changed.
 fn same(a: &Network, b: &Network) -> bool {
-    (&a.network_interface, &a.subnets, a.internal, a.mtu()) == (&b.network_interface, &b.subnets, b.internal, b.mtu())
+    let facts =
+        |n: &'_ Network| (n.network_interface.clone(), n.subnets.clone(), n.internal, n.mtu(), n.egress.clone());
+    facts(a) == facts(b)
 }
 
 pub(super) fn index(socket: &OwnedFd, name: &str) -> Result<u32> {

@@ -263,7 +263,7 @@ impl Segment {
                 remote: true,
                 ..Place::default()
             }],
-            links: Vec::new(),
+            ..Entry::default()
         };
         self.peers.iter().flat_map(|peer| peer.members.values()).map(|(here, _)| entry(here)).collect()
     }

@@ -1,5 +1,6 @@
 //! Changes as a tar: what has gone becomes a whiteout (OCI image spec, "Whiteouts").
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
@@ -10,6 +11,8 @@ use rustix::io::Errno;
 
 use super::header::{END, Flag, Header};
 use super::ids::Ids;
+use super::merged::Merged;
+use super::remembered::{Device, Remembered};
 use super::report::{At, Emit, State};
 use crate::error::{Context, Error, Result};
 use crate::storage::whiteout;
@@ -40,14 +43,31 @@ pub(super) struct Archive<S> {
     links: HashMap<(u64, u64), Vec<u8>>,
     timestamp: Option<i64>,
     ids: Ids,
+    remembered: Remembered,
+    /// Entries that got the owner that their files could not have.
+    pub(super) restored: Cell<u64>,
     /// How many entries there are, and the bytes of their content.
     pub(super) entries: u64,
     pub(super) unpacked: u64,
 }
 
 impl<S: Sink> Archive<S> {
-    pub(super) fn new(sink: S, timestamp: Option<i64>, ids: &Ids) -> Self {
-        Self { sink, links: HashMap::new(), timestamp, ids: ids.clone(), entries: 0, unpacked: 0 }
+    pub(super) fn new(sink: S, timestamp: Option<i64>, ids: &Ids, remembered: Remembered) -> Self {
+        let (ids, restored) = (ids.clone(), Cell::new(0));
+        Self { sink, links: HashMap::new(), timestamp, ids, remembered, restored, entries: 0, unpacked: 0 }
+    }
+
+    /// Writes the device nodes that were left out of `all`, which otherwise has been written.
+    pub(super) fn devices(&mut self, all: &Merged) -> Result<()> {
+        let devices: Vec<(Vec<u8>, Device)> =
+            self.remembered.devices().map(|(path, device)| (path.to_vec(), device.clone())).collect();
+        for (path, Device { flag, mode, uid, gid, mtime, device }) in devices {
+            if all.lacks(&path).context(|| format!("cannot examine /{}", path.escape_ascii()))? {
+                let mtime = self.timestamp.map_or(mtime, |seconds| (seconds, 0));
+                self.put(&Header { mode, uid, gid, mtime, device, ..plain(&path, flag) })?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the end.
@@ -130,6 +150,10 @@ impl<S: Sink> Archive<S> {
 
     fn header<'a>(&self, path: &'a [u8], flag: Flag, stat: &Stat) -> Header<'a> {
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+        let mut stat = *stat;
+        if self.ids.same() && self.remembered.owner(path, &mut stat) {
+            self.restored.set(self.restored.get() + 1);
+        }
         Header {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,

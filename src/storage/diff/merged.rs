@@ -92,6 +92,21 @@ impl Merged {
         Ok(merged)
     }
 
+    /// Whether the directory of `path` shows, and nothing shows at `path` itself.
+    pub(super) fn lacks(&self, path: &[u8]) -> Result<bool, Errno> {
+        let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        let Some(name) = parts.pop() else { return Ok(false) };
+        let mut entered: Option<Self> = None;
+        for part in parts {
+            let directory = entered.as_ref().unwrap_or(self).enter(part)?;
+            if directory.top().is_none() {
+                return Ok(false);
+            }
+            entered = Some(directory);
+        }
+        Ok(entered.as_ref().unwrap_or(self).find(name)?.is_none())
+    }
+
     /// The names that any layer has, sorted; [`Merged::find`] tells which show.
     pub(super) fn names(&self) -> Result<Vec<Vec<u8>>, Errno> {
         let mut all = Vec::new();

@@ -7,6 +7,7 @@
 //!                                                       └▶ archive ─▶ stream  a tar
 //!                                                                    └▶ take   the upper directory becomes the layer
 //! merged    a directory as its layers show it
+//! remembered  owners and devices that layers have and files cannot
 //! header    a tar header
 //! ```
 //! Entries come sorted by name, a directory before what is in it, so the same files always give the same tar.
@@ -19,6 +20,7 @@ mod header;
 mod ids;
 mod list;
 mod merged;
+mod remembered;
 mod report;
 mod stream;
 mod subtree;
@@ -37,9 +39,11 @@ pub(super) use self::archive::of_this_host;
 pub(crate) use self::ids::Ids;
 pub(crate) use self::list::{Change, ChangeKind};
 use self::merged::Merged;
+use self::remembered::Remembered;
 use self::report::{Emit, Report};
 pub(crate) use self::subtree::send;
 pub(super) use self::take::take;
+use self::upper::Marks;
 use super::RootfsPlan;
 use crate::error::Result;
 
@@ -80,12 +84,34 @@ pub(crate) fn between(new: (&[PathBuf], &Ids), old: (&[PathBuf], &Ids)) -> Resul
     Ok(list.finish())
 }
 
-/// Writes the tar of a whole root file system, made of `directories`, top first.
-pub(crate) fn export(directories: &[PathBuf], ids: &Ids, output: impl Write) -> Result<()> {
+/// Writes the tar of a whole root file system; `below` as in [`DiffJob`].
+pub(crate) fn export(rootfs: &RootfsPlan, below: &[PathBuf], ids: &Ids, output: impl Write) -> Result<()> {
+    let remembered = remembered(rootfs, below)?;
+    whole(&rootfs.directories(), remembered, ids, output)
+}
+
+/// Writes the tar of layers, top first, as one root file system.
+pub(crate) fn export_layers(directories: &[PathBuf], output: impl Write) -> Result<()> {
+    whole(directories, Remembered::of(directories, None)?, &Ids::default(), output)
+}
+
+fn whole(directories: &[PathBuf], remembered: Remembered, ids: &Ids, output: impl Write) -> Result<()> {
     many_descriptors();
-    let mut archive = Archive::new(stream::Stream::new(output), None, ids);
-    compare::walk(&Merged::open(directories, ids)?, &Merged::default(), &mut Report::new(&mut archive, &[]))?;
+    let all = Merged::open(directories, ids)?;
+    let mut archive = Archive::new(stream::Stream::new(output), None, ids, remembered);
+    compare::walk(&all, &Merged::default(), &mut Report::new(&mut archive, &[]))?;
+    archive.devices(&all)?;
     archive.finish().map(drop)
+}
+
+/// What the layers of a container remember, without what it has replaced.
+fn remembered(rootfs: &RootfsPlan, below: &[PathBuf]) -> Result<Remembered> {
+    match rootfs {
+        RootfsPlan::Overlay { lower, upper, .. } | RootfsPlan::FuseOverlayfs { lower, upper, .. } => {
+            Remembered::of(lower, Some(upper))
+        }
+        RootfsPlan::Directory { .. } => Remembered::of(below, None),
+    }
 }
 
 /// Writes the tar of what makes `new` of `old`: directories of layers, top first. `timestamp` as in [`DiffJob`].
@@ -97,18 +123,20 @@ pub(crate) fn archive_between(
 ) -> Result<()> {
     many_descriptors();
     let ids = Ids::default();
-    let mut archive = Archive::new(stream::Stream::new(output), timestamp, &ids);
+    let mut archive = Archive::new(stream::Stream::new(output), timestamp, &ids, Remembered::of(new, None)?);
     compare::walk(&Merged::open(new, &ids)?, &Merged::open(old, &ids)?, &mut Report::new(&mut archive, &[]))?;
     archive.finish().map(drop)
 }
 
 /// Writes the tar of a job's changes, without taking anything.
 pub(super) fn write(job: &DiffJob, output: impl Write) -> Result<()> {
-    let mut archive = Archive::new(stream::Stream::new(output), job.timestamp, &job.ids);
+    let remembered = remembered(&job.rootfs, &job.below)?;
+    let mut archive = Archive::new(stream::Stream::new(output), job.timestamp, &job.ids, remembered);
     if job.whole {
         many_descriptors();
         let all = Merged::open(&job.rootfs.directories(), &job.ids)?;
         compare::walk(&all, &Merged::default(), &mut Report::new(&mut archive, &job.skip))?;
+        archive.devices(&all)?;
     } else {
         run(&job.rootfs, &job.below, &job.skip, &job.ids, &mut archive)?;
     }
@@ -119,9 +147,8 @@ fn run(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], ids: &Ids, emit:
     many_descriptors();
     let mut report = Report::new(emit, skip);
     match rootfs {
-        RootfsPlan::Overlay { lower, upper, .. } | RootfsPlan::FuseOverlayfs { lower, upper, .. } => {
-            upper::walk(upper, lower, ids, &mut report)
-        }
+        RootfsPlan::Overlay { lower, upper, .. } => upper::walk(upper, lower, Marks::Kernel, ids, &mut report),
+        RootfsPlan::FuseOverlayfs { lower, upper, .. } => upper::walk(upper, lower, Marks::Files, ids, &mut report),
         RootfsPlan::Directory { path } => {
             let new = Merged::open(std::slice::from_ref(path), ids)?;
             compare::walk(&new, &Merged::open(below, &Ids::default())?, &mut report)

@@ -12,6 +12,7 @@ use super::compare;
 use super::ids::Ids;
 use super::many_descriptors;
 use super::merged::Merged;
+use super::remembered::Remembered;
 use super::report::{Report, State};
 use super::stream::Stream;
 use crate::error::{Context, Error, Result};
@@ -20,7 +21,7 @@ use crate::error::{Context, Error, Result};
 /// directory without a name stands at the top of the tar.
 pub(crate) fn send(source: OwnedFd, name: &[u8], output: impl Write) -> Result<()> {
     many_descriptors();
-    let mut archive = Archive::new(Stream::new(output), None, &Ids::default());
+    let mut archive = Archive::new(Stream::new(output), None, &Ids::default(), Remembered::default());
     let stat = fstat(&source).context(|| "cannot examine the source")?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

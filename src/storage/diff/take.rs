@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rustix::fs::{
@@ -15,13 +16,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::archive::{Archive, Sink, attribute_names, of_this_host};
 use super::header::padding;
+use super::remembered::Remembered;
 use super::report::{At, Report};
 use super::{DiffJob, many_descriptors, open_path, upper};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::storage::layer::{self, LayerMeta, Skipped};
 use crate::storage::unpack::ASIDE;
-use crate::storage::unpack::record::{Content, Recorder};
+use crate::storage::unpack::record::{self, Content, Recorder};
 use crate::storage::{RootfsPlan, whiteout};
 
 const BUFFER: usize = 256 * 1024;
@@ -41,9 +43,9 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
     }
     many_descriptors();
     let aside = dir.join(ASIDE);
-    std::fs::create_dir(&aside).context(|| format!("cannot create {}", aside.display()))?;
+    std::fs::DirBuilder::new().mode(0o755).create(&aside).context(|| format!("cannot create {}", aside.display()))?;
     let entries = dir.join("entries.zst");
-    let file = File::create_new(&entries).context(|| format!("cannot create {}", entries.display()))?;
+    let file = record::create(&entries)?;
     let sink = Take {
         recorder: Recorder::create(file)?,
         digest: Sha256::new(),
@@ -51,9 +53,11 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
         root: false,
         buffer: vec![0; BUFFER],
     };
-    let mut archive = Archive::new(sink, job.timestamp, &job.ids);
-    upper::walk(&diff, lower, &job.ids, &mut Report::new(&mut archive, &job.skip))?;
+    let remembered = Remembered::of(lower, Some(&diff))?;
+    let mut archive = Archive::new(sink, job.timestamp, &job.ids, remembered);
+    upper::walk(&diff, lower, upper::Marks::Kernel, &job.ids, &mut Report::new(&mut archive, &job.skip))?;
     let (count, unpacked_size) = (archive.entries, archive.unpacked);
+    let skipped = Skipped { owners: archive.restored.get(), ..Skipped::default() };
     let take = archive.finish()?;
     take.root(open_path(&diff)?)?;
     take.recorder.finish()?;
@@ -63,7 +67,7 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
         entries: count,
         unpacked_size,
         sources: Vec::new(),
-        skipped: Skipped::default(),
+        skipped,
     };
     layer::write_meta(dir, &meta)?;
     Ok(Some(meta))

@@ -14,8 +14,17 @@ use super::{names, open_directory, open_path};
 use crate::error::{Context, Result};
 use crate::storage::whiteout;
 
+/// How what is removed is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marks {
+    /// By devices and extended attributes, as overlayfs does it.
+    Kernel,
+    /// Also by files with names of their own, as fuse-overlayfs does it where it can make no device.
+    Files,
+}
+
 /// Walks `upper`, a directory over those in `lower`, top first.
-pub(super) fn walk(upper: &Path, lower: &[PathBuf], ids: &Ids, report: &mut Report<'_>) -> Result<()> {
+pub(super) fn walk(upper: &Path, lower: &[PathBuf], marks: Marks, ids: &Ids, report: &mut Report<'_>) -> Result<()> {
     let below = Merged::open(lower, ids)?;
     let root = Rc::new(open_path(upper)?);
     let stat = ids.translate(fstat(&root).context(|| format!("cannot examine {}", upper.display()))?);
@@ -25,7 +34,7 @@ pub(super) fn walk(upper: &Path, lower: &[PathBuf], ids: &Ids, report: &mut Repo
         false => State::Modified,
     };
     report.enter(b"", &root, stat, state, false)?;
-    directory(&root, &below, ids, report)?;
+    directory(&root, &below, marks, ids, report)?;
     report.leave()
 }
 
@@ -40,12 +49,12 @@ fn root_mode(lower: &[PathBuf]) -> Result<u32> {
     Ok(0o755)
 }
 
-fn directory(upper: &Rc<OwnedFd>, below: &Merged, ids: &Ids, report: &mut Report<'_>) -> Result<()> {
+fn directory(upper: &Rc<OwnedFd>, below: &Merged, marks: Marks, ids: &Ids, report: &mut Report<'_>) -> Result<()> {
     let all = names(upper.as_fd()).context(|| format!("cannot list {}", report.shown(b"")))?;
     for name in &all {
         let failed = |report: &Report<'_>| format!("cannot examine {}", report.shown(name));
-        // fuse-overlayfs where it can make no device.
-        if let Some(hidden) = name.strip_prefix(whiteout::PREFIX)
+        if marks == Marks::Files
+            && let Some(hidden) = name.strip_prefix(whiteout::PREFIX)
             && !name.starts_with(whiteout::AUFS)
             && below.find(hidden).context(|| failed(report))?.is_some()
             && all.binary_search(&hidden.to_vec()).is_err()
@@ -54,7 +63,7 @@ fn directory(upper: &Rc<OwnedFd>, below: &Merged, ids: &Ids, report: &mut Report
             report.removed(hidden)?;
             continue;
         }
-        if name == whiteout::OPAQUE {
+        if marks == Marks::Files && name == whiteout::OPAQUE {
             continue;
         }
         let stat = match statat(upper, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
@@ -64,7 +73,7 @@ fn directory(upper: &Rc<OwnedFd>, below: &Merged, ids: &Ids, report: &mut Report
         };
         if whiteout::is(upper.as_fd(), name, &stat) {
             // fuse-overlayfs hides its own marks so; no layer has such a name.
-            if !name.starts_with(whiteout::PREFIX) {
+            if marks == Marks::Kernel || !name.starts_with(whiteout::PREFIX) {
                 report.removed(name)?;
             }
             continue;
@@ -79,11 +88,11 @@ fn directory(upper: &Rc<OwnedFd>, below: &Merged, ids: &Ids, report: &mut Report
             Err(Errno::NOENT | Errno::NOTDIR) => continue,
             child => Rc::new(child.context(|| failed(report))?),
         };
-        let opaque = whiteout::opaque(&*child) || whiteout::opaque_by_file(&*child);
+        let opaque = whiteout::opaque(&*child) || marks == Marks::Files && whiteout::opaque_by_file(&*child);
         let state = old.as_ref().map_or(State::Added, |old| compared(old, &stat));
         report.enter(name, &child, stat, state, opaque && old.is_some())?;
         let below = if opaque { Merged::default() } else { below.enter(name).context(|| failed(report))? };
-        directory(&child, &below, ids, report)?;
+        directory(&child, &below, marks, ids, report)?;
         report.leave()?;
     }
     Ok(())

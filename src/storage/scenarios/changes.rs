@@ -158,7 +158,7 @@ fn check(f: &mut Fixture, layers: &[DiffId], top: DiffId) {
     let text = std::fs::read_to_string(&target).expect("reads");
     expected.borrow_mut().extend(text.lines().map(str::to_owned));
     let tar = f.base.join("export.tar");
-    enter::run(&f.maps, || diff::export(&directories, &Ids::default(), std::fs::File::create(&tar).expect("makes")))
+    enter::run(&f.maps, || diff::export_layers(&directories, std::fs::File::create(&tar).expect("makes")))
         .expect("exports");
     let mut archive = tar::Archive::new(std::fs::File::open(&tar).expect("opens"));
     let mut names: Vec<String> = archive

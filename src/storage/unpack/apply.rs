@@ -10,8 +10,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, fchmod, fchown, ftruncate, linkat, makedev, mkdirat, mknodat, openat, renameat,
-    statat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fchown, ftruncate, linkat, makedev, mkdirat, mknodat, openat,
+    renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -240,9 +240,22 @@ impl Apply {
             return Err(Error::new(format!("{}: it is a directory", failed())));
         }
         match self.replacing(name, |parent| linkat(&target_parent, *target_name, parent, name, AtFlags::empty())) {
-            Ok(()) => Ok(()),
+            Ok(()) => self.linked(name, entry, &target),
             Err(e) => Err(Error::wrap(failed(), e)),
         }
+    }
+
+    /// A hard link's header counts for the file, which other names have as well: as Docker and Podman do it.
+    fn linked(&mut self, name: &[u8], entry: &Entry, target: &Stat) -> Result<()> {
+        if FileType::from_raw_mode(target.st_mode) != FileType::RegularFile
+            || self.setter.has(target, &entry.attributes)
+        {
+            return Ok(());
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let set = openat(self.tree.current(), name, flags, Mode::empty())
+            .and_then(|file| self.setter.linked(file.as_fd(), &entry.attributes));
+        attributes::failed(&entry.path.escape_ascii().to_string(), set)
     }
 
     /// Symbolic links, devices, named pipes.

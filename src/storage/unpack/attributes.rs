@@ -4,8 +4,8 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, futimens, lsetxattr,
-    utimensat,
+    AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, futimens,
+    lsetxattr, utimensat,
 };
 use rustix::io::Errno;
 
@@ -34,6 +34,27 @@ impl Setter {
         if attributes.mode & SPECIAL_BITS != 0 {
             fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
         }
+        for (name, value) in &attributes.xattrs {
+            self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
+        }
+        futimens(fd, &times(attributes.mtime))
+    }
+
+    /// Whether a file has these attributes already.
+    pub(super) fn has(&self, stat: &Stat, attributes: &Attributes) -> bool {
+        let (uid, gid) = self.mapped(attributes);
+        let mtime = (attributes.mtime.seconds, u64::from(attributes.mtime.nanoseconds));
+        attributes.xattrs.is_empty()
+            && stat.st_mode & 0o7777 == attributes.mode
+            && (stat.st_uid, stat.st_gid) == (uid.unwrap_or(0), gid.unwrap_or(0))
+            && (stat.st_mtime, stat.st_mtime_nsec) == mtime
+    }
+
+    /// Of a file that is there already.
+    pub(super) fn linked(&mut self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
+        let (uid, gid) = self.owner(attributes);
+        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
         for (name, value) in &attributes.xattrs {
             self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
         }
@@ -76,12 +97,18 @@ impl Setter {
 
     /// The owner inside this namespace: root for an id that is not mapped.
     fn owner(&mut self, attributes: &Attributes) -> (u32, u32) {
-        let uid = u32::try_from(attributes.uid).ok().filter(|uid| self.maps.host_uid(*uid).is_some());
-        let gid = u32::try_from(attributes.gid).ok().filter(|gid| self.maps.host_gid(*gid).is_some());
+        let (uid, gid) = self.mapped(attributes);
         if uid.is_none() || gid.is_none() {
             self.skipped.owners += 1;
         }
         (uid.unwrap_or(0), gid.unwrap_or(0))
+    }
+
+    /// The ids that this namespace has.
+    fn mapped(&self, attributes: &Attributes) -> (Option<u32>, Option<u32>) {
+        let uid = u32::try_from(attributes.uid).ok().filter(|uid| self.maps.host_uid(*uid).is_some());
+        let gid = u32::try_from(attributes.gid).ok().filter(|gid| self.maps.host_gid(*gid).is_some());
+        (uid, gid)
     }
 
     fn xattr(&mut self, name: &[u8], set: impl Fn(&[u8]) -> Result<(), Errno>) -> Result<(), Errno> {

@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 use crate::storage::limits::Limits;
 
 /// The longest extension header (names, attributes) that is believed.
-const EXTENSION_LIMIT: u64 = 1 << 20;
+pub(super) const EXTENSION_LIMIT: u64 = 1 << 20;
 /// PATH_MAX: no longer name can be created or opened.
 const NAME_LIMIT: usize = 4095;
 
 /// What an entry makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::storage) enum Kind {
     File,
     Directory,
     Symlink,
@@ -35,7 +35,7 @@ pub(in crate::storage) struct Time {
 
 /// What an entry's inode carries besides content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Attributes {
+pub(in crate::storage) struct Attributes {
     pub mode: u32,
     pub uid: u64,
     pub gid: u64,
@@ -119,7 +119,7 @@ fn extension(header: &Header<'_>, blocks: &mut Blocks, record: &mut Recorder) ->
 }
 
 /// Up to the first zero byte.
-fn text(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn text(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
         bytes.truncate(end);
     }
@@ -143,7 +143,60 @@ impl Builder<'_> {
                 return Err(Error::new(format!("the layer has an impossible file name of {} bytes", name.len())));
             }
         }
-        let kind = match header.kind() {
+        let kind = header.entry_kind(&path)?;
+        // Everything but a file is its header alone, whatever size that claims (as Go's reader has it).
+        let size = match self.pax.size {
+            Some(size) => size,
+            None => header.number(124..136)?,
+        };
+        let mut entry = Entry {
+            kind,
+            path,
+            link,
+            attributes: Attributes::of(header, &mut self.pax)?,
+            payload: if kind == Kind::File { size } else { 0 },
+            sparse: None,
+            device: header.device(kind)?,
+        };
+        if kind == Kind::File {
+            entry.sparse = sparse::map(self.header.0, &mut self.pax, &mut entry.payload, blocks, record)?;
+            if let Some(name) = self.pax.sparse_name.take() {
+                entry.path = name;
+            }
+        }
+        Ok(entry)
+    }
+}
+
+impl Attributes {
+    /// As a header and its extension say.
+    pub(super) fn of(header: &Header<'_>, pax: &mut Pax) -> Result<Self> {
+        let id = |pax: Option<u64>, field| pax.map_or_else(|| header.number(field), Ok);
+        Ok(Self {
+            mode: u32::try_from(header.number(100..108)? & 0o7777).unwrap_or_default(),
+            uid: id(pax.uid, 108..116)?,
+            gid: id(pax.gid, 116..124)?,
+            mtime: match pax.mtime {
+                Some(time) => time,
+                // Negative only in base 256, where the cast brings the sign back.
+                None => Time { seconds: header.number(136..148)?.cast_signed(), nanoseconds: 0 },
+            },
+            xattrs: std::mem::take(&mut pax.xattrs),
+        })
+    }
+}
+
+/// The fields of a header block by their offsets (tar(5)).
+pub(super) struct Header<'a>(pub &'a [u8; BLOCK]);
+
+impl Header<'_> {
+    pub(super) fn kind(&self) -> u8 {
+        self.0[156]
+    }
+
+    /// What an entry called `path` makes.
+    pub(super) fn entry_kind(&self, path: &[u8]) -> Result<Kind> {
+        Ok(match self.kind() {
             // Before POSIX a directory was a file with a slash at its end.
             0 | b'0' if path.ends_with(b"/") => Kind::Directory,
             0 | b'0' | b'7' | b'S' => Kind::File,
@@ -160,64 +213,19 @@ impl Builder<'_> {
                     char::from(other)
                 )));
             }
-        };
-        // Everything but a file is its header alone, whatever size that claims (as Go's reader has it).
-        let size = match self.pax.size {
-            Some(size) => size,
-            None => header.number(124..136)?,
-        };
-        let mut entry = Entry {
-            kind,
-            path,
-            link,
-            attributes: self.attributes()?,
-            payload: if kind == Kind::File { size } else { 0 },
-            sparse: None,
-            device: self.device(kind)?,
-        };
-        if kind == Kind::File {
-            entry.sparse = sparse::map(self.header.0, &mut self.pax, &mut entry.payload, blocks, record)?;
-            if let Some(name) = self.pax.sparse_name.take() {
-                entry.path = name;
-            }
-        }
-        Ok(entry)
-    }
-
-    fn attributes(&mut self) -> Result<Attributes> {
-        let header = &self.header;
-        let id = |pax: Option<u64>, field| pax.map_or_else(|| header.number(field), Ok);
-        Ok(Attributes {
-            mode: u32::try_from(header.number(100..108)? & 0o7777).unwrap_or_default(),
-            uid: id(self.pax.uid, 108..116)?,
-            gid: id(self.pax.gid, 116..124)?,
-            mtime: match self.pax.mtime {
-                Some(time) => time,
-                // Negative only in base 256, where the cast brings the sign back.
-                None => Time { seconds: header.number(136..148)?.cast_signed(), nanoseconds: 0 },
-            },
-            xattrs: std::mem::take(&mut self.pax.xattrs),
         })
     }
 
-    fn device(&self, kind: Kind) -> Result<(u32, u32)> {
-        if !matches!(kind, Kind::CharacterDevice | Kind::BlockDevice) || !self.header.is_posix() {
+    /// Major and minor number.
+    pub(super) fn device(&self, kind: Kind) -> Result<(u32, u32)> {
+        if !matches!(kind, Kind::CharacterDevice | Kind::BlockDevice) || !self.is_posix() {
             return Ok((0, 0));
         }
         let number = |field| {
-            let number = self.header.number(field)?;
+            let number = self.number(field)?;
             u32::try_from(number).map_err(|_| Error::new("a device of the layer has an impossible number"))
         };
         Ok((number(329..337)?, number(337..345)?))
-    }
-}
-
-/// The fields of a header block by their offsets (tar(5)).
-pub(super) struct Header<'a>(pub &'a [u8; BLOCK]);
-
-impl Header<'_> {
-    fn kind(&self) -> u8 {
-        self.0[156]
     }
 
     /// ustar or GNU: the fields after the link name mean something.
@@ -226,12 +234,12 @@ impl Header<'_> {
     }
 
     /// Bytes up to the first zero.
-    fn field(&self, range: std::ops::Range<usize>) -> &[u8] {
+    pub(super) fn field(&self, range: std::ops::Range<usize>) -> &[u8] {
         let bytes = &self.0[range];
         bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
     }
 
-    fn name(&self) -> Vec<u8> {
+    pub(super) fn name(&self) -> Vec<u8> {
         let name = self.field(0..100);
         // GNU's magic ends with spaces; it keeps times where POSIX has the prefix.
         let prefix = if &self.0[257..263] == b"ustar\0" { self.field(345..500) } else { &[] };

@@ -12,14 +12,15 @@ mod attributes;
 mod chunk;
 mod decompress;
 pub(super) mod entry;
+pub(super) mod headers;
 pub(super) mod pack;
 pub(super) mod pax;
 pub(super) mod record;
 mod sparse;
 pub(super) mod tree;
 
-use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -71,13 +72,15 @@ pub(super) fn unpack(
 fn prepare(dir: &Path, maps: &IdMaps) -> Result<Apply> {
     let open = |name: &str| {
         let path = dir.join(name);
-        std::fs::create_dir(&path)
+        std::fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&path)
             .map_err(|e| rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO))
             .and_then(|()| rustix::fs::open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
             .context(|| format!("cannot create {}", path.display()))
     };
     let path = dir.join("entries.zst");
-    let file = File::create_new(&path).context(|| format!("cannot create {}", path.display()))?;
+    let file = record::create(&path)?;
     Apply::new(open("diff")?, open(ASIDE)?, Recorder::create(file)?, maps.clone())
 }
 

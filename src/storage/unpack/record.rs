@@ -10,6 +10,8 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use super::chunk::BLOCK;
 use super::sparse::Segment;
@@ -42,6 +44,12 @@ pub(in crate::storage) struct Content {
     pub size: u64,
     pub padded: bool,
     pub segments: Option<Vec<Segment>>,
+}
+
+/// Makes the file; the umask of a process that unpacks is 0.
+pub(in crate::storage) fn create(path: &Path) -> Result<File> {
+    let file = File::options().write(true).create_new(true).mode(0o644).open(path);
+    file.context(|| format!("cannot create {}", path.display()))
 }
 
 /// Writes `entries.zst`.

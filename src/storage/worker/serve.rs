@@ -78,8 +78,9 @@ impl Worker<'_> {
                 drop(staging);
             }
             Request::Pack { diff_id } => {
-                let dir = self.store.layer_dir(&diff_id);
-                pack::pack(&dir, &diff_id, File::from(descriptor()?))
+                let layer = self.store.layer(&diff_id);
+                let layer = layer.ok_or_else(|| Error::new(format!("the layer {diff_id} is not in the store")))?;
+                pack::pack(&layer.directory(), &diff_id, File::from(descriptor()?))
                     .context(|| format!("cannot rebuild the layer {diff_id}"))?;
             }
         }

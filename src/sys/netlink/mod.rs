@@ -1,13 +1,14 @@
 //! rtnetlink(7): batches of requests prepared as bytes, so that they can be sent without allocating.
 
 mod link;
-mod masquerade;
+pub(crate) mod nflog;
+pub(crate) mod nft;
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 pub(crate) use link::{Action, Mac, Peer, Selector, SubInterface, SubKind, is_gone};
-pub(crate) use masquerade::masquerade_ipv6;
+pub(crate) use nft::masquerade_ipv6;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send};

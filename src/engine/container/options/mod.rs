@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use super::asked::Asked;
 use super::cdi;
 use super::record::Link;
+use crate::network::egress::policy::Policy;
 use crate::network::mode::Mode;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
@@ -145,6 +146,8 @@ pub(crate) struct NetworkOptions {
     pub no_hostname: bool,
     /// `--link`.
     pub links: Vec<Link>,
+    /// `--egress`.
+    pub egress: Option<Policy>,
 }
 
 /// `--dns`, `--dns-search`, `--dns-option`.

@@ -1,0 +1,199 @@
+//! build: what others change meanwhile, what must not be found afterwards, and what a killed build leaves.
+
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::Signal;
+
+use super::build::context;
+use crate::support::{Outcome, Sandbox, Trial, User, rpod, trial, wait_until};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("build_security::changing_context", User::Sub, changing),
+        trial("build_security::secrets_are_nowhere", User::Sub, secrets),
+        trial("build_security::killed", User::Sub, killed),
+        trial("build_security::interrupted", User::NoSub, interrupted),
+    ]
+}
+
+/// Swaps two paths as fast as it can until dropped.
+struct Swapper {
+    end: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Swapper {
+    fn start(one: PathBuf, two: PathBuf) -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&end);
+        let thread = std::thread::spawn(move || {
+            let swap = || renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).unwrap();
+            for pause in [200, 3000, 900, 8000, 100].into_iter().cycle() {
+                if ended.load(Ordering::Relaxed) {
+                    break;
+                }
+                swap();
+                std::thread::sleep(Duration::from_micros(pause));
+            }
+            if two.is_dir() && !two.is_symlink() {
+                swap();
+            }
+        });
+        Self { end, thread: Some(thread) }
+    }
+}
+
+impl Drop for Swapper {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// CVE-2024-23651, CVE-2024-1753 and their kind: a directory of the context is a link out of it every other moment.
+fn changing(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let outside = t.mkdir("outside")?;
+    std::fs::write(outside.join("file"), "not yours\n")?;
+    let dir = context(t, "ctx", "")?;
+    std::fs::create_dir(dir.join("d"))?;
+    std::fs::write(dir.join("d/file"), "yours\n")?;
+    symlink(&outside, dir.join("link"))?;
+    for text in [
+        "RUN --mount=source=d,target=/m cat /m/file",
+        "RUN --mount=source=d,target=/m,rw cat /m/file",
+        "RUN --mount=source=d/file,target=/m cat /m",
+        "RUN --mount=source=d/file,target=/m,rw cat /m",
+        "COPY d /m\nRUN cat /m/file",
+        "COPY d/file /m\nRUN cat /m",
+        "ADD d/file /m\nRUN cat /m",
+    ] {
+        std::fs::write(dir.join("Dockerfile"), format!("FROM busybox\n{text}\n"))?;
+        let swapper = Swapper::start(dir.join("d"), dir.join("link"));
+        for _ in 0..5 {
+            let out = rpod!(t, "build", "--no-cache", &dir).run();
+            assert!(!out.stdout.contains("not yours") && !out.stderr.contains("not yours"), "{text}: {out:?}");
+        }
+        drop(swapper);
+        rpod!(t, "build", "--no-cache", &dir).run().prints("yours");
+    }
+    Ok(())
+}
+
+/// Whatever becomes of it, a secret is in no file that is left.
+fn secrets(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let secret = "nobody-may-find-this-91c4";
+    let file = t.write("key", secret)?;
+    let logs = t.mkdir("logs")?;
+    let option = format!("id=key,src={}", file.display());
+    let mount = "--mount=type=secret,id=key";
+    for (name, text, code) in [
+        (
+            "used",
+            format!("FROM busybox\nRUN {mount} wc -c /run/secrets/key\nRUN {mount},env=KEY test -n \"$KEY\"\n"),
+            0,
+        ),
+        ("failed", format!("FROM busybox\nRUN {mount} cat /run/secrets/key >/dev/null; exit 3\n"), 3),
+        ("unused", "FROM busybox\nRUN true\n".to_owned(), 0),
+    ] {
+        let dir = context(t, name, &text)?;
+        let log = logs.join(name);
+        let out = rpod!(t, "build", "-t", name, "--secret", &option, "--logfile", &log, &dir).run();
+        assert_eq!(out.code, Some(code), "{}", out.stderr);
+        assert!(!out.stdout.contains(secret) && !out.stderr.contains(secret));
+    }
+    let history = rpod!(t, "history", "--no-trunc", "used").run();
+    assert!(!history.ok().contains(secret));
+    std::fs::remove_file(&file)?;
+    nowhere(t, secret)
+}
+
+/// Looks through everything of the trial.
+fn nowhere(t: &Sandbox, secret: &str) -> Outcome {
+    let mut found = Vec::new();
+    search(t.dir(), secret.as_bytes(), &mut Vec::new(), &mut found);
+    assert!(found.is_empty(), "the secret is in {found:?}");
+    Ok(())
+}
+
+fn search(dir: &Path, secret: &[u8], seen: &mut Vec<u64>, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            search(&path, secret, seen, found);
+        } else if kind.is_file() {
+            // Busybox is one file of many names.
+            match entry.metadata() {
+                Ok(meta) if meta.nlink() > 1 && seen.contains(&meta.ino()) => continue,
+                Ok(meta) => seen.push(meta.ino()),
+                Err(_) => continue,
+            }
+            let content = std::fs::read(&path).unwrap_or_default();
+            if content.windows(secret.len()).any(|window| window == secret) {
+                found.push(path);
+            }
+        }
+    }
+}
+
+const SLOW: &str = "FROM busybox AS a\nRUN echo begun-a; touch /x; sleep 600\nFROM busybox AS b\n\
+    RUN --mount=type=secret,id=key --mount=type=cache,target=/c echo begun-b; chown 5:5 /etc/passwd; sleep 600\n\
+    FROM busybox\nCOPY --from=a /x /x\nCOPY --from=b /x /y\n";
+
+/// Waits until both stages run their sleep.
+fn begun(t: &Sandbox) {
+    wait_until("both steps run", || t.processes().iter().filter(|p| p.command.contains("sleep 600")).count() >= 2);
+}
+
+/// `kill -9`: processes end at once, files go with the next build.
+fn killed(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let secret = "nobody-may-find-this-5b20";
+    let file = t.write("key", secret)?;
+    let dir = context(t, "ctx", SLOW)?;
+    let build =
+        rpod!(t, "build", "--network", "none", "--secret", format!("id=key,src={}", file.display()), &dir).spawn();
+    begun(t);
+    build.signal(Signal::KILL);
+    build.wait();
+    std::fs::remove_file(&file)?;
+    assert_eq!(t.leftovers(Duration::from_secs(20)).len(), 0, "{:?}", t.processes());
+    let quick = context(t, "quick", "FROM busybox\nRUN --network=none true\n")?;
+    rpod!(t, "build", "-q", &quick).run().ok();
+    empty(t)?;
+    nowhere(t, secret)
+}
+
+/// Ctrl-C: everything goes at once.
+fn interrupted(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let dir =
+        context(t, "ctx", &SLOW.replace("chown 5:5 /etc/passwd; ", "").replace("--mount=type=secret,id=key ", ""))?;
+    let build = rpod!(t, "build", "--network", "none", &dir).spawn();
+    begun(t);
+    build.signal(Signal::INT);
+    let out = build.wait();
+    assert_eq!((out.code, out.signal), (Some(130), None), "{}", out.stderr);
+    assert_eq!(t.leftovers(Duration::from_secs(20)).len(), 0, "{:?}", t.processes());
+    empty(t)
+}
+
+/// No build has anything left of its own.
+fn empty(t: &Sandbox) -> Outcome {
+    let mut rooms = Vec::new();
+    let hosts = t.home().join(".local/state/rpod/hosts");
+    let hosts = std::fs::read_dir(hosts)?.flatten().map(|host| host.path().join("build"));
+    for dir in hosts.chain([t.dir().join("run/rpod/build")]) {
+        rooms.extend(std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()));
+    }
+    rooms.retain(|path| path.is_dir());
+    assert!(rooms.is_empty(), "{rooms:?}");
+    Ok(())
+}
