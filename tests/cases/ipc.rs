@@ -83,7 +83,7 @@ fn hostile_place(t: &Sandbox) -> Outcome {
     let image = t.busybox()?;
     let hide = "umount /dev/shm; rmdir /dev/shm; ln -s /proc/1/root/etc /dev/shm; sleep 1000";
     rpod!(t, "run", "-d", "--name", "c", "--network", "none", "--privileged", image, "sh", "-c", hide).run().ok();
-    crate::support::wait_until("the link", || rpod!(t, "exec", "c", "readlink", "/dev/shm").run().stdout != "");
+    crate::support::wait_until("the link", || !rpod!(t, "exec", "c", "readlink", "/dev/shm").run().stdout.is_empty());
     rpod!(t, "run", "--rm", "--network", "none", "--ipc", "container:c", image, "true")
         .run()
         .fails(125, &["cannot share the /dev/shm"]);
