@@ -6,6 +6,7 @@ mod build;
 mod build_inputs;
 mod build_parity;
 mod build_security;
+mod build_share;
 mod change;
 mod cli;
 mod clone;
@@ -139,6 +140,7 @@ pub fn trials() -> Vec<Trial> {
         build_inputs::trials(),
         build_parity::trials(),
         build_security::trials(),
+        build_share::trials(),
         storm::trials(),
         vm::trials(),
     ]
