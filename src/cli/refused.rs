@@ -14,6 +14,8 @@ const ENCRYPTED: &str = "encrypted images are not supported: encrypt or decrypt 
 const SIGSTORE: &str = "sigstore signatures are made by cosign, of what has been pushed";
 const ARTIFACTS: &str = "lists are made of images; artifacts are pushed with oras";
 
+const SBOM: &str = "bills of materials are not made: have syft or another tool read the image";
+
 const fn refused(verbs: &'static [&'static str], flag: &'static str, why: &'static str) -> Refused {
     Refused { verbs, flag, why }
 }
@@ -45,6 +47,13 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(&["add"], "--artifact-subject", ARTIFACTS),
     refused(&["add"], "--artifact-type", ARTIFACTS),
     refused(&["annotate"], "--subject", ARTIFACTS),
+    refused(&["build"], "--sbom-image-output", SBOM),
+    refused(&["build"], "--sbom-image-purl-output", SBOM),
+    refused(&["build"], "--sbom-merge-strategy", SBOM),
+    refused(&["build"], "--sbom-output", SBOM),
+    refused(&["build"], "--sbom-purl-output", SBOM),
+    refused(&["build"], "--sbom-scanner-command", SBOM),
+    refused(&["build"], "--sbom-scanner-image", SBOM),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
 ];
 

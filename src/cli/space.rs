@@ -21,7 +21,7 @@ pub(crate) struct Prune {
     /// All images that no container uses, not only those without a name
     #[arg(short, long)]
     pub all: bool,
-    /// Containers of builds that were given up: rpod leaves none
+    /// Also what builds keep for the next one, and what killed builds left
     #[arg(long)]
     pub build: bool,
     /// Containers of other programs: rpod knows none

@@ -5,6 +5,9 @@
 mod attach;
 mod build;
 mod build_options;
+mod build_output;
+mod build_share;
+mod builder_prune;
 mod commit;
 mod completion;
 mod confirm;

@@ -104,7 +104,7 @@ pub(crate) fn registry_options(flags: &RegistryFlags) -> Result<Options> {
     })
 }
 
-fn duration(text: &str) -> Result<Duration> {
+pub(super) fn duration(text: &str) -> Result<Duration> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
     parsed.ok_or_else(|| Error::new(format!("{text:?} is not a duration")).hint("write 2s, 500ms or 1m"))
 }

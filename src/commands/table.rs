@@ -95,7 +95,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::run::Create, super::create::run, ["create", "container create"]),
     verb!(Containers, cli::run::Run, super::run::run, ["run", "container run"]),
     verb!(Images, cli::build::Build, super::build::run, ["build", "image build", "buildx build", "builder build"]),
-    verb!(Images, cli::build::Prune, super::build::prune, ["builder prune", "buildx prune"]),
+    verb!(Images, cli::build::Prune, super::builder_prune::run, ["builder prune", "buildx prune"]),
     verb!(Images, cli::image::Exists, super::image_exists::run, ["image exists"]),
     verb!(Images, cli::image::History, super::history::run, ["history", "image history"]),
     verb!(Images, cli::image::Images, super::images::run, ["images", "image ls", "image list"]),

@@ -75,6 +75,7 @@ fn df(t: &Sandbox) -> Outcome {
         "Images=2",
         "Containers=1",
         "Local Volumes=1",
+        "Build Cache=0",
     ]);
     Ok(())
 }
@@ -86,7 +87,7 @@ fn prune(t: &Sandbox) -> Outcome {
     rpod!(t, "run", "-d", "--name", "on", "--network", "none", image, "sleep", "1000").run().ok();
     rpod!(t, "system", "prune").stdin("no\n").run().prints("WARNING! This command removes:");
     rpod!(t, "container", "exists", "old").run().code(0);
-    rpod!(t, "system", "prune", "--build", "-f").run().fails(125, &["builds"]);
+    rpod!(t, "system", "prune", "--external", "-f").run().fails(125, &["other programs"]);
     rpod!(t, "system", "prune", "-f").run().prints("Deleted Containers").prints("Total reclaimed space");
     rpod!(t, "container", "exists", "old").run().code(1);
     rpod!(t, "image", "exists", "second").run().code(0);
