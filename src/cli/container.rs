@@ -309,6 +309,12 @@ pub(crate) struct Exec {
     /// Run in the container that was created last
     #[arg(short, long)]
     pub latest: bool,
+    /// Pass this number of descriptors on, those from 3 on
+    #[arg(long, value_name = "NUMBER")]
+    pub preserve_fds: Option<u32>,
+    /// Pass these descriptors on
+    #[arg(long, value_name = "FD", value_delimiter = ',')]
+    pub preserve_fd: Vec<String>,
     /// Give the program all capabilities
     #[arg(long)]
     pub privileged: bool,

@@ -34,6 +34,14 @@ pub(crate) struct Run {
     #[arg(long)]
     pub rmi: bool,
 
+    /// Pass this number of descriptors on to the program, those from 3 on (default 0)
+    #[arg(long, value_name = "NUMBER")]
+    pub preserve_fds: Option<u32>,
+
+    /// Pass these descriptors on to the program
+    #[arg(long, value_name = "FD", value_delimiter = ',')]
+    pub preserve_fd: Vec<String>,
+
     /// Keys that detach from the container ("" for none) (default "ctrl-p,ctrl-q")
     #[arg(long, value_name = "KEYS")]
     pub detach_keys: Option<String>,
@@ -408,7 +416,7 @@ pub(crate) struct Security {
     #[arg(long, value_name = "MODE")]
     pub pid: Option<String>,
 
-    /// IPC namespace: private, shareable, host, container:NAME or ns:PATH
+    /// IPC namespace: shareable, private, none (no /dev/shm), host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
 

@@ -169,6 +169,8 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         maps: launch.maps,
         parent: parent.as_ref().map(|(user, maps)| (user.as_fd(), maps)),
         rootfs: std::mem::replace(&mut launch.rootfs, Rootfs::Directory { path: "/".into() }),
+        shm: launch.shm.take(),
+        given: launch.given,
         stdio,
         netdev: configure.as_ref().map(|configure| configure as &runtime::Netdev<'_>),
         join: std::mem::take(&mut launch.join),

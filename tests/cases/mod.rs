@@ -21,12 +21,14 @@ mod exec;
 mod files;
 mod harness;
 mod health;
+mod hostile_images;
 mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
 mod init;
 mod inspect;
+mod ipc;
 mod journal;
 mod lifecycle;
 mod limits;
@@ -44,6 +46,7 @@ mod parity;
 mod pause;
 mod peers;
 mod ports;
+mod preserved;
 mod ps;
 mod pull;
 mod push;
@@ -60,6 +63,7 @@ mod storage;
 mod storm;
 mod surroundings;
 mod system;
+mod systemd;
 mod terminal;
 mod transports;
 mod trust;
@@ -85,12 +89,14 @@ pub fn trials() -> Vec<Trial> {
         cve::trials(),
         cp::trials(),
         limits::trials(),
+        ipc::trials(),
         lifecycle::trials(),
         restart::trials(),
         service::trials(),
         pause::trials(),
         peers::trials(),
         health::trials(),
+        systemd::trials(),
         terminal::trials(),
         devices::trials(),
         exec::trials(),
@@ -98,6 +104,7 @@ pub fn trials() -> Vec<Trial> {
         events::trials(),
         logs::trials(),
         journal::trials(),
+        preserved::trials(),
         ps::trials(),
         parity::trials(),
         everyday::trials(),
@@ -115,6 +122,7 @@ pub fn trials() -> Vec<Trial> {
         system::trials(),
         volumes::trials(),
         volumes_from::trials(),
+        hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),

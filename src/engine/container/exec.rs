@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::options::environment::Environment;
+use super::preserved::Preserved;
 use super::record::Config;
 use super::relay::{End, Outputs, Relay};
 use super::session::{self, Caller, Session};
@@ -45,6 +46,8 @@ pub(crate) struct ExecOptions {
     pub detach: bool,
     /// What leaves it alone, with a terminal; empty: nothing does.
     pub detach_keys: Vec<u8>,
+    /// What it gets beside its standard streams.
+    pub preserved: Preserved,
 }
 
 /// What became of the process.
@@ -121,17 +124,19 @@ impl Job<'_> {
                 .context(|| format!("cannot open the container's cgroup {}", path.display()))
         };
         let reachable = state.cgroup.as_deref().is_none_or(cgroup::is_reachable);
-        let cgroup = state.cgroup.as_ref().filter(|_| reachable).map(open).transpose()?;
+        let at = state.cgroup.as_ref().map(|path| cgroup::of_process(state.pid, path));
+        let cgroup = at.as_ref().filter(|_| reachable).map(open).transpose()?;
         let target = Target {
             pidfd: self.init.as_fd(),
             spec: &spec,
             maps: config.maps.as_ref(),
             enters_user: runtime::enters_user(state.pid),
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
-            attach: state.cgroup.as_deref().filter(|_| !reachable),
+            attach: at.as_deref().filter(|_| !reachable),
             seccomp: seccomp.as_ref(),
             // It ends with its parent: this command, or its keeper.
             detach: false,
+            given: &options.preserved.given,
         };
         let child = runtime::exec(&target, &process, &stdio)?;
         // Our copies of its ends would keep its pipes open.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::asked::Asked;
 use super::bridges;
 use super::create::Reserved;
 use super::ids::{self, Ids};
@@ -21,6 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::monitor::restart::Policy;
 use crate::monitor::{log, notify};
 use crate::network::mode::Mode as Network;
+use crate::runtime::cgroup;
 use crate::spec;
 use crate::state::file::{self, Durability};
 use crate::state::lock::{Lock, Mode};
@@ -258,7 +260,13 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         },
         mounts: mounts.collect(),
         privileged: options.privileged,
-        cgroups: options.cgroups.clone(),
+        // systemd divides the container's cgroup among its services.
+        cgroups: match options.cgroups.mode {
+            cgroup::Mode::Needed if resolved.systemd => {
+                cgroup::Wish { mode: cgroup::Mode::Enabled, ..options.cgroups.clone() }
+            }
+            _ => options.cgroups.clone(),
+        },
         shm_size: options.shm_size,
         timeout: 0,
         sdnotify: notify::Mode::default(),
@@ -266,7 +274,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         create_command: order.create_command,
         secret_variables: Vec::new(),
         image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),
-        asked: options.asked.clone(),
+        asked: Asked { sharing: options.sharing, systemd: resolved.systemd, ..options.asked.clone() },
         maps: resolved.maps,
         network: resolved.network,
         links: options.network.links.clone(),

@@ -46,7 +46,7 @@ pub(super) fn host(container: &Container, config: &Config, ports: &[PortMapping]
         "ExtraHosts": config.names.added,
         "HostsFile": config.asked.hosts_file,
         "GroupAdd": config.asked.groups,
-        "IpcMode": namespace(LinuxNamespaceType::Ipc, "shareable"),
+        "IpcMode": namespace(LinuxNamespaceType::Ipc, config.asked.sharing.as_str()),
         "OomScoreAdj": spec.process().as_ref().and_then(|process| process.oom_score_adj()).unwrap_or(0),
         "PidMode": namespace(LinuxNamespaceType::Pid, "private"),
         "Privileged": config.privileged,

@@ -119,10 +119,7 @@ pub(crate) fn umask(text: &str) -> Result<u32> {
 pub(crate) fn namespace(option: &str, text: &str) -> Result<NamespaceMode> {
     match text {
         "" | "private" => Ok(NamespaceMode::Private),
-        "shareable" if option == "ipc" => Ok(NamespaceMode::Private),
         "host" => Ok(NamespaceMode::Host),
-        "none" if option == "ipc" => Err(Error::new("--ipc none is not supported: /dev/shm is always mounted")
-            .hint("--ipc private gives the container an IPC namespace of its own")),
         _ => match text.split_once(':') {
             Some(("container", name)) if !name.is_empty() => Ok(NamespaceMode::Container(name.to_owned())),
             Some(("ns", path)) if !path.is_empty() => {
