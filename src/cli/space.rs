@@ -21,7 +21,7 @@ pub(crate) struct Prune {
     /// All images that no container uses, not only those without a name
     #[arg(short, long)]
     pub all: bool,
-    /// Containers of builds that were given up: rpod leaves none
+    /// Also what builds keep for the next one, and what killed builds left
     #[arg(long)]
     pub build: bool,
     /// Containers of other programs: rpod knows none
@@ -57,6 +57,9 @@ pub(crate) struct Check {
     /// Remove containers that cannot be mended
     #[arg(short, long)]
     pub force: bool,
+    /// How long a layer may be there that no image and no container has
+    #[arg(short, long, value_name = "DURATION", default_value = "24h")]
+    pub max: String,
     /// Do not read the content of layers
     #[arg(short, long)]
     pub quick: bool,

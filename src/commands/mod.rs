@@ -5,6 +5,10 @@
 mod attach;
 mod build;
 mod build_options;
+mod build_output;
+mod build_share;
+mod builder_prune;
+mod builder_version;
 mod commit;
 mod completion;
 mod confirm;
