@@ -87,7 +87,7 @@ impl Datagrams {
             // Cut off, it is no question that could be understood.
             let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
             self.lengths[index] = if whole { header.msg_len as usize } else { 0 };
-            self.control_lengths[index] = header.msg_hdr.msg_controllen as usize;
+            self.control_lengths[index] = header.msg_hdr.msg_controllen as _;
             self.name_lengths[index] = header.msg_hdr.msg_namelen;
         }
         Ok(self.count)
