@@ -64,6 +64,9 @@ pub(crate) struct Check {
     /// Remove containers that cannot be mended
     #[arg(short, long)]
     pub force: bool,
+    /// How long a layer may be there that no image and no container has
+    #[arg(short, long, value_name = "DURATION", default_value = "24h")]
+    pub max: String,
     /// Do not read the content of layers
     #[arg(short, long)]
     pub quick: bool,

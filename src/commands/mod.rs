@@ -8,6 +8,7 @@ mod build_options;
 mod build_output;
 mod build_share;
 mod builder_prune;
+mod builder_version;
 mod commit;
 mod completion;
 mod confirm;

@@ -16,6 +16,7 @@
 
 mod additional;
 mod attach;
+pub(crate) mod attributes;
 mod blobs;
 mod build_cache;
 mod builtin;

@@ -29,6 +29,7 @@ mod images;
 mod init;
 mod inspect;
 mod ipc;
+mod journal;
 mod lifecycle;
 mod limits;
 mod login;
@@ -102,6 +103,7 @@ pub fn trials() -> Vec<Trial> {
         files::trials(),
         events::trials(),
         logs::trials(),
+        journal::trials(),
         preserved::trials(),
         ps::trials(),
         parity::trials(),
