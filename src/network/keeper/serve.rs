@@ -210,7 +210,9 @@ impl Keeper {
                 let (container, _) =
                     connection.container.as_ref().ok_or_else(|| Error::new("no container was named before"))?;
                 self.members.wire(container, namespace)?;
-                (Answer::Wired, Some(Descriptor::Network))
+                // Names and addresses are what they were.
+                self.names.follow(&self.members.wires.bridges());
+                return Ok((Answer::Wired, Some(Descriptor::Network)));
             }
             (Request::Wire, None) => return Err(Error::new("the network namespace is missing")),
             (Request::Connect { container, join }, _) => {
