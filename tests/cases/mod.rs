@@ -22,12 +22,15 @@ mod exec;
 mod files;
 mod harness;
 mod health;
+mod hostile_images;
 mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
 mod init;
 mod inspect;
+mod ipc;
+mod journal;
 mod lifecycle;
 mod limits;
 mod login;
@@ -44,6 +47,7 @@ mod parity;
 mod pause;
 mod peers;
 mod ports;
+mod preserved;
 mod ps;
 mod pull;
 mod push;
@@ -60,6 +64,7 @@ mod storage;
 mod storm;
 mod surroundings;
 mod system;
+mod systemd;
 mod terminal;
 mod transports;
 mod trust;
@@ -85,18 +90,22 @@ pub fn trials() -> Vec<Trial> {
         cve::trials(),
         cp::trials(),
         limits::trials(),
+        ipc::trials(),
         lifecycle::trials(),
         restart::trials(),
         service::trials(),
         pause::trials(),
         peers::trials(),
         health::trials(),
+        systemd::trials(),
         terminal::trials(),
         devices::trials(),
         exec::trials(),
         files::trials(),
         events::trials(),
         logs::trials(),
+        journal::trials(),
+        preserved::trials(),
         ps::trials(),
         parity::trials(),
         everyday::trials(),
@@ -114,6 +123,7 @@ pub fn trials() -> Vec<Trial> {
         system::trials(),
         volumes::trials(),
         volumes_from::trials(),
+        hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),

@@ -103,6 +103,8 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
             }
             RootfsPlan::Directory { path } => Rootfs::Directory { path },
         },
+        given: &[],
+        shm: None,
         stdio: Stdio::Pipes { stdin: stdin(step.stdin)?, stdout, stderr },
         netdev: configure.as_ref().map(|configure| configure as &runtime::Netdev<'_>),
         join: Vec::new(),
