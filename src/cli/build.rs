@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+/// Show the version of what builds images
+#[derive(Debug, Args)]
+pub(crate) struct Version {}
+
 /// Build an image from a Containerfile or Dockerfile
 ///
 /// CONTEXT is a directory, `-` for an archive or a Dockerfile on standard input, the URL of an archive or of a git

@@ -360,15 +360,15 @@ pub(crate) struct Exists {
     pub container: String,
 }
 
-/// Show everything known about containers or images
+/// Show everything known about containers, images, volumes or networks
 ///
-/// A container when one has the name, otherwise an image.
+/// A container when one has the name, otherwise an image, a volume, a network.
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod inspect [options] NAME [NAME...]")]
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub options: InspectContainer,
-    /// What to look for: container, image or all
+    /// What to look for: container, image, volume, network, pod or all
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "all")]
     pub kind: String,
 }

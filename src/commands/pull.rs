@@ -87,21 +87,20 @@ pub(crate) fn platform(
 }
 
 pub(crate) fn registry_options(flags: &RegistryFlags) -> Result<Options> {
-    let mut retry = RetryPolicy::default();
-    if let Some(retries) = flags.retry {
-        retry.retries = retries;
-    }
-    if let Some(delay) = &flags.retry_delay {
-        retry.delay = duration(delay)?;
-    }
     Ok(Options {
         tls_verify: flags.tls_verify,
         credentials: flags.creds.as_deref().map(Credentials::parse).transpose()?,
         auth_file: flags.authfile.clone(),
         cert_dir: flags.cert_dir.clone(),
-        retry,
+        retry: retry(flags.retry, flags.retry_delay.as_deref())?,
         ..Options::default()
     })
+}
+
+/// `--retry` and `--retry-delay`.
+pub(super) fn retry(retries: Option<u32>, delay: Option<&str>) -> Result<RetryPolicy> {
+    let usual = RetryPolicy::default();
+    Ok(RetryPolicy { retries: retries.unwrap_or(usual.retries), delay: delay.map_or(Ok(usual.delay), duration)? })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration> {

@@ -5,6 +5,7 @@ mod bridges;
 mod build;
 mod build_inputs;
 mod build_parity;
+mod build_real;
 mod build_security;
 mod build_share;
 mod change;
@@ -21,6 +22,7 @@ mod exec;
 mod files;
 mod harness;
 mod health;
+mod hostile_images;
 mod hostile_layers;
 mod hostile_registry;
 mod image_space;
@@ -28,6 +30,7 @@ mod images;
 mod init;
 mod inspect;
 mod ipc;
+mod journal;
 mod lifecycle;
 mod limits;
 mod login;
@@ -101,6 +104,7 @@ pub fn trials() -> Vec<Trial> {
         files::trials(),
         events::trials(),
         logs::trials(),
+        journal::trials(),
         preserved::trials(),
         ps::trials(),
         parity::trials(),
@@ -119,6 +123,7 @@ pub fn trials() -> Vec<Trial> {
         system::trials(),
         volumes::trials(),
         volumes_from::trials(),
+        hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
@@ -139,6 +144,7 @@ pub fn trials() -> Vec<Trial> {
         build::trials(),
         build_inputs::trials(),
         build_parity::trials(),
+        build_real::trials(),
         build_security::trials(),
         build_share::trials(),
         storm::trials(),

@@ -82,8 +82,11 @@ pub(crate) fn exec(
         let left = || Executed::Detached(String::new());
         return Ok(session::follow(&client, &keeper, warn)?.map_or_else(left, Executed::Exited));
     }
-    let (_, mut relay) = job.start(warn)?;
-    match relay.run()? {
+    let (pid, mut relay) = job.start(warn)?;
+    let session = job.show(pid)?;
+    let end = relay.run();
+    session.hide(&container.place);
+    match end? {
         End::Exited(code) => {
             job.note("exec_died", Some(code));
             Ok(Executed::Exited(code))
@@ -171,14 +174,20 @@ impl Job<'_> {
             Ok(started) => started,
             Err(error) => return caller.fail(&error),
         };
-        match relay.run() {
+        let shown = self.show(pid);
+        let end = relay.run();
+        if let (Ok(session), false) = (&shown, matches!(end, Ok(End::Detached))) {
+            session.hide(&self.container.place);
+        }
+        match end {
             Ok(End::Exited(code)) => {
                 self.note("exec_died", Some(code));
                 caller.tell(&Event::Exit(code));
             }
             Ok(End::Detached) => {
                 let _ = prctl::outlive_parent();
-                match self.remember(pid) {
+                let kept = shown.and_then(|session| session.store(&self.container.place).map(|()| session));
+                match kept {
                     Ok(session) => {
                         caller.tell(&Event::Detached);
                         monitor::leave_caller(c"rpod-exec");
@@ -189,6 +198,13 @@ impl Job<'_> {
             }
             Err(error) => caller.fail(&error),
         }
+    }
+
+    /// A session that is known while this process waits for it.
+    fn show(&self, pid: i32) -> Result<Session> {
+        let session = Session::new(&self.options.command, pid)?;
+        session.show(&self.container.place);
+        Ok(session)
     }
 
     fn remember(&self, pid: i32) -> Result<Session> {

@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::bridges;
 use super::create::Reserved;
 use super::ids::{self, Ids};
-use super::options::life::log_attributes;
+use super::options::life::{log_attributes, log_tag};
 use super::options::surroundings::HostsBase;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
@@ -103,6 +103,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let (life, log) = (options.life.clone(), options.log.clone());
     let mut config = config(order, resolved, rootfs)?;
     config.secret_variables = secret_variables;
+    config.log.tag = log_tag(&log.tag, &record)?;
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     record.requires = requires::resolve(dirs, &life.requires)?;
@@ -242,6 +243,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
             driver: match options.log.driver {
                 LogDriver::K8sFile => log::Driver::K8sFile,
                 LogDriver::JsonFile => log::Driver::JsonFile,
+                LogDriver::Journald => log::Driver::Journald,
                 LogDriver::None => log::Driver::None,
                 LogDriver::Passthrough => log::Driver::Passthrough,
                 LogDriver::PassthroughTty => log::Driver::PassthroughTty,

@@ -1,6 +1,7 @@
 //! `HostConfig`: what this host was asked to do, as far as the plan and the record tell.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 use serde_json::{Map, Value, json};
@@ -27,7 +28,7 @@ pub(super) fn host(container: &Container, config: &Config, ports: &[PortMapping]
         "LogConfig": {
             "Type": config.log.driver.as_str(),
             "Config": null,
-            "Path": config.log.file(&container.place.disk),
+            "Path": if config.log.driver.has_files() { config.log.file(&container.place.disk) } else { PathBuf::new() },
             "Tag": config.log.tag,
             "Size": format!("{}B", config.log.max_size.unwrap_or(0)),
         },

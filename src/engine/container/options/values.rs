@@ -204,6 +204,7 @@ pub(crate) enum LogDriver {
     #[default]
     K8sFile,
     JsonFile,
+    Journald,
     None,
     Passthrough,
     PassthroughTty,
@@ -216,7 +217,7 @@ fn on_a_terminal() -> bool {
 
 /// `--log-driver` and `--log-opt`.
 pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
-    let hint = "choose from: k8s-file, json-file, none, passthrough, passthrough-tty";
+    let hint = "choose from: k8s-file, json-file, journald, none, passthrough, passthrough-tty";
     let driver = match driver.unwrap_or_default() {
         "" | "k8s-file" => LogDriver::K8sFile,
         "json-file" => LogDriver::JsonFile,
@@ -227,9 +228,7 @@ pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
         }
         "passthrough" => LogDriver::Passthrough,
         "passthrough-tty" => LogDriver::PassthroughTty,
-        name @ ("journald" | "syslog") => {
-            return Err(Error::new(format!("log driver {name:?} is not supported yet")).hint(hint));
-        }
+        "journald" => LogDriver::Journald,
         name => return Err(Error::new(format!("invalid log driver {name:?}")).hint(hint)),
     };
     let mut log = Log { driver, ..Log::default() };
@@ -247,6 +246,12 @@ pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
             "env" => log.env.extend(value.split(',').map(str::to_owned)),
             _ => return Err(invalid().hint("the options are max-size, max-file, path, tag, labels and env")),
         }
+    }
+    let files = matches!(log.driver, LogDriver::K8sFile | LogDriver::JsonFile);
+    if !files && (log.max_size.is_some() || log.max_file.is_some() || log.path.is_some()) {
+        return Err(Error::new(
+            "the log options max-size, max-file and path need the log driver k8s-file or json-file",
+        ));
     }
     Ok(log)
 }
