@@ -51,6 +51,13 @@ pub(crate) struct Reset {
     pub volumes: bool,
 }
 
+/// Let equal files of different layers share their blocks
+///
+/// On file systems that can (btrfs, xfs). Containers see no difference: each file stays one of its own, with its own owner, mode and
+/// number.
+#[derive(Debug, Args)]
+pub(crate) struct Dedup {}
+
 /// Look for damage in what rpod has on the disk
 #[derive(Debug, Args)]
 pub(crate) struct Check {

@@ -77,6 +77,7 @@ mod start;
 mod stats;
 mod stop;
 mod system_check;
+mod system_dedup;
 mod system_df;
 mod system_prune;
 mod system_reset;

@@ -143,6 +143,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb!(Containers, cli::volume::Rm, super::volume::rm, ["volume rm", "volume remove"]),
     verb!(Containers, cli::volume::Unmount, super::volume::unmount, ["volume unmount"]),
     verb!(System, cli::space::Check, super::system_check::run, ["system check"]),
+    verb!(System, cli::space::Dedup, super::system_dedup::run, ["system dedup"]),
     verb!(System, cli::space::Df, super::system_df::run, ["system df"]),
     verb!(System, cli::space::Prune, super::system_prune::run, ["system prune"]),
     verb!(System, cli::space::Reset, super::system_reset::run, ["system reset"]),

@@ -22,6 +22,7 @@ mod build_cache;
 mod builtin;
 mod collect;
 mod copy;
+mod dedup;
 pub(crate) mod diff;
 mod driver;
 pub(crate) mod extract;

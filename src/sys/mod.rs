@@ -20,6 +20,7 @@ pub(crate) mod rlimit;
 #[cfg(test)]
 pub(crate) mod scenario;
 pub(crate) mod seccomp;
+pub(crate) mod share;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod spawn;
