@@ -59,6 +59,7 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
             Ok(image) => built.push(image),
             Err(Failure { error, excerpt, code }) => {
                 drop(progress);
+                reporter.show_tail();
                 if let Some(excerpt) = excerpt {
                     context.ui.note(excerpt);
                 }

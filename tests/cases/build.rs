@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::support::corpus::{self, Case};
-use crate::support::{BUSYBOX, Outcome, Sandbox, Stop, Trial, User, for_each_user, rpod, trial};
+use crate::support::{BUSYBOX, Need, Outcome, Sandbox, Stop, Trial, User, for_each_user, need, rpod, trial};
 
 /// Files of the corpus.
 pub const TOPICS: [&str; 4] = ["language", "copy", "stages", "run"];
@@ -13,6 +13,17 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("build::image", image);
     for topic in TOPICS {
         trials.push(trial(format!("build::corpus_{topic}"), User::Sub, move |t| cases(t, topic)));
+    }
+    for (driver, name) in [("fuse-overlayfs", "fuse"), ("copy", "copy")] {
+        for topic in ["stages", "run"] {
+            trials.push(trial(format!("build::driver_{name}_{topic}"), User::Sub, move |t| {
+                if driver == "fuse-overlayfs" {
+                    need([Need::FuseOverlayfs])?;
+                }
+                t.use_driver(driver);
+                cases(t, topic)
+            }));
+        }
     }
     trials.extend([
         trial("build::cache", User::Sub, cache),
@@ -250,6 +261,9 @@ fn failure(t: &Sandbox) -> Outcome {
     let out = rpod!(t, "build", &dir).run();
     out.fails(7, &["exit status 7", "Dockerfile:2", "   2 | >>> RUN echo before; \\", "   3 | >>>     exit 7"]);
     out.prints("before");
+    let quiet = rpod!(t, "build", "-q", &dir).run();
+    quiet.fails(7, &["before\n"]);
+    assert_eq!(quiet.stdout, "");
     for (text, code, says) in [
         ("FROM busybox\nRUN [\"/nosuch\"]\n", 127, "/nosuch"),
         ("FROM busybox\nRUNN x\n", 125, "Dockerfile:2: unknown instruction: RUNN (did you mean RUN?)"),

@@ -5,6 +5,7 @@ mod bridges;
 mod build;
 mod build_inputs;
 mod build_parity;
+mod build_real;
 mod build_security;
 mod build_share;
 mod change;
@@ -145,6 +146,7 @@ pub fn trials() -> Vec<Trial> {
         build::trials(),
         build_inputs::trials(),
         build_parity::trials(),
+        build_real::trials(),
         build_security::trials(),
         build_share::trials(),
         storm::trials(),
