@@ -137,7 +137,10 @@ pub(crate) fn rootfs(text: &str) -> Result<RootSource> {
         Some((path, options)) if !Path::new(text).is_dir() => match options {
             "O" => (path, true),
             _ if options.split(',').next() == Some("idmap") => {
-                return Err(Error::new("--rootfs DIR:idmap is not supported yet: it comes later"));
+                return Err(Error::new(
+                    "--rootfs DIR:idmap is not possible: the kernel makes id-mapped mounts for the owner of a file system only, and \
+                     no disk was mounted by this user",
+                ));
             }
             _ => (text, false),
         },
