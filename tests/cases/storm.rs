@@ -65,9 +65,7 @@ fn storm_bridge(t: &Sandbox) -> Outcome {
             _ => {
                 let monitor = rpod!(t, "inspect", "-f", "{{.State.ConmonPid}}", name).run();
                 kill(monitor.ok().trim().parse()?);
-                let running = || rpod!(t, "inspect", "-f", "{{.State.Running}}", name).run().stdout == "true\n";
-                wait_until("its container has ended", || !running());
-                rpod!(t, "start", name).run().ok();
+                wait_until("its container has ended", || rpod!(t, "start", name).run().code == Some(0));
             }
         }
         for (from, to) in names.iter().zip(names.iter().cycle().skip(1)) {
