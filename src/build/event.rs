@@ -3,6 +3,7 @@
 //! Frames on a pipe: length (4 bytes), kind (1 byte), payload. Output is carried as it is, the rest as JSON.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,12 @@ pub(crate) trait Reporter {
     fn event(&mut self, stage: usize, event: Event);
     /// What a program writes.
     fn output(&mut self, stage: usize, stderr: bool, bytes: &[u8]);
+    /// Called before something is waited for; answers after which time it is to be called again.
+    fn tick(&mut self) -> Option<Duration> {
+        None
+    }
+    /// It is this stage that makes the build fail.
+    fn failed(&mut self, _stage: usize) {}
     /// The image is being put together under these names.
     fn commit(&mut self, names: &[String]);
 }

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, getpid, getppid, pidfd_send_signal, set_parent_process_death_signal};
@@ -54,7 +55,7 @@ pub(crate) fn run(
         if running.is_empty() {
             return Err(Error::new("the stages need each other in a circle"));
         }
-        let ready = wait(&running, &signals)?;
+        let ready = wait(&running, &signals, reporter.tick())?;
         if let Some(signal) = signals.next() {
             failed = Some(interrupted(signal));
             continue;
@@ -69,7 +70,10 @@ pub(crate) fn run(
                 Some(Outcome::Done(state)) => {
                     done.insert(stage, *state);
                 }
-                Some(Outcome::Failed(failure)) => failed = Some(failure),
+                Some(Outcome::Failed(failure)) => {
+                    reporter.failed(stage);
+                    failed = Some(failure);
+                }
                 None => return Err(Error::new(format!("the process of a stage ended with code {code}"))),
             }
         }
@@ -113,12 +117,13 @@ fn interrupted(signal: i32) -> StageFailure {
     StageFailure { error: Failure::from(&error), lines: None, code: u8::try_from(128 + signal).ok() }
 }
 
-/// Those that have something to say; also returns when a signal has come.
-fn wait(running: &[Running], signals: &SignalFd) -> Result<Vec<usize>> {
+/// Those that have something to say; also returns when a signal has come or the time is over.
+fn wait(running: &[Running], signals: &SignalFd, time: Option<Duration>) -> Result<Vec<usize>> {
+    let time = time.and_then(|time| Timespec::try_from(time).ok());
     loop {
         let pipes = running.iter().map(|stage| PollFd::new(&stage.pipe, PollFlags::IN));
         let mut fds: Vec<PollFd<'_>> = pipes.chain([PollFd::new(signals, PollFlags::IN)]).collect();
-        match poll(&mut fds, None) {
+        match poll(&mut fds, time.as_ref()) {
             Ok(_) => {
                 let ready = fds[..running.len()].iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty());
                 return Ok(ready.map(|(index, _)| index).collect());

@@ -199,7 +199,7 @@ pub(crate) struct Cache {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// How progress is shown: auto, plain or quiet (default "auto")
+    /// How progress is shown: auto (tty on a terminal), plain, tty or quiet (default "auto")
     #[arg(long, value_name = "MODE")]
     pub progress: Option<String>,
 

@@ -12,7 +12,8 @@ use crate::cli::build::Build;
 use crate::engine::images::Image;
 use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
-use crate::output::build::{Plain, Sink};
+use crate::output::build::{Plain, Sink, View};
+use crate::output::build_live::{self, Live};
 use crate::output::progress::progress;
 use crate::output::report;
 use crate::userns::IdMaps;
@@ -30,16 +31,8 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
     }
     let requests =
         platforms.into_iter().map(|platform| build_options::request(&args, platform)).collect::<Result<Vec<_>>>()?;
-    let quiet = match args.cache.progress.as_deref() {
-        Some("quiet") => true,
-        None | Some("" | "auto" | "plain") => args.cache.quiet,
-        Some(known @ ("tty" | "rawjson")) => {
-            return Err(
-                Error::new(format!("--progress {known} is not supported")).hint("use --progress plain or quiet")
-            );
-        }
-        Some(other) => return Err(Error::new(format!("unrecognized progress mode {other:?}"))),
-    };
+    let shown = shown(&args, context)?;
+    let quiet = shown == Shown::Quiet;
     let sink = match &args.cache.logfile {
         Some(path) => Sink::File(File::create(path).context(|| format!("cannot create {}", path.display()))?),
         None => Sink::Standard,
@@ -52,14 +45,17 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
         findings.iter().try_for_each(|finding| context.ui.line(finding))?;
         return Ok(u8::from(!findings.is_empty()));
     }
-    let mut reporter = Plain::new(context.ui, sink, quiet);
+    let mut reporter: Box<dyn View + '_> = match shown {
+        Shown::Live => Box::new(Live::new(context.ui)),
+        Shown::Lines | Shown::Quiet => Box::new(Plain::new(context.ui, sink, quiet)),
+    };
     let mut built = Vec::new();
     for request in &requests {
-        match build::build(dirs, &store, &maps, request, &*progress, &mut reporter) {
+        match build::build(dirs, &store, &maps, request, &*progress, &mut *reporter) {
             Ok(image) => built.push(image),
             Err(Failure { error, excerpt, code }) => {
                 drop(progress);
-                reporter.show_tail();
+                reporter.fail();
                 if let Some(excerpt) = excerpt {
                     context.ui.note(excerpt);
                 }
@@ -98,6 +94,40 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
     }
     context.ui.line(id.hex())?;
     Ok(0)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Quiet,
+    Lines,
+    Live,
+}
+
+/// `--progress`: as BuildKit, `tty` wants a terminal and `auto` takes one. A standard output that goes elsewhere gets the lines.
+fn shown(args: &Build, context: &Context<'_>) -> Result<Shown> {
+    let lines = if args.cache.quiet { Shown::Quiet } else { Shown::Lines };
+    match args.cache.progress.as_deref() {
+        Some("quiet") => Ok(Shown::Quiet),
+        Some("plain") => Ok(lines),
+        None | Some("" | "auto") => {
+            let terminal = context.ui.stdout_is_terminal() && args.cache.logfile.is_none();
+            let live = lines == Shown::Lines && terminal && build_live::possible().is_ok();
+            Ok(if live { Shown::Live } else { lines })
+        }
+        Some("tty") if lines == Shown::Quiet => Ok(lines),
+        Some("tty") if args.cache.logfile.is_some() => {
+            Err(Error::new("--progress tty and --logfile cannot be used together")
+                .hint("use --progress plain for a log"))
+        }
+        Some("tty") => match build_live::possible() {
+            Ok(()) => Ok(Shown::Live),
+            Err(why) => Err(Error::new(format!("--progress tty: {why}")).hint("use --progress auto, plain or quiet")),
+        },
+        Some("rawjson") => {
+            Err(Error::new("--progress rawjson is not supported").hint("use --progress auto, plain, tty or quiet"))
+        }
+        Some(other) => Err(Error::new(format!("unrecognized progress mode {other:?}"))),
+    }
 }
 
 /// `--iidfile`, `--metadata-file`.

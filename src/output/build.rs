@@ -8,6 +8,12 @@ use super::escape;
 use super::ui::Ui;
 use crate::build::{Event, Reporter};
 
+/// A reporter that is told when there will be no image.
+pub(crate) trait View: Reporter {
+    /// Shows what a program wrote last, when it has not been shown.
+    fn fail(&mut self);
+}
+
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) enum Sink {
@@ -35,21 +41,6 @@ const TAIL: usize = 4096;
 impl<'a> Plain<'a> {
     pub(crate) fn new(ui: &'a Ui, sink: Sink, quiet: bool) -> Self {
         Self { ui, sink, quiet, places: BTreeMap::new(), pending: BTreeMap::new(), tail: Vec::new() }
-    }
-
-    /// What a program wrote last, when it has not been shown: for a build that failed.
-    pub(crate) fn show_tail(&mut self) {
-        let tail = std::mem::take(&mut self.tail);
-        let start = tail.len().saturating_sub(TAIL);
-        // From a line's beginning on.
-        let cut = tail[start..].iter().position(|byte| *byte == b'\n').filter(|_| start > 0).map_or(0, |at| at + 1);
-        let mut shown = tail[start + cut..].to_vec();
-        if shown.last().is_some_and(|byte| *byte != b'\n') {
-            shown.push(b'\n');
-        }
-        if !shown.is_empty() {
-            self.write(true, &shown);
-        }
     }
 
     fn prefix(&self, stage: usize) -> String {
@@ -150,6 +141,22 @@ impl Reporter for Plain<'_> {
             let line = format!("COMMIT {}", escape::text(names.first().map_or("", String::as_str)));
             let line = format!("{}\n", line.trim_end());
             self.write(false, line.as_bytes());
+        }
+    }
+}
+
+impl View for Plain<'_> {
+    fn fail(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        let start = tail.len().saturating_sub(TAIL);
+        // From a line's beginning on.
+        let cut = tail[start..].iter().position(|byte| *byte == b'\n').filter(|_| start > 0).map_or(0, |at| at + 1);
+        let mut shown = tail[start + cut..].to_vec();
+        if shown.last().is_some_and(|byte| *byte != b'\n') {
+            shown.push(b'\n');
+        }
+        if !shown.is_empty() {
+            self.write(true, &shown);
         }
     }
 }

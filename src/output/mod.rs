@@ -1,6 +1,7 @@
 //! The only room that prints.
 
 pub(crate) mod build;
+pub(crate) mod build_live;
 pub(crate) mod escape;
 pub(crate) mod human;
 pub(crate) mod json;
@@ -8,7 +9,9 @@ pub(crate) mod listing;
 pub(crate) mod progress;
 pub(crate) mod prompt;
 pub(crate) mod report;
+mod screen;
 pub(crate) mod table;
+mod tail;
 pub(crate) mod template;
 pub(crate) mod ui;
 pub(crate) mod yaml;

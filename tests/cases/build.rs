@@ -334,7 +334,7 @@ fn refused(t: &Sandbox) -> Outcome {
         "--userns-uid-map=0:0:1",
         "--isolation=chroot",
         "--squash=maybe",
-        "--progress=tty",
+        "--progress=rawjson",
     ] {
         rpod!(t, "build", flag, &dir).run().fails(125, &[flag.split('=').next().unwrap_or_default()]);
     }

@@ -4,6 +4,7 @@ mod additional;
 mod bridges;
 mod build;
 mod build_inputs;
+mod build_live;
 mod build_parity;
 mod build_real;
 mod build_security;
@@ -145,6 +146,7 @@ pub fn trials() -> Vec<Trial> {
         readme::trials(),
         build::trials(),
         build_inputs::trials(),
+        build_live::trials(),
         build_parity::trials(),
         build_real::trials(),
         build_security::trials(),

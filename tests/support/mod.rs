@@ -40,7 +40,7 @@ mod upload_server;
 mod user;
 
 pub use client_host::ClientHost;
-pub use command::{Output, Running};
+pub use command::{Cmd, Output, Running};
 pub use debian::{DEBIAN, debian_is_missing};
 pub use dns::DnsServer;
 pub use docker_registry::{PASSWORD, Registry, USERNAME};
@@ -51,6 +51,7 @@ pub use libtest_mimic::Trial;
 pub use need::{Need, need};
 pub use peer::Peer;
 pub use probe::{probe, run_as_probe};
+pub use pty::Pty;
 pub use sandbox::Sandbox;
 pub use tarball::Tarball;
 pub use token_server::{IDENTITY, TokenServer};
