@@ -72,7 +72,8 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         }
     }
     let code = laps(&mut launch, &mut serving);
-    let Serving { clients, listener, state, .. } = serving;
+    let Serving { clients, listener, state, program, .. } = serving;
+    let ending = program.connection.end();
     drop(listener);
     // A start that follows makes a socket of its own.
     let _ = std::fs::remove_file(launch.place.attach_socket());
@@ -83,6 +84,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         return clients::stay(clients::tell_end(clients, code));
     };
     let behind = clients::tell_end(clients, code);
+    drop(ending);
     // What cannot be removed now is swept by the next listing.
     let _ = (removal.clear)(&launch.lock);
     drop(launch);
