@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
+use super::remote_cache::Steps;
 use super::request::{Format, Request, Squash};
 use super::settings;
 use super::stage::Build;
@@ -26,6 +27,8 @@ pub(crate) struct Built {
     pub manifest: Digest,
     /// In full.
     pub names: Vec<String>,
+    /// Of all stages, and of the target.
+    pub steps: (Steps, Steps),
 }
 
 /// The names that the image will have.
@@ -34,7 +37,7 @@ pub(crate) fn names(request: &Request) -> Result<Vec<Reference>> {
 }
 
 /// Puts the image together.
-pub(crate) fn commit(build: &Build<'_>, mut state: State, names: &[Reference]) -> Result<Built> {
+pub(crate) fn commit(build: &Build<'_>, mut state: State, steps: Steps, names: &[Reference]) -> Result<Built> {
     let request = build.request;
     finish(&mut state, request);
     if request.squash != Squash::No {
@@ -68,7 +71,7 @@ pub(crate) fn commit(build: &Build<'_>, mut state: State, names: &[Reference]) -
         [] => keep_nameless(store, &manifest)?,
         names => names.iter().try_for_each(|name| name_image(store, name, &manifest))?,
     }
-    Ok(Built { id, manifest, names: names.iter().map(Reference::store_name).collect() })
+    Ok(Built { id, manifest, steps: (steps, state.steps), names: names.iter().map(Reference::store_name).collect() })
 }
 
 /// `--label`, `--env` and the like: after the last instruction.

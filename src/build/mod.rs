@@ -12,8 +12,11 @@
 //!    ◀── event, outcome ──┘
 //! commit     layers and config → an image of the store
 //! ```
+//! All that a build makes and that goes with it is in its `workroom`.
+//!
 //! Every step has a key that stands for everything that went into it: its base, the instruction with its variables
-//! replaced, the content of what it copies or mounts. What is known under the key is not done again (`storage::build_cache`).
+//! replaced, the content of what it copies or mounts (`context::digest`, `content`). What is known under the key is not done
+//! again (`storage::build_cache`), here or, through a registry, elsewhere (`remote_cache`).
 
 mod chmod;
 mod command;
@@ -31,6 +34,7 @@ mod layer;
 mod lint;
 mod mounts;
 mod plan;
+pub(crate) mod remote_cache;
 pub(crate) mod request;
 mod run_mounts;
 mod schedule;
@@ -60,7 +64,7 @@ use crate::image::platform::Platform;
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::Store;
-use crate::userns::IdMaps;
+use crate::userns::{IdMaps, enter};
 
 /// Whether a context is to be fetched: a URL or a git repository.
 pub(crate) fn is_remote(context: &str) -> bool {
@@ -104,6 +108,7 @@ pub(crate) fn build(
     let file = dockerfile::parse(text).map_err(wrong)?;
     // From here on nothing that the build needs may be collected.
     let _guard = store.gc_lock(Mode::Shared)?;
+    remote_cache::import(dirs, store, maps, &request.cache_from, &request.pull, progress)?;
     let mut globals = Globals::new(&request.arguments, &request.platform, request.target.as_deref());
     for instruction in &file.global {
         globals.declare(instruction, file.escape()).map_err(wrong)?;
@@ -161,8 +166,8 @@ pub(crate) fn build(
         images: &images,
         now,
     };
-    let state = match schedule::run(&build, &plan, reporter)? {
-        Ok(state) => state,
+    let (state, steps) = match schedule::run(&build, &plan, reporter)? {
+        Ok(done) => done,
         Err(failure) => {
             let lines = failure.lines.map(|(first, last)| Span { first, last });
             let excerpt = lines.map(|span| excerpt(name, text, span));
@@ -170,7 +175,7 @@ pub(crate) fn build(
         }
     };
     reporter.commit(&request.tags);
-    let built = commit::commit(&build, state, &names)?;
+    let built = commit::commit(&build, state, steps, &names)?;
     unused(&file, request, progress);
     Ok(built)
 }
@@ -251,8 +256,25 @@ pub(crate) fn check(dirs: &Dirs, maps: &IdMaps, request: &Request) -> Result<Vec
         .collect())
 }
 
-/// Removes the directories of RUN --mount=type=cache that no build is using.
-pub(crate) fn forget_mounts(store: &Store, maps: &IdMaps) -> Result<()> {
+/// What was removed of the build cache.
+#[derive(Debug)]
+pub(crate) struct Pruned {
+    pub steps: u64,
+    /// Of layers that no image has, and of cache directories.
+    pub bytes: u64,
+}
+
+/// Forgets what builds keep for the next one; with `mounts` also the directories of RUN --mount=type=cache.
+pub(crate) fn prune(dirs: &Dirs, store: &Store, maps: &IdMaps, mounts: bool) -> Result<Pruned> {
+    // What killed builds left goes as well.
+    drop(Workroom::open(dirs, maps)?);
     let dir = store.build_cache_dir().join("mounts");
-    crate::userns::enter::run(maps, || crate::storage::remove_path(&dir))
+    let mut bytes = 0;
+    if mounts {
+        bytes += crate::storage::usage::of(std::slice::from_ref(&dir), maps)?;
+        enter::run(maps, || crate::storage::remove_path(&dir))?;
+    }
+    let steps = store.forget_build_steps()?;
+    let freed = images::collect(dirs, store)?;
+    Ok(Pruned { steps, bytes: bytes + freed.map_or(0, |freed| freed.bytes) })
 }

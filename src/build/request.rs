@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::engine::container::options::RunOptions;
 use crate::engine::images::PullOptions;
+use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 
 /// Everything `build` can be told.
@@ -44,6 +45,11 @@ pub(crate) struct Request {
     pub skip_unused: bool,
     /// Stages at work at the same time.
     pub jobs: usize,
+    /// `--cache-from`, `--cache-to`.
+    pub cache_from: Vec<CachePlace>,
+    pub cache_to: Vec<CachePlace>,
+    /// Steps older than so many seconds are carried out again.
+    pub cache_ttl: Option<u64>,
     /// `--from`: instead of the first FROM's image.
     pub from: Option<String>,
 }
@@ -75,6 +81,64 @@ pub(crate) enum Format {
     #[default]
     Oci,
     Docker,
+}
+
+/// How much of a build goes into a cache: the steps of the target, or all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum CacheMode {
+    Target,
+    #[default]
+    All,
+}
+
+/// Where a build cache is kept for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CachePlace {
+    Registry { name: String, mode: CacheMode },
+    Directory { path: PathBuf, mode: CacheMode },
+}
+
+impl CachePlace {
+    /// Reads `NAME`, `type=registry,ref=NAME` or `type=local,src=DIRECTORY` (`dest=` when it is written), each with `mode=min|max`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        if !text.contains('=') {
+            return Ok(Self::Registry { name: text.to_owned(), mode: CacheMode::default() });
+        }
+        let bad = |why: String| Error::new(format!("invalid build cache {text:?}: {why}"));
+        let (mut kind, mut place, mut mode) = ("registry", None, CacheMode::default());
+        for field in text.split(',') {
+            match field.split_once('=').unwrap_or((field, "")) {
+                ("type", value @ ("registry" | "local")) => kind = value,
+                ("type", other) => {
+                    return Err(bad(format!("type {other} is not supported")).hint("registry and local are"));
+                }
+                ("ref" | "src" | "dest", value) => place = Some(value.to_owned()),
+                ("mode", "max") => mode = CacheMode::All,
+                ("mode", "min") => mode = CacheMode::Target,
+                (name, value) => return Err(bad(format!("{name}={value} is not known"))),
+            }
+        }
+        let place = place.filter(|place| !place.is_empty()).ok_or_else(|| bad("it says no place".to_owned()))?;
+        Ok(match kind {
+            "local" => Self::Directory { path: PathBuf::from(place), mode },
+            _ => Self::Registry { name: place, mode },
+        })
+    }
+
+    pub(crate) fn mode(&self) -> CacheMode {
+        match self {
+            Self::Registry { mode, .. } | Self::Directory { mode, .. } => *mode,
+        }
+    }
+}
+
+impl std::fmt::Display for CachePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Registry { name, .. } => f.write_str(name),
+            Self::Directory { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// Where a secret comes from.

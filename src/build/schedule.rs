@@ -11,6 +11,7 @@ use rustix::process::{Signal, getpid, getppid, pidfd_send_signal, set_parent_pro
 
 use super::event::{Outcome, Receiver, Reporter, Sender, StageFailure};
 use super::plan::Plan;
+use super::remote_cache::Steps;
 use super::stage::{self, Build};
 use super::state::State;
 use crate::error::{Context, Error, Result};
@@ -28,12 +29,12 @@ struct Running {
     receiver: Receiver,
 }
 
-/// Builds every stage of the plan; answers the target, or how the first one failed.
+/// Builds every stage of the plan; answers the target and the steps of all, or how the first one failed.
 pub(crate) fn run(
     build: &Build<'_>,
     plan: &Plan,
     reporter: &mut dyn Reporter,
-) -> Result<std::result::Result<State, StageFailure>> {
+) -> Result<std::result::Result<(State, Steps), StageFailure>> {
     let mut waiting: BTreeSet<usize> = (0..plan.stages.len()).filter(|index| plan.stages[*index].is_some()).collect();
     let mut done: BTreeMap<usize, State> = BTreeMap::new();
     let mut running: Vec<Running> = Vec::new();
@@ -80,7 +81,11 @@ pub(crate) fn run(
     }
     match failed {
         Some(failure) => Ok(Err(failure)),
-        None => done.remove(&plan.target).map(Ok).ok_or_else(|| Error::new("the target stage was not built")),
+        None => {
+            let steps = done.values().flat_map(|state| state.steps.clone()).collect();
+            let target = done.remove(&plan.target).ok_or_else(|| Error::new("the target stage was not built"))?;
+            Ok(Ok((target, steps)))
+        }
     }
 }
 

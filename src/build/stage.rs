@@ -178,6 +178,15 @@ impl<'a> Stage<'a> {
     /// The step under `key`, unless the cache is not to be used.
     pub(crate) fn lookup(&self, key: &Digest) -> Result<(Option<BuildStep>, bool)> {
         let step = if self.build.request.no_cache { None } else { self.build.store.build_step(key) };
+        let oldest = self.build.request.cache_ttl.map(|ttl| {
+            let ttl = i64::try_from(ttl).unwrap_or(i64::MAX);
+            jiff::Timestamp::now().as_second().saturating_sub(ttl)
+        });
+        let young = |step: &BuildStep| {
+            let made = step.created.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
+            oldest.is_none_or(|oldest| made > oldest)
+        };
+        let step = step.filter(young);
         // `--timestamp` decides, not when the step was carried out.
         let step = step.map(|step| match self.build.request.timestamp {
             Some(_) => BuildStep { created: self.created(), ..step },

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::remote_cache::Steps;
 use crate::engine::images::Image;
 use crate::image::config::{History, ImageConfig, RootFs, Settings};
 use crate::image::digest::{DiffId, Digest};
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub base_layers: usize,
     /// Stands for everything that made this.
     pub key: Digest,
+    /// The steps that led here, by their keys.
+    pub steps: Steps,
     /// The base image's name and manifest.
     pub base: Option<(String, Digest)>,
 }
@@ -42,7 +45,7 @@ impl State {
             ..ImageConfig::default()
         };
         let key = Digest::of(format!("scratch {platform}").as_bytes());
-        Self { config, layers: Vec::new(), base_layers: 0, key, base: None }
+        Self { config, layers: Vec::new(), base_layers: 0, key, steps: Steps::new(), base: None }
     }
 
     pub(crate) fn of_image(image: &Image) -> Self {
@@ -52,6 +55,7 @@ impl State {
             layers: image.layers.clone(),
             base_layers: image.layers.len(),
             key: Digest::of(format!("image {}", image.id).as_bytes()),
+            steps: Steps::new(),
             base: Some((name, image.manifest)),
         }
     }
@@ -68,6 +72,7 @@ impl State {
     /// Takes a step in.
     pub(crate) fn add(&mut self, key: Digest, created_by: String, step: &BuildStep) {
         self.key = key;
+        self.steps.insert(key.to_string(), step.clone());
         self.layers.extend(step.layer);
         self.config.history.push(History {
             created: Some(step.created.clone()),

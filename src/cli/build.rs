@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+/// Show the version of what builds images
+#[derive(Debug, Args)]
+pub(crate) struct Version {}
+
 /// Build an image from a Containerfile or Dockerfile
 ///
 /// CONTEXT is a directory, `-` for an archive or a Dockerfile on standard input, the URL of an archive or of a git
@@ -138,9 +142,17 @@ pub(crate) struct ResultFlags {
         value_parser = BoolishValueParser::new())]
     pub rewrite_timestamp: Option<bool>,
 
-    /// Platform of the image: OS/ARCH[/VARIANT]
+    /// Platform of the image: OS/ARCH[/VARIANT]; several make a manifest list
     #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["arch", "os", "variant"])]
-    pub platform: Option<String>,
+    pub platform: Vec<String>,
+
+    /// Add the image to this manifest list, which is made when it is not there
+    #[arg(long, value_name = "LIST")]
+    pub manifest: Option<String>,
+
+    /// Push what was built to the registries that its names say
+    #[arg(long)]
+    pub push: bool,
 
     /// Architecture of the image
     #[arg(long, value_name = "ARCH")]
@@ -154,7 +166,7 @@ pub(crate) struct ResultFlags {
     #[arg(long, value_name = "VARIANT")]
     pub variant: Option<String>,
 
-    /// Write the result elsewhere: DIRECTORY, - (tar), or type=local|tar|oci|docker,dest=PATH
+    /// Write the result elsewhere: DIRECTORY, - (tar), or type=local|tar|oci|docker,dest=PATH, or type=registry
     #[arg(short, long, value_name = "OUTPUT")]
     pub output: Vec<String>,
 }
@@ -165,6 +177,18 @@ pub(crate) struct Cache {
     /// Carry out every step
     #[arg(long)]
     pub no_cache: bool,
+
+    /// Use what --cache-to wrote: NAME, type=registry,ref=NAME or type=local,src=DIRECTORY
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+
+    /// Write the steps for other builds: NAME, type=registry,ref=NAME or type=local,dest=DIRECTORY, with mode=min for the target's only
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
+
+    /// Carry out again what is in the cache for longer than this (24h; 0 for everything)
+    #[arg(long, value_name = "DURATION")]
+    pub cache_ttl: Option<String>,
 
     /// A layer for each step, kept for the next build (default true); without: one layer, nothing reused
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -303,7 +327,31 @@ pub(crate) struct Steps {
     #[arg(long, value_name = "MICROSECONDS")]
     pub cpu_period: Option<u64>,
 
-    /// User namespace of RUN steps: host or private, as for run
+    /// Limit of memory and swap together of RUN steps
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+
+    /// Share of the CPU time of RUN steps against others
+    #[arg(short = 'c', long, value_name = "SHARES")]
+    pub cpu_shares: Option<u64>,
+
+    /// CPUs for RUN steps (0-3,5)
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+
+    /// Memory nodes for RUN steps (0-3,5)
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+
+    /// Parent of the cgroups of RUN steps
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_parent: Option<String>,
+
+    /// Leave the image's /etc/hostname in RUN steps
+    #[arg(long)]
+    pub no_hostname: bool,
+
+    /// User namespace of RUN steps: host or private, which both mean your whole map
     #[arg(long, value_name = "MODE")]
     pub userns: Option<String>,
 
@@ -371,42 +419,15 @@ pub(crate) struct Registry {
 /// Known and refused: each says why.
 #[derive(Debug, Args)]
 pub(crate) struct Refused {
-    /// Import the cache of a registry (comes later)
-    #[arg(long, value_name = "IMAGE")]
-    pub cache_from: Vec<String>,
-    /// Export the cache to a registry (comes later)
-    #[arg(long, value_name = "IMAGE")]
-    pub cache_to: Vec<String>,
-    /// Consider only cached steps of this age (comes later)
-    #[arg(long, value_name = "DURATION")]
-    pub cache_ttl: Option<String>,
-    /// Build for all platforms of the base image (comes later)
+    /// Build for all platforms of the base image (not supported: name them)
     #[arg(long)]
     pub all_platforms: bool,
-    /// Add the image to a manifest list (comes later)
-    #[arg(long, value_name = "LIST")]
-    pub manifest: Option<String>,
-    /// Push the image (comes later: rpod push)
-    #[arg(long)]
-    pub push: bool,
     /// Preserve the content of volumes during RUN (not supported)
     #[arg(long)]
     pub compat_volumes: bool,
-    /// Parent of the steps' cgroups (not supported)
-    #[arg(long, value_name = "PATH")]
-    pub cgroup_parent: Option<String>,
     /// Flags of a C preprocessor (not supported)
     #[arg(long, value_name = "FLAG")]
     pub cpp_flag: Vec<String>,
-    /// Relative share of CPU time (not supported)
-    #[arg(short = 'c', long, value_name = "SHARES")]
-    pub cpu_shares: Option<u64>,
-    /// CPUs to use (not supported)
-    #[arg(long, value_name = "LIST")]
-    pub cpuset_cpus: Option<String>,
-    /// Memory nodes to use (not supported)
-    #[arg(long, value_name = "LIST")]
-    pub cpuset_mems: Option<String>,
     /// Confidential workloads (not supported)
     #[arg(long, value_name = "OPTIONS")]
     pub cw: Option<String>,
@@ -426,12 +447,6 @@ pub(crate) struct Refused {
     /// A log file per platform (not supported)
     #[arg(long)]
     pub logsplit: bool,
-    /// Limit of memory and swap together (not supported)
-    #[arg(long, value_name = "SIZE")]
-    pub memory_swap: Option<String>,
-    /// Leave the image's /etc/hostname (not supported)
-    #[arg(long)]
-    pub no_hostname: bool,
     /// Features that the image's operating system needs (not supported)
     #[arg(long, value_name = "FEATURE")]
     pub os_feature: Vec<String>,

@@ -309,6 +309,12 @@ pub(crate) struct Exec {
     /// Run in the container that was created last
     #[arg(short, long)]
     pub latest: bool,
+    /// Pass this number of descriptors on, those from 3 on
+    #[arg(long, value_name = "NUMBER")]
+    pub preserve_fds: Option<u32>,
+    /// Pass these descriptors on
+    #[arg(long, value_name = "FD", value_delimiter = ',')]
+    pub preserve_fd: Vec<String>,
     /// Give the program all capabilities
     #[arg(long)]
     pub privileged: bool,
@@ -354,15 +360,15 @@ pub(crate) struct Exists {
     pub container: String,
 }
 
-/// Show everything known about containers or images
+/// Show everything known about containers, images, volumes or networks
 ///
-/// A container when one has the name, otherwise an image.
+/// A container when one has the name, otherwise an image, a volume, a network.
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod inspect [options] NAME [NAME...]")]
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub options: InspectContainer,
-    /// What to look for: container, image or all
+    /// What to look for: container, image, volume, network, pod or all
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "all")]
     pub kind: String,
 }

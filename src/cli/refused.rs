@@ -1,4 +1,5 @@
-//! Flags that Podman has and rpod does not want: what somebody who types one is told. `contrib/flags.md` lists them too.
+//! Flags and verbs that Podman or Docker have and rpod does not want: what somebody who types one is told. `contrib/flags.md`
+//! lists the flags too.
 
 /// One flag, of `verbs`.
 pub(crate) struct Refused {
@@ -13,6 +14,8 @@ const PODS: &str = "pods come with verbs of their own; share namespaces with --n
 const ENCRYPTED: &str = "encrypted images are not supported: encrypt or decrypt with skopeo";
 const SIGSTORE: &str = "sigstore signatures are made by cosign, of what has been pushed";
 const ARTIFACTS: &str = "lists are made of images; artifacts are pushed with oras";
+
+const SBOM: &str = "bills of materials are not made: have syft or another tool read the image";
 
 const fn refused(verbs: &'static [&'static str], flag: &'static str, why: &'static str) -> Refused {
     Refused { verbs, flag, why }
@@ -45,10 +48,50 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(&["add"], "--artifact-subject", ARTIFACTS),
     refused(&["add"], "--artifact-type", ARTIFACTS),
     refused(&["annotate"], "--subject", ARTIFACTS),
+    refused(&["build"], "--sbom-image-output", SBOM),
+    refused(&["build"], "--sbom-image-purl-output", SBOM),
+    refused(&["build"], "--sbom-merge-strategy", SBOM),
+    refused(&["build"], "--sbom-output", SBOM),
+    refused(&["build"], "--sbom-purl-output", SBOM),
+    refused(&["build"], "--sbom-scanner-command", SBOM),
+    refused(&["build"], "--sbom-scanner-image", SBOM),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
 ];
 
 /// Why `verb` does not have `flag`, if it is one of these.
 pub(crate) fn reason(verb: &str, flag: &str) -> Option<&'static str> {
     REFUSED.iter().find(|refused| refused.flag == flag && refused.verbs.contains(&verb)).map(|refused| refused.why)
+}
+
+const CRIU: &str = "CRIU, which does it, needs root";
+const SWARM: &str = "rpod manages containers of one machine, not a swarm";
+const REMOTE: &str = "rpod talks to no service on another machine: ssh HOST rpod does";
+const NO_MIGRATION: &str =
+    "nothing needs it: there are no lock numbers, and new ids are taken up when a container is made";
+
+/// Verbs, all their words.
+const VERBS: &[(&str, &str)] = &[
+    ("artifact", "artifacts are pulled and pushed with oras or skopeo"),
+    ("checkpoint", CRIU),
+    ("container checkpoint", CRIU),
+    ("container restore", CRIU),
+    ("container runlabel", "commands that an image brings in a label are not run"),
+    ("context", REMOTE),
+    ("farm", REMOTE),
+    ("machine", "rpod runs on Linux itself and needs no virtual machine"),
+    ("node", SWARM),
+    ("plugin", "there are no plugins"),
+    ("service", SWARM),
+    ("stack", SWARM),
+    ("swarm", SWARM),
+    ("system connection", REMOTE),
+    ("system migrate", NO_MIGRATION),
+    ("system renumber", NO_MIGRATION),
+    ("volume reload", "volumes are directories; there are no plugins for them"),
+];
+
+/// Why there is no verb of these words, if it is one of those. What follows a first word counts only behind a noun.
+pub(crate) fn verb(first: &str, second: Option<&str>) -> Option<(&'static str, &'static str)> {
+    let both = second.map(|second| format!("{first} {second}"));
+    VERBS.iter().copied().find(|(words, _)| *words == first || Some(*words) == both.as_deref())
 }

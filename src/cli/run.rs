@@ -34,6 +34,14 @@ pub(crate) struct Run {
     #[arg(long)]
     pub rmi: bool,
 
+    /// Pass this number of descriptors on to the program, those from 3 on (default 0)
+    #[arg(long, value_name = "NUMBER")]
+    pub preserve_fds: Option<u32>,
+
+    /// Pass these descriptors on to the program
+    #[arg(long, value_name = "FD", value_delimiter = ',')]
+    pub preserve_fd: Vec<String>,
+
     /// Keys that detach from the container ("" for none) (default "ctrl-p,ctrl-q")
     #[arg(long, value_name = "KEYS")]
     pub detach_keys: Option<String>,
@@ -113,7 +121,7 @@ pub(crate) struct General {
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
 
-    /// How output is kept: k8s-file, json-file, none, passthrough or passthrough-tty (default "k8s-file")
+    /// How output is kept: k8s-file, json-file, journald, none, passthrough or passthrough-tty (default "k8s-file")
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
 
@@ -160,6 +168,14 @@ pub(crate) struct Image {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = BoolishValueParser::new())]
     pub tls_verify: Option<bool>,
+
+    /// Number of times to retry a request to a registry that failed (default 3)
+    #[arg(long, value_name = "NUMBER")]
+    pub retry: Option<u32>,
+
+    /// Delay before the first retry, doubled for each further one (2s, 500ms)
+    #[arg(long, value_name = "DURATION")]
+    pub retry_delay: Option<String>,
 
     /// Path of the credentials file ($REGISTRY_AUTH_FILE)
     #[arg(long, value_name = "FILE")]
@@ -400,7 +416,7 @@ pub(crate) struct Security {
     #[arg(long, value_name = "MODE")]
     pub pid: Option<String>,
 
-    /// IPC namespace: private, shareable, host, container:NAME or ns:PATH
+    /// IPC namespace: shareable, private, none (no /dev/shm), host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
 

@@ -21,7 +21,7 @@ pub(crate) struct Prune {
     /// All images that no container uses, not only those without a name
     #[arg(short, long)]
     pub all: bool,
-    /// Containers of builds that were given up: rpod leaves none
+    /// Also what builds keep for the next one, and what killed builds left
     #[arg(long)]
     pub build: bool,
     /// Containers of other programs: rpod knows none
@@ -51,12 +51,22 @@ pub(crate) struct Reset {
     pub volumes: bool,
 }
 
+/// Let equal files of different layers share their blocks
+///
+/// On file systems that can (btrfs, xfs). Containers see no difference: each file stays one of its own, with its own owner, mode and
+/// number.
+#[derive(Debug, Args)]
+pub(crate) struct Dedup {}
+
 /// Look for damage in what rpod has on the disk
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Remove containers that cannot be mended
     #[arg(short, long)]
     pub force: bool,
+    /// How long a layer may be there that no image and no container has
+    #[arg(short, long, value_name = "DURATION", default_value = "24h")]
+    pub max: String,
     /// Do not read the content of layers
     #[arg(short, long)]
     pub quick: bool,

@@ -48,6 +48,14 @@ pub(crate) struct Surroundings {
     #[arg(long, value_name = "PROGRAM")]
     pub init_path: Option<PathBuf>,
 
+    /// Make the container as systemd wants it: true (when the program is systemd or init), false or always (default "true")
+    #[arg(long, value_name = "MODE")]
+    pub systemd: Option<String>,
+
+    /// Size of the tmpfs file systems for systemd; 0 for half of the memory (default "0")
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size_systemd: Option<String>,
+
     /// Where a seccomp profile comes from when --security-opt names none: default or image (the image's label)
     #[arg(long, value_name = "POLICY")]
     pub seccomp_policy: Option<String>,

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::create_options::run_options;
-use super::pull::{platform, registry_options};
-use crate::build::request::{Format, Request, Secret, Squash, Where};
+use super::pull::{duration, platform, registry_options};
+use crate::build::request::{CachePlace, Format, Request, Secret, Squash, Where};
 use crate::cli::build::{Build, Refused};
 use crate::cli::image::RegistryFlags;
 use crate::cli::limits::Resources;
 use crate::cli::run;
+use crate::cli::surroundings::Surroundings;
 use crate::engine::images::{PullOptions, PullPolicy};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
+use crate::registry;
 
 /// Typed values of everything. Reads the files that flags name, apart from Dockerfile and context.
-pub(crate) fn request(args: &Build) -> Result<Request> {
+pub(crate) fn request(args: &Build, platform: Option<Platform>) -> Result<Request> {
     refuse(&args.refused)?;
     let (input, result, steps) = (&args.input, &args.result, &args.steps);
     isolation(steps.isolation.as_deref())?;
@@ -45,22 +47,22 @@ pub(crate) fn request(args: &Build) -> Result<Request> {
         arguments.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert_with(|| epoch.to_string());
     }
     let layers = args.cache.layers.unwrap_or(true);
-    let platform = platform(
-        result.platform.as_deref().map(one_platform).transpose()?,
-        result.os.as_deref(),
-        result.arch.as_deref(),
-        result.variant.as_deref(),
-    )?;
+    let cache_ttl = args.cache.cache_ttl.as_deref().map(ttl).transpose()?;
+    let places = |texts: &[String]| texts.iter().map(|text| CachePlace::parse(text)).collect::<Result<Vec<_>>>();
     Ok(Request {
         context: context(args)?,
         files: input.file.clone(),
         ignore_file: input.ignorefile.clone(),
-        tags: result.tag.clone(),
+        // Of several platforms it is the list that has the names.
+        tags: if several(args) { Vec::new() } else { result.tag.clone() },
         arguments,
         target: input.target.clone(),
         labels: pairs("label", &result.label)?,
         annotations: pairs("annotation", &result.annotation)?.into_iter().collect(),
-        no_cache: args.cache.no_cache || !layers,
+        no_cache: args.cache.no_cache || !layers || cache_ttl == Some(0),
+        cache_from: places(&args.cache.cache_from)?,
+        cache_to: places(&args.cache.cache_to)?,
+        cache_ttl,
         squash: match (result.squash_all, result.squash || !layers) {
             (true, _) => Squash::All,
             (false, true) => Squash::New,
@@ -94,13 +96,35 @@ pub(crate) fn request(args: &Build) -> Result<Request> {
     })
 }
 
-/// A list would make an index.
-fn one_platform(text: &str) -> Result<&str> {
-    match text.split_once(',') {
-        Some(_) => Err(Error::new("--platform with more than one platform is not supported yet: it comes later")
-            .hint("build one after the other")),
-        None => Ok(text),
+/// The platforms to build for; `None` is this machine's.
+pub(crate) fn platforms(args: &Build) -> Result<Vec<Option<Platform>>> {
+    let result = &args.result;
+    if several(args) {
+        let input = args.input.file.iter().map(String::as_str).chain(args.context.as_deref());
+        if input.into_iter().any(|text| text == "-") {
+            return Err(Error::new(
+                "standard input can be read once, so it cannot give the context of several platforms",
+            )
+            .hint("write it to a file or a directory"));
+        }
+        let texts = result.platform.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty());
+        return texts.map(|text| platform(Some(text), None, None, None)).collect();
     }
+    let text = result.platform.first().map(String::as_str);
+    let one = platform(text, result.os.as_deref(), result.arch.as_deref(), result.variant.as_deref())?;
+    Ok(vec![one])
+}
+
+fn several(args: &Build) -> bool {
+    args.result.platform.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty()).count() > 1
+}
+
+/// `--cache-ttl`, in seconds.
+fn ttl(text: &str) -> Result<u64> {
+    if text == "0" {
+        return Ok(0);
+    }
+    duration(text).map(|duration| duration.as_secs()).context(|| format!("invalid --cache-ttl {text:?}"))
 }
 
 /// `NAME=VALUE` in the order given; a name alone has an empty value.
@@ -151,15 +175,20 @@ fn pull(args: &Build, platform: Option<Platform>) -> Result<PullOptions> {
         Some("newer" | "ifnewer") => PullPolicy::Newer,
         Some(other) => return Err(Error::new(format!("unrecognized pull policy {other:?}"))),
     };
-    let registry = registry_options(&RegistryFlags {
+    Ok(PullOptions { platform, policy, registry: registry(args)? })
+}
+
+/// How registries are reached.
+pub(super) fn registry(args: &Build) -> Result<registry::Options> {
+    let flags = &args.registry;
+    registry_options(&RegistryFlags {
         authfile: flags.authfile.clone(),
         cert_dir: flags.cert_dir.clone(),
         creds: flags.creds.clone(),
         tls_verify: flags.tls_verify,
         retry: flags.retry,
         retry_delay: flags.retry_delay.clone(),
-    })?;
-    Ok(PullOptions { platform, policy, registry })
+    })
 }
 
 /// `id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]`.
@@ -219,12 +248,13 @@ fn ssh(text: &str) -> Result<(String, PathBuf)> {
 /// How RUN steps run, as `run` reads its own flags.
 fn template(args: &Build) -> Result<crate::engine::container::options::RunOptions> {
     let steps = &args.steps;
-    let cpus = steps.cpu_quota.filter(|quota| *quota > 0).map(|quota| {
-        let period = steps.cpu_period.filter(|period| *period > 0).unwrap_or(100_000);
-        #[expect(clippy::cast_precision_loss, reason = "microseconds of a moment")]
-        let share = quota as f64 / period as f64;
-        share
-    });
+    match steps.userns.as_deref() {
+        None | Some("" | "host" | "private") => {}
+        Some(other) => {
+            return Err(Error::new(format!("--userns {other} is not supported: {WHOLE_MAP}"))
+                .hint("host and private mean that map"));
+        }
+    }
     run_options(&run::Container {
         process: run::Process {
             http_proxy: steps.http_proxy,
@@ -252,7 +282,6 @@ fn template(args: &Build) -> Result<crate::engine::container::options::RunOption
             cap_add: steps.cap_add.clone(),
             cap_drop: steps.cap_drop.clone(),
             security_opt: steps.security_opt.clone(),
-            userns: steps.userns.clone(),
             pid: steps.pid.clone(),
             ipc: steps.ipc.clone(),
             uts: steps.uts.clone(),
@@ -260,10 +289,21 @@ fn template(args: &Build) -> Result<crate::engine::container::options::RunOption
             ..Default::default()
         },
         limits: run::Limits {
-            resources: Resources { memory: steps.memory.clone(), cpus, ..Default::default() },
+            resources: Resources {
+                memory: steps.memory.clone(),
+                memory_swap: steps.memory_swap.clone(),
+                cpu_quota: steps.cpu_quota,
+                cpu_period: steps.cpu_period,
+                cpu_shares: steps.cpu_shares,
+                cpuset_cpus: steps.cpuset_cpus.clone(),
+                cpuset_mems: steps.cpuset_mems.clone(),
+                ..Default::default()
+            },
+            cgroup_parent: steps.cgroup_parent.clone(),
             ulimit: steps.ulimit.clone(),
             ..Default::default()
         },
+        surroundings: Surroundings { no_hostname: steps.no_hostname, ..Default::default() },
         words: vec!["build".into()],
         ..Default::default()
     })
@@ -280,30 +320,21 @@ fn isolation(text: Option<&str>) -> Result<()> {
     }
 }
 
+/// Why steps have no map of their own.
+const WHOLE_MAP: &str = "layers hold the ids of your whole map, and a step with another one would change their owners";
+
 /// Flags that are known but not carried out.
 fn refuse(flags: &Refused) -> Result<()> {
-    let later = "it comes later";
     let never = [
-        ("cache-from", !flags.cache_from.is_empty(), "caches in registries come later"),
-        ("cache-to", !flags.cache_to.is_empty(), "caches in registries come later"),
-        ("cache-ttl", flags.cache_ttl.is_some(), later),
-        ("all-platforms", flags.all_platforms, later),
-        ("manifest", flags.manifest.is_some(), "manifest lists come later"),
-        ("push", flags.push, "push the image when it is built"),
+        ("all-platforms", flags.all_platforms, "name those that you want: --platform linux/amd64,linux/arm64"),
         ("compat-volumes", flags.compat_volumes, "what RUN writes to a volume stays in the image, as with Docker"),
-        ("cgroup-parent", flags.cgroup_parent.is_some(), "steps run in the cgroup of this process"),
         ("cpp-flag", !flags.cpp_flag.is_empty(), "Dockerfiles are not run through a C preprocessor"),
-        ("cpu-shares", flags.cpu_shares.is_some(), "only --cpu-quota and --memory limit steps"),
-        ("cpuset-cpus", flags.cpuset_cpus.is_some(), "only --cpu-quota and --memory limit steps"),
-        ("cpuset-mems", flags.cpuset_mems.is_some(), "only --cpu-quota and --memory limit steps"),
-        ("memory-swap", flags.memory_swap.is_some(), "only --cpu-quota and --memory limit steps"),
         ("cw", flags.cw.is_some(), "confidential workloads are out of rpod's scope"),
         ("decryption-key", !flags.decryption_key.is_empty(), "encrypted images are not supported"),
         ("hooks-dir", !flags.hooks_dir.is_empty(), "OCI hooks are not supported"),
         ("identity-label", flags.identity_label == Some(true), "rpod adds no label of its own"),
         ("layer-label", !flags.layer_label.is_empty(), "there are no intermediate images"),
-        ("logsplit", flags.logsplit, "there is one platform, and one log"),
-        ("no-hostname", flags.no_hostname, "a step always has a host name"),
+        ("logsplit", flags.logsplit, "platforms are built one after the other, into one log"),
         ("os-feature", !flags.os_feature.is_empty(), "only Linux images are built"),
         ("os-version", flags.os_version.is_some(), "only Linux images are built"),
         ("runtime-flag", !flags.runtime_flag.is_empty(), "steps run in rpod's own runtime"),
@@ -311,10 +342,10 @@ fn refuse(flags: &Refused) -> Result<()> {
         ("attest", !flags.attest.is_empty(), "attestations are not made"),
         ("provenance", flags.provenance.as_deref().is_some_and(|v| v != "false"), "attestations are not made"),
         ("sign-by", flags.sign_by.is_some(), "images are not signed"),
-        ("userns-uid-map", !flags.userns_uid_map.is_empty(), "steps have the whole map of the user"),
-        ("userns-gid-map", !flags.userns_gid_map.is_empty(), "steps have the whole map of the user"),
-        ("userns-uid-map-user", flags.userns_uid_map_user.is_some(), "steps have the whole map of the user"),
-        ("userns-gid-map-group", flags.userns_gid_map_group.is_some(), "steps have the whole map of the user"),
+        ("userns-uid-map", !flags.userns_uid_map.is_empty(), WHOLE_MAP),
+        ("userns-gid-map", !flags.userns_gid_map.is_empty(), WHOLE_MAP),
+        ("userns-uid-map-user", flags.userns_uid_map_user.is_some(), WHOLE_MAP),
+        ("userns-gid-map-group", flags.userns_gid_map_group.is_some(), WHOLE_MAP),
     ];
     match never.iter().find(|(_, given, _)| *given) {
         Some((name, _, reason)) => Err(Error::new(format!("--{name} is not supported: {reason}"))),

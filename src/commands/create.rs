@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::create_options::{pull_options, run_options};
+use super::pull;
 use crate::cli::run::{Container, Create, Image as Flags};
 use crate::engine::container::options::{Pull, RootSource};
 use crate::engine::container::{create, lifecycle, make, store};
@@ -82,7 +83,12 @@ pub(super) fn image(name: &str, flags: &Flags, store: &Store, context: &Context<
     let options = PullOptions {
         policy,
         platform: wanted.platform,
-        registry: Options { tls_verify: flags.tls_verify, auth_file: flags.authfile.clone(), ..Options::default() },
+        registry: Options {
+            tls_verify: flags.tls_verify,
+            auth_file: flags.authfile.clone(),
+            retry: pull::retry(flags.retry, flags.retry_delay.as_deref())?,
+            ..Options::default()
+        },
     };
     let progress = progress(context.ui, wanted.quiet);
     let dirs = context.dirs()?;

@@ -16,7 +16,9 @@ use crate::engine::container::options::health::{HealthOptions, Typed};
 use crate::engine::container::options::life::Life;
 use crate::engine::container::options::surroundings::{self, AccountOptions, Surroundings};
 use crate::engine::container::options::{NetworkOptions, Pull, RootSource, RunOptions};
-use crate::engine::container::options::{life, limits, mounts, resources, secrets, security, userns, values};
+use crate::engine::container::options::{
+    ipc, life, limits, mounts, resources, secrets, security, systemd, userns, values,
+};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::network::egress::policy::Policy;
@@ -51,6 +53,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     let namespace =
         |option: &str, value: &Option<String>| values::namespace(option, value.as_deref().unwrap_or_default());
     let (devices, cdi) = devices(storage)?;
+    let (ipc, sharing) = ipc::ipc(security.ipc.as_deref().unwrap_or_default(), storage.shm_size.as_deref())?;
     resources::device_rules(&limits.device_cgroup_rule)?;
     let (resources, ignored) = resources::resources(resources::Flags {
         oom_kill_disable: limits.oom_kill_disable,
@@ -99,7 +102,9 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
             subgidname: security.subgidname.as_deref(),
         })?,
         pid: namespace("pid", &security.pid)?,
-        ipc: namespace("ipc", &security.ipc)?,
+        ipc,
+        sharing,
+        systemd: systemd::systemd(args.surroundings.systemd.as_deref(), args.surroundings.shm_size_systemd.as_deref())?,
         uts: namespace("uts", &security.uts)?,
         cgroup: namespace("cgroupns", &security.cgroupns)?,
         resources,
@@ -282,6 +287,8 @@ fn asked(args: &Container) -> Asked {
         no_passwd: args.surroundings.passwd == Some(false),
         pidfile: path(&args.surroundings.pidfile),
         conmon_pidfile: path(&args.surroundings.conmon_pidfile),
+        // The rest is known with the image.
+        ..Asked::default()
     }
 }
 

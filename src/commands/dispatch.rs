@@ -10,7 +10,7 @@ use super::context::Context;
 use super::help;
 use super::table::{NOUNS, VERBS, Verb};
 use crate::cli::globals::{Globals, LogLevel};
-use crate::cli::{goflags, usage};
+use crate::cli::{goflags, refused, usage};
 use crate::error::{Error, Result};
 use crate::output::ui::Ui;
 
@@ -144,6 +144,9 @@ pub(crate) fn find_exactly(words: &[String]) -> Option<&'static Verb> {
 
 /// An unknown command, with those that look like it.
 pub(crate) fn unknown(first: &str, second: Option<&str>) -> Error {
+    if let Some((words, why)) = refused::verb(first, second) {
+        return Error::new(format!("`rpod {words}` is not possible: {why}"));
+    }
     let noun = NOUNS.iter().any(|(noun, _)| *noun == first && help::noun_has_verbs(noun));
     let (prefix, typed) = match second {
         Some(second) if noun => (format!("{first} "), second),
@@ -258,6 +261,11 @@ mod tests {
                 "container create --init-ctr once x",
                 "--init-ctr is not possible: init containers belong to pods: use `kube play`; ",
             ),
+            (
+                "container checkpoint x",
+                "`rpod container checkpoint` is not possible: CRIU, which does it, needs root; ",
+            ),
+            ("swarm init", "`rpod swarm` is not possible: rpod manages containers of one machine, not a swarm; "),
             ("version x", "`rpod version` takes no arguments; see 'rpod version --help'"),
             ("--bad version", "unknown flag: --bad; see 'rpod --help'"),
             ("-f version", "unknown shorthand flag: 'f' in -f; see 'rpod --help'"),

@@ -5,7 +5,7 @@ use super::foreground;
 use crate::cli::container::Exec;
 use crate::engine::container::exec::{self, ExecOptions, Executed};
 use crate::engine::container::options::environment::{Environment, host_variables};
-use crate::engine::container::store;
+use crate::engine::container::{preserved, store};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::detach;
 use crate::output;
@@ -49,6 +49,7 @@ pub(crate) fn run(args: Exec, context: &Context<'_>) -> Result<u8> {
         privileged: args.privileged,
         detach: args.detach,
         detach_keys,
+        preserved: preserved::at_exec(args.preserve_fds, &args.preserve_fd)?,
     };
     context.ui.flush()?;
     match exec::exec(dirs, &container, &options, &mut |warning| context.ui.warn(warning)) {

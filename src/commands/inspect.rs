@@ -1,12 +1,14 @@
-//! `rpod inspect`, `rpod container inspect`.
+//! `rpod inspect`, `rpod container inspect`: containers, images, volumes and networks.
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::Context;
+use super::{Context, volume};
 use crate::cli::container::{Inspect, InspectContainer};
 use crate::engine::container::inspect::{self, Inspected};
 use crate::engine::container::store;
 use crate::engine::images::{self, Inspection};
+use crate::engine::{network, volumes};
 use crate::error::{Error, Kind, Result};
 use crate::output::{json, listing, report};
 
@@ -16,6 +18,8 @@ use crate::output::{json, listing, report};
 enum Object {
     Container(Box<Inspected>),
     Image(Box<Inspection>),
+    Volume(Value),
+    Network(Box<network::inspect::Inspected>),
 }
 
 /// What is looked for.
@@ -24,6 +28,22 @@ enum InspectedKind {
     All,
     Container,
     Image,
+    Volume,
+    Network,
+    Pod,
+}
+
+impl InspectedKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Volume => "volume",
+            Self::Network => "network",
+            Self::Pod => "pod",
+        }
+    }
 }
 
 pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
@@ -31,8 +51,13 @@ pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
         "all" => InspectedKind::All,
         "container" => InspectedKind::Container,
         "image" => InspectedKind::Image,
+        "volume" => InspectedKind::Volume,
+        "network" => InspectedKind::Network,
+        "pod" => InspectedKind::Pod,
         other => {
-            return Err(Error::new(format!("invalid type {other:?}: must be \"image\", \"container\", or \"all\"")));
+            return Err(Error::new(format!(
+                "invalid type {other:?}: must be \"image\", \"container\", \"pod\", \"network\", \"volume\", or \"all\""
+            )));
         }
     };
     inspect(&args.options, kind, context)
@@ -47,8 +72,8 @@ fn inspect(args: &InspectContainer, kind: InspectedKind, context: &Context<'_>) 
         return Err(Error::new("no names or ids specified"));
     }
     for (flag, given) in [("size", args.size), ("latest", args.latest)] {
-        if given && kind == InspectedKind::Image {
-            return Err(Error::new(format!("{flag} is not supported for type image")));
+        if given && !matches!(kind, InspectedKind::All | InspectedKind::Container) {
+            return Err(Error::new(format!("{flag} is not supported for type {:?}", kind.name())));
         }
     }
     let dirs = context.dirs()?;
@@ -71,7 +96,13 @@ fn inspect(args: &InspectContainer, kind: InspectedKind, context: &Context<'_>) 
             for object in &found {
                 // Podman's images take their fields in any case, its containers do not.
                 let any_case = matches!(object, Object::Image(_));
-                listing::object(context.ui, "inspect", &args.format, object, any_case)?;
+                match object {
+                    // Podman's templates have the names of its Go fields, its JSON those of the file.
+                    Object::Network(network) => {
+                        listing::object(context.ui, "inspect", &args.format, &network.fields(), false)?;
+                    }
+                    object => listing::object(context.ui, "inspect", &args.format, object, any_case)?,
+                }
             }
         }
     }
@@ -80,19 +111,46 @@ fn inspect(args: &InspectContainer, kind: InspectedKind, context: &Context<'_>) 
     last.map_or(Ok(0), Err)
 }
 
-/// The container of that name, or else the image.
+/// What has the name: a container, or else an image, a volume, a network, in Podman's order.
 fn find(name: &str, size: bool, kind: InspectedKind, context: &Context<'_>) -> Result<Object> {
-    let dirs = context.dirs()?;
-    if kind != InspectedKind::Image {
-        match store::find(dirs, name) {
-            Ok(container) => return Ok(Object::Container(Box::new(inspect::inspect(dirs, &container, size)?))),
-            Err(e) if e.kind() == Kind::NoSuchObject && kind == InspectedKind::All => {}
-            Err(e) => return Err(e),
+    let orders: &[InspectedKind] = match &kind {
+        InspectedKind::All => {
+            &[InspectedKind::Container, InspectedKind::Image, InspectedKind::Volume, InspectedKind::Network]
+        }
+        one => std::slice::from_ref(one),
+    };
+    let mut missing = None;
+    for kind in orders {
+        match find_one(name, size, *kind, context) {
+            Err(e) if e.kind() == Kind::NoSuchObject => missing = Some(e),
+            result => return result,
         }
     }
-    let store = context.store()?;
-    let image = images::resolve(&store, name)?;
-    Ok(Object::Image(Box::new(images::inspect(&store, &image)?)))
+    Err(missing.unwrap_or_else(|| no_such(name, kind)))
+}
+
+fn find_one(name: &str, size: bool, kind: InspectedKind, context: &Context<'_>) -> Result<Object> {
+    let dirs = context.dirs()?;
+    match kind {
+        InspectedKind::Container => {
+            let container = store::find(dirs, name)?;
+            Ok(Object::Container(Box::new(inspect::inspect(dirs, &container, size)?)))
+        }
+        InspectedKind::Image => {
+            let store = context.store()?;
+            Ok(Object::Image(Box::new(images::inspect(&store, &images::resolve(&store, name)?)?)))
+        }
+        InspectedKind::Volume => {
+            let volume = volumes::find(dirs, name)?;
+            Ok(Object::Volume(volume::inspected(dirs, &volume, &volumes::users(dirs)?)))
+        }
+        InspectedKind::Network => {
+            let network = network::store::find(dirs, name)?;
+            Ok(Object::Network(Box::new(network::inspect::inspect(dirs, network)?)))
+        }
+        // Of pods there are none yet.
+        InspectedKind::Pod | InspectedKind::All => Err(no_such(name, kind)),
+    }
 }
 
 /// In Podman's words, which differ.
@@ -101,6 +159,11 @@ fn no_such(name: &str, kind: InspectedKind) -> Error {
         InspectedKind::All => format!("no such object: {name:?}"),
         InspectedKind::Container => format!("no such container {name}"),
         InspectedKind::Image => format!("{name}: image not known"),
+        InspectedKind::Volume => format!("no such volume {name}"),
+        InspectedKind::Network => {
+            format!("network {name}: unable to find network with name or ID {name}: network not found")
+        }
+        InspectedKind::Pod => format!("no such pod {name}"),
     };
     Error::new(what).with_kind(Kind::NoSuchObject)
 }

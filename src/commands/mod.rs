@@ -5,6 +5,10 @@
 mod attach;
 mod build;
 mod build_options;
+mod build_output;
+mod build_share;
+mod builder_prune;
+mod builder_version;
 mod commit;
 mod completion;
 mod confirm;
@@ -73,6 +77,7 @@ mod start;
 mod stats;
 mod stop;
 mod system_check;
+mod system_dedup;
 mod system_df;
 mod system_prune;
 mod system_reset;

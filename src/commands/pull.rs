@@ -87,24 +87,23 @@ pub(crate) fn platform(
 }
 
 pub(crate) fn registry_options(flags: &RegistryFlags) -> Result<Options> {
-    let mut retry = RetryPolicy::default();
-    if let Some(retries) = flags.retry {
-        retry.retries = retries;
-    }
-    if let Some(delay) = &flags.retry_delay {
-        retry.delay = duration(delay)?;
-    }
     Ok(Options {
         tls_verify: flags.tls_verify,
         credentials: flags.creds.as_deref().map(Credentials::parse).transpose()?,
         auth_file: flags.authfile.clone(),
         cert_dir: flags.cert_dir.clone(),
-        retry,
+        retry: retry(flags.retry, flags.retry_delay.as_deref())?,
         ..Options::default()
     })
 }
 
-fn duration(text: &str) -> Result<Duration> {
+/// `--retry` and `--retry-delay`.
+pub(super) fn retry(retries: Option<u32>, delay: Option<&str>) -> Result<RetryPolicy> {
+    let usual = RetryPolicy::default();
+    Ok(RetryPolicy { retries: retries.unwrap_or(usual.retries), delay: delay.map_or(Ok(usual.delay), duration)? })
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
     parsed.ok_or_else(|| Error::new(format!("{text:?} is not a duration")).hint("write 2s, 500ms or 1m"))
 }

@@ -6,7 +6,7 @@ use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::{logout, requires, start, store};
+use crate::engine::container::{logout, preserved, requires, start, store};
 use crate::engine::events;
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Kind, Result};
@@ -21,18 +21,20 @@ pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
         }
         args.container.general.rm = true;
     }
+    let preserved = preserved::at_start(args.preserve_fds, &args.preserve_fd)?;
     let dirs = context.dirs()?;
     let store = context.store()?;
     requires::start_all(dirs, &args.container.life.requires, &mut |warning| context.ui.warn(warning))?;
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;
-    let client = start::start(dirs, container, config, made.lock, foreground::size()).inspect_err(|_| {
-        if container.record.rm {
-            // It never ran; what keeps it from being removed now will be told by `rm`.
-            let _ = lifecycle::remove(dirs, container, Removal { force: false, seconds: None, volumes: true });
-        }
-    })?;
+    let client =
+        start::start_with(dirs, container, config, made.lock, foreground::size(), &preserved).inspect_err(|_| {
+            if container.record.rm {
+                // It never ran; what keeps it from being removed now will be told by `rm`.
+                let _ = lifecycle::remove(dirs, container, Removal { force: false, seconds: None, volumes: true });
+            }
+        })?;
     // While the monitor is at work, which writes nothing that has to be flushed.
     flush(container)?;
     events::container(dirs, "create", &container.record);

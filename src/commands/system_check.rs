@@ -4,13 +4,27 @@ use super::Context;
 use crate::cli::space::Check;
 use crate::engine::system::check;
 use crate::error::{Error, Result};
+use crate::image::duration;
 
 pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
     let (dirs, store) = (context.dirs()?, context.store()?);
-    let report = check::check(dirs, &store, args.quick)?;
+    let age = duration::parse(&args.max).and_then(|age| age.try_into().ok());
+    let age = age.ok_or_else(|| {
+        Error::new(format!(
+            "invalid argument {:?} for \"-m, --max\" flag: time: invalid duration {:?}",
+            args.max, args.max
+        ))
+    })?;
+    let report = check::check(dirs, &store, args.quick, age)?;
     let ui = context.ui;
     for (id, why) in &report.layers {
         ui.line(format_args!("Damaged layer {id}:\n {why}"))?;
+    }
+    for id in &report.stale {
+        ui.line(format_args!(
+            "Unreferenced layer {id}:\n no image and no container has it, for longer than {}",
+            args.max
+        ))?;
     }
     for (digest, why) in &report.blobs {
         ui.line(format_args!("Damaged document {digest}:\n {why}"))?;
@@ -34,7 +48,7 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
         return Err(Error::new("damage detected in local storage").hint("rpod system check --repair mends it"));
     }
     check::repair(dirs, &store, &report, args.force)?;
-    let after = check::check(dirs, &store, true)?;
+    let after = check::check(dirs, &store, true, age)?;
     if after.is_clean() {
         ui.line("Repaired")?;
         return Ok(0);

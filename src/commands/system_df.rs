@@ -38,6 +38,8 @@ pub(crate) fn run(args: Df, context: &Context<'_>) -> Result<u8> {
         ("Images", usage.images.len(), used_images, usage.layers, usage.unused_layers),
         ("Containers", usage.containers.len(), active, container_size, idle),
         ("Local Volumes", usage.volumes.len(), used_volumes, volume_size, unused_volumes),
+        // As Docker shows it; Podman keeps no cache of its own.
+        ("Build Cache", usage.cache.steps, usage.cache.used, usage.cache.size, usage.cache.size),
     ]
     .into_iter()
     .map(|(kind, total, active, size, reclaimable)| {
@@ -119,5 +121,6 @@ fn verbose(usage: &Usage, context: &Context<'_>) -> Result<u8> {
     }
     context.ui.print("\nLocal Volumes space usage:\n\n")?;
     context.ui.print(&table::render(&rows))?;
+    context.ui.print(&format!("\nBuild cache usage: {}\n", human::size(usage.cache.size)))?;
     Ok(0)
 }

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::confirm::confirm;
+use crate::build;
 use crate::cli::space::Prune;
 use crate::engine::container::prune as containers;
 use crate::engine::images;
@@ -9,12 +10,13 @@ use crate::engine::system::df;
 use crate::engine::volumes::{self, Filters};
 use crate::error::{Error, Result};
 use crate::output::{self, human};
+use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let store = context.store()?;
-    if args.build || args.external {
-        return Err(Error::new("rpod leaves no containers of builds or of other programs behind"));
+    if args.external {
+        return Err(Error::new("rpod leaves no containers of other programs behind"));
     }
     if args.volumes && args.filter.iter().any(|filter| filter.starts_with("until")) {
         return Err(Error::new("volumes cannot be pruned by time: leave --filter until or --volumes out"));
@@ -26,8 +28,9 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
             "all dangling images"
         };
         let volumes = if args.volumes { "\n\t- all volumes without a name that no container uses" } else { "" };
+        let cache = if args.build { "\n\t- the build cache" } else { "" };
         let question = format!(
-            "WARNING! This command removes:\n\t- all stopped containers\n\t- {images}{volumes}\n\nAre you sure you want to continue?"
+            "WARNING! This command removes:\n\t- all stopped containers\n\t- {images}{volumes}{cache}\n\nAre you sure you want to continue?"
         );
         if !confirm(context, &question)? {
             return Ok(0);
@@ -53,6 +56,9 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
     if args.volumes {
         let filters = Filters::parse(&args.filter, |name| Ok(volumes::find(dirs, name)?.created))?;
         section("Deleted Volumes", &volumes::prune(dirs, false, &filters)?.0)?;
+    }
+    if args.build {
+        build::prune(dirs, &store, &IdMaps::for_user()?, true)?;
     }
     let freed = before.saturating_sub(df::usage(dirs, &store)?.total());
     context.ui.line(format_args!("Total reclaimed space: {}", human::size(freed)))?;

@@ -107,7 +107,8 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
     Ok(code)
 }
 
-fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, Vec<String>>) -> Value {
+/// What is known about a volume; `users` are the containers of every one.
+pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, Vec<String>>) -> Value {
     json!({
         "Name": volume.name,
         "Driver": "local",

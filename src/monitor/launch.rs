@@ -20,7 +20,7 @@ use crate::error::{Context, Result};
 use crate::network::helper::Prepared;
 use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
-use crate::runtime::{Join, Rootfs};
+use crate::runtime::{Given, Join, Rootfs};
 use crate::state::lock::Lock;
 use crate::sys::descriptor;
 use crate::sys::process::{Fork, exit_now, fork};
@@ -36,6 +36,8 @@ pub(crate) struct Launch<'a> {
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
     pub rootfs: Rootfs,
+    /// Another container's /dev/shm.
+    pub shm: Option<OwnedFd>,
     pub init: bool,
     /// Another runtime that makes the container.
     pub crun: Option<&'a Path>,
@@ -71,6 +73,8 @@ pub(crate) struct Launch<'a> {
     pub notify: Option<Manager>,
     /// The caller's standard streams, which the program uses as its own (`--log-driver passthrough`).
     pub inherited: Option<[OwnedFd; 3]>,
+    /// What else of the caller's the program gets, by number.
+    pub given: &'a [Given],
     /// How long a program that is asked to end is waited for.
     pub stop_timeout: Duration,
 }
@@ -78,6 +82,7 @@ pub(crate) struct Launch<'a> {
 /// What every start of a container needs afresh.
 pub(crate) struct Fresh {
     pub rootfs: Rootfs,
+    pub shm: Option<OwnedFd>,
     pub join: Vec<Join>,
     pub network: Prepared,
 }

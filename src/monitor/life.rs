@@ -155,7 +155,8 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
 
 /// Starts the program once more, for the same clients.
 fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
-    let Fresh { rootfs, join, network } = (launch.renew)()?;
+    let Fresh { rootfs, shm, join, network } = (launch.renew)()?;
+    launch.shm = shm;
     (launch.rootfs, launch.join, launch.network) = (rootfs, join, Some(network));
     launch.terms = serving.terms.clone();
     // Under the same numbers.

@@ -104,6 +104,7 @@ impl Serving<'_> {
                     Source::Container => {
                         let code = self.reap();
                         self.drain(&mut buffer);
+                        self.program.log.end();
                         return code;
                     }
                     Source::Connection => self.reconnect(),

@@ -59,6 +59,7 @@ fn set_nonblocking(fd: &OwnedFd) -> Result<()> {
 struct Meanwhile<'a> {
     place: &'a Place,
     log: &'a log::Options,
+    name: &'a str,
     network: Option<Prepared>,
     /// Nobody listens for clients yet.
     first: bool,
@@ -71,7 +72,7 @@ impl runtime::Hooks for Meanwhile<'_> {
             network.cloned(init.link.take())?;
         }
         let listener = if self.first { Some(listen(self.place)?) } else { None };
-        self.made = Some((Writer::open(self.log, &self.place.disk)?, listener));
+        self.made = Some((Writer::open(self.log, &self.place.disk, self.name)?, listener));
         Ok(())
     }
 
@@ -155,13 +156,21 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         Some((user, maps)) => Some((user.try_clone_to_owned().context(keep)?, maps.clone())),
         None => None,
     };
-    let mut meanwhile =
-        Meanwhile { place: launch.place, log: launch.log, network: Some(network), first: restarts == 0, made: None };
+    let mut meanwhile = Meanwhile {
+        place: launch.place,
+        log: launch.log,
+        name: launch.terms.named.name,
+        network: Some(network),
+        first: restarts == 0,
+        made: None,
+    };
     let bundle = Bundle {
         spec: launch.spec,
         maps: launch.maps,
         parent: parent.as_ref().map(|(user, maps)| (user.as_fd(), maps)),
         rootfs: std::mem::replace(&mut launch.rootfs, Rootfs::Directory { path: "/".into() }),
+        shm: launch.shm.take(),
+        given: launch.given,
         stdio,
         netdev: configure.as_ref().map(|configure| configure as &runtime::Netdev<'_>),
         join: std::mem::take(&mut launch.join),

@@ -25,11 +25,31 @@ pub(crate) struct Plain<'a> {
     places: BTreeMap<usize, usize>,
     /// Of each stage: what it writes is held back until a line is whole when several write at once.
     pending: BTreeMap<(usize, bool), Vec<u8>>,
+    /// The end of what was written while nothing was to be shown.
+    tail: Vec<u8>,
 }
+
+/// Bytes of output that are shown when a quiet build fails.
+const TAIL: usize = 4096;
 
 impl<'a> Plain<'a> {
     pub(crate) fn new(ui: &'a Ui, sink: Sink, quiet: bool) -> Self {
-        Self { ui, sink, quiet, places: BTreeMap::new(), pending: BTreeMap::new() }
+        Self { ui, sink, quiet, places: BTreeMap::new(), pending: BTreeMap::new(), tail: Vec::new() }
+    }
+
+    /// What a program wrote last, when it has not been shown: for a build that failed.
+    pub(crate) fn show_tail(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        let start = tail.len().saturating_sub(TAIL);
+        // From a line's beginning on.
+        let cut = tail[start..].iter().position(|byte| *byte == b'\n').filter(|_| start > 0).map_or(0, |at| at + 1);
+        let mut shown = tail[start + cut..].to_vec();
+        if shown.last().is_some_and(|byte| *byte != b'\n') {
+            shown.push(b'\n');
+        }
+        if !shown.is_empty() {
+            self.write(true, &shown);
+        }
     }
 
     fn prefix(&self, stage: usize) -> String {
@@ -112,6 +132,9 @@ impl Reporter for Plain<'_> {
 
     fn output(&mut self, stage: usize, stderr: bool, bytes: &[u8]) {
         if self.quiet {
+            self.tail.extend_from_slice(bytes);
+            let surplus = self.tail.len().saturating_sub(2 * TAIL);
+            self.tail.drain(..surplus);
             return;
         }
         match self.places.len() {

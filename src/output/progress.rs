@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::escape;
 use super::ui::Ui;
@@ -44,7 +44,12 @@ struct PlainLayer {
 
 struct Silent;
 
-struct Bar(ProgressBar);
+/// Shown while something happens; what has become of the layer is a line above the bars, which stays.
+struct Bar {
+    all: MultiProgress,
+    bar: ProgressBar,
+    name: String,
+}
 
 impl Progress for Quiet {
     fn message(&self, _text: &str) {}
@@ -83,12 +88,13 @@ impl Progress for Bars {
     }
 
     fn layer(&self, digest: &Digest, size: u64) -> Box<dyn LayerProgress> {
-        let bar = self.0.add(ProgressBar::new(size));
+        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::hidden());
         bar.set_style(style(
             "{prefix} [{bar:20}] {binary_bytes:>10}/{binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}",
         ));
-        bar.set_prefix(short(&digest.hex()).to_owned());
-        Box::new(Bar(bar))
+        let name = short(&digest.hex()).to_owned();
+        bar.set_prefix(name.clone());
+        Box::new(Bar { all: self.0.clone(), bar, name })
     }
 }
 
@@ -112,28 +118,40 @@ impl LayerProgress for PlainLayer {
     }
 }
 
+impl Bar {
+    /// Not before something happens: as many layers as an image has need not fit on the screen.
+    fn show(&self) {
+        if self.bar.is_hidden() {
+            self.all.add(self.bar.clone());
+            self.bar.reset();
+        }
+    }
+}
+
 impl LayerProgress for Bar {
     fn position(&self, bytes: u64) {
-        self.0.set_position(bytes);
+        self.bar.set_position(bytes);
     }
 
     fn state(&self, state: LayerState) {
         let text = match state {
-            LayerState::Downloading => return,
-            LayerState::Waiting => "waiting",
-            LayerState::Unpacking => "unpacking",
+            LayerState::Waiting => return,
+            LayerState::Downloading => {
+                self.show();
+                return;
+            }
+            LayerState::Unpacking => {
+                self.show();
+                self.bar.set_style(style("{prefix} {msg}"));
+                self.bar.set_message("unpacking");
+                return;
+            }
             LayerState::Done => "done",
-            LayerState::Exists => "already exists",
+            LayerState::Exists => "skipped: already exists",
             LayerState::Failed => "failed",
         };
-        if state == LayerState::Waiting {
-            return;
-        }
-        self.0.set_style(style("{prefix} {msg}"));
-        match state {
-            LayerState::Unpacking => self.0.set_message(text),
-            _ => self.0.finish_with_message(text),
-        }
+        self.bar.finish_and_clear();
+        let _ = self.all.println(format!("Copying blob {} {text}", self.name));
     }
 }
 

@@ -267,5 +267,5 @@ const BINARY: &str = "application/octet-stream";
 fn received(headers: &HeaderMap) -> Option<u64> {
     let (_, last) = headers.get(RANGE)?.to_str().ok()?.trim_start_matches("bytes=").split_once('-')?;
     let last: u64 = last.trim().parse().ok()?;
-    Some(if last == 0 { 0 } else { last + 1 })
+    if last == 0 { Some(0) } else { last.checked_add(1) }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::plan::{Op, Plan};
 use super::protocol::{self, Kind, STEP_EXECUTE};
-use super::{Netdev, ops};
+use super::{Given, Netdev, ops};
 use crate::sys::process::exit_now;
 use crate::sys::{exec, prctl};
 
@@ -20,6 +20,7 @@ pub(super) struct State<'a> {
     pub channel: BorrowedFd<'a>,
     pub trampoline: BorrowedFd<'a>,
     pub netdev: Option<&'a Netdev<'a>>,
+    pub given: &'a [Given],
     /// Standard input, output and error, unless a terminal is to be made.
     pub streams: Option<[BorrowedFd<'a>; 3]>,
     /// Mounts by slot. As long as the plan says, before the clone.

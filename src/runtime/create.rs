@@ -9,7 +9,7 @@ use super::child::{self, State};
 use super::nested::Nested;
 use super::plan::{self, Plan};
 use super::protocol::{self, Kind, Message, STEP_EXECUTE};
-use super::{Bundle, Created, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
+use super::{Bundle, Created, Given, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::process::exit_now;
@@ -33,6 +33,8 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         mapped: bundle.maps.is_none(),
         cgroup: bundle.cgroup.as_ref().map(AsFd::as_fd),
         netdev: bundle.netdev,
+        shm: bundle.shm.as_ref().map(AsFd::as_fd),
+        given: bundle.given,
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;
@@ -150,6 +152,8 @@ pub(super) struct Process<'a> {
     pub mapped: bool,
     pub cgroup: Option<BorrowedFd<'a>>,
     pub netdev: Option<&'a Netdev<'a>>,
+    pub shm: Option<BorrowedFd<'a>>,
+    pub given: &'a [Given],
     pub stdio: &'a Stdio,
 }
 
@@ -163,6 +167,7 @@ impl Process<'_> {
             channel: theirs.as_fd(),
             trampoline: trampoline.as_fd(),
             netdev: self.netdev,
+            given: self.given,
             streams: match self.stdio {
                 Stdio::Pipes { stdin, stdout, stderr } => Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
                 Stdio::Terminal { .. } => None,
@@ -175,6 +180,9 @@ impl Process<'_> {
             mapped: self.mapped,
             step: 0,
         };
+        if let (Some(slot), Some(shm)) = (self.plan.shm, self.shm) {
+            state.slots[slot] = Some(shm.try_clone_to_owned().context(|| "cannot keep a mount")?);
+        }
         debug_assert!(crate::sys::process::becomes_single_threaded(), "clone with more than one thread");
         // A channel of its own for the go-between: the process it makes may be heard before it is.
         let between = match self.join.is_empty() && self.nested.is_none() {

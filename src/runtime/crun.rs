@@ -40,6 +40,9 @@ pub(crate) fn create(crun: Crun, bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> R
     if bundle.init || !bundle.join.is_empty() {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
+    if !bundle.given.is_empty() {
+        return Err(Error::new("--runtime crun gives the program no descriptors beside its standard streams"));
+    }
     let mounts = bundle.spec.mounts().iter().flatten();
     if mounts.flat_map(|mount| mount.options().iter().flatten()).any(|option| option.starts_with(SUBPATH)) {
         return Err(Error::new("--runtime crun cannot mount the subpath of a volume or an image"));
@@ -94,6 +97,8 @@ fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut V
         mapped: bundle.maps.is_none(),
         cgroup: None,
         netdev: bundle.netdev,
+        shm: None,
+        given: &[],
         stdio: &bundle.stdio,
     };
     let (pid, pidfd, channel) = process.start()?;

@@ -8,7 +8,7 @@ use oci_spec::runtime::Spec;
 
 use super::create::{self, Process};
 use super::protocol::Kind;
-use super::{Stdio, cgroup, plan};
+use super::{Given, Stdio, cgroup, plan};
 use crate::error::{Context, Error, Result};
 use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
@@ -31,6 +31,8 @@ pub(crate) struct Target<'a> {
     pub seccomp: Option<&'a Filter>,
     /// Whether the process goes on when this one ends.
     pub detach: bool,
+    /// Beside the standard streams, by number.
+    pub given: &'a [Given],
 }
 
 /// Whether process `pid` is in another user namespace than the caller. What cannot be read is a container's.
@@ -55,7 +57,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
     if linux.seccomp().is_some() && target.seccomp.is_none() {
         return Err(Error::new("the Spec has seccomp rules, but no filter was compiled from them"));
     }
-    let plan = plan::compile_exec(process, stdio, target.maps, target.seccomp, !target.detach)?;
+    let plan = plan::compile_exec(process, stdio, target.maps, target.seccomp, !target.detach, target.given)?;
     let mut kinds = libc::CLONE_NEWNS;
     for namespace in linux.namespaces().iter().flatten() {
         kinds |= plan::kind(namespace.typ())?;
@@ -70,6 +72,8 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         mapped: true,
         cgroup: target.cgroup,
         netdev: None,
+        shm: None,
+        given: target.given,
         stdio,
     };
     let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;

@@ -42,7 +42,7 @@ mod trampoline;
 pub(crate) use create::create;
 pub(crate) use exec::{Target, enters_user, exec};
 pub(crate) use guard::Guard;
-pub(crate) use plan::kind as namespace_kind;
+pub(crate) use plan::{kind as namespace_kind, report_fd};
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -64,6 +64,8 @@ pub(crate) struct Bundle<'a> {
     /// The user namespace in which the new one is made, with its ids; `None`: the caller's.
     pub parent: Option<(BorrowedFd<'a>, &'a IdMaps)>,
     pub rootfs: Rootfs,
+    /// A mount made elsewhere, which becomes /dev/shm where the Spec's mount there has no path as source.
+    pub shm: Option<OwnedFd>,
     pub stdio: Stdio,
     /// Run in the new network namespace before anything else.
     pub netdev: Option<&'a Netdev<'a>>,
@@ -75,8 +77,19 @@ pub(crate) struct Bundle<'a> {
     pub init: bool,
     /// Where the process is born (cgroups(7), v2), from [`cgroup`].
     pub cgroup: Option<OwnedFd>,
+    /// Beside the standard streams, by number; nothing else of the caller's stays open.
+    pub given: &'a [Given],
     /// It may be long until the start: everything is made, and has been seen to be, before the container counts as created.
     pub held: bool,
+}
+
+/// A descriptor that the program gets under a number.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// At least 3.
+    pub number: i32,
+    /// Its own number is above [`report_fd`] of all that are given.
+    pub fd: OwnedFd,
 }
 
 /// Configures network devices in the child, without allocating; answers a socket of its network namespace.

@@ -1,5 +1,5 @@
 //! Standard streams: the caller's pipes, or a pseudo-terminal of the container's own devpts. Afterwards nothing of the
-//! caller's is open any more (CVE-2024-21626).
+//! caller's is open any more but what it gives away by number (CVE-2024-21626).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,24 +11,24 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::child::State;
 use super::ops::slot_fd;
 use super::place;
-use super::plan::{REPORT_FD, Terminal};
+use super::plan::Terminal;
 use super::protocol::{self, Kind};
 use crate::sys::exec;
 use crate::sys::mount::{attach, copy_tree};
 
-/// Where the trampoline stays until it is executed.
-const TRAMPOLINE_FD: i32 = REPORT_FD + 1;
-/// Above every number that is given out here.
+/// At least the number from which copies are made that are in nobody's way.
 const ASIDE: i32 = 16;
 
-/// Session, streams 0 to 2, the channel and the trampoline behind them, everything else closed. `owner` gets the streams.
+/// Session, streams 0 to 2, what is given by number, the channel and the trampoline behind them, everything else closed.
+/// `owner` gets the streams.
 pub(super) fn set_up(
     state: &mut State<'_>,
     terminal: Option<Terminal>,
     owner: Option<(u32, u32)>,
 ) -> Result<(), Errno> {
     rustix::process::setsid().map(drop).or_else(|e| if e == Errno::PERM { Ok(()) } else { Err(e) })?;
-    let aside = |fd: BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, ASIDE);
+    let report = state.plan.process.report;
+    let aside = |fd: BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, ASIDE.max(report + 2));
     let streams: [OwnedFd; 3] = match (terminal, &state.streams) {
         (Some(terminal), _) => {
             let slave = make_terminal(state, terminal, owner)?;
@@ -45,13 +45,21 @@ pub(super) fn set_up(
         }
         exec::place(stream.as_fd(), number)?;
     }
+    for given in state.given {
+        exec::place(given.fd.as_fd(), given.number)?;
+    }
     // Not close-on-exec: the trampoline still reports on it, and makes it so before the program.
-    state.channel = exec::place(channel.as_fd(), REPORT_FD)?;
-    state.trampoline = exec::place(trampoline.as_fd(), TRAMPOLINE_FD)?;
+    state.channel = exec::place(channel.as_fd(), report)?;
+    state.trampoline = exec::place(trampoline.as_fd(), report + 1)?;
     rustix::io::fcntl_setfd(state.trampoline, rustix::io::FdFlags::CLOEXEC)?;
     // Their numbers are gone with the next call; a close by the owner would hit somebody else's.
     std::mem::forget((streams, channel, trampoline));
-    exec::close_from(TRAMPOLINE_FD + 1)
+    let mut from = 3;
+    for number in state.given.iter().map(|given| given.number).chain([report]) {
+        exec::close_between(from, number)?;
+        from = number + 1;
+    }
+    exec::close_from(report + 2)
 }
 
 /// The program's user must be able to open /dev/stdout again. Files and devices of the caller keep their owner.

@@ -48,7 +48,15 @@ fn defaults(settings: &Settings) -> Vec<Mount> {
         // No /dev/mqueue: the host need not have one, and another namespace's cannot be mounted.
         mounts.push(bind("/dev/shm", &["bind", "nosuid", "noexec", "nodev"]));
     } else {
-        mounts.push(filesystem("/dev/shm", "tmpfs", "shm", &shm));
+        match &namespaces.ipc {
+            _ if settings.no_shm => {}
+            // Another container's, found when this one starts.
+            Namespace::Join(of) if !of.is_absolute() => {
+                let options = ["bind", "rprivate", "nosuid", "noexec", "nodev"];
+                mounts.push(filesystem("/dev/shm", "bind", &of.to_string_lossy(), &options));
+            }
+            _ => mounts.push(filesystem("/dev/shm", "tmpfs", "shm", &shm)),
+        }
         mounts.push(filesystem("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
     }
     mounts.extend(sys(settings));
@@ -63,6 +71,7 @@ fn sys(settings: &Settings) -> [Mount; 2] {
     } else {
         bind("/sys", &["rprivate", "nosuid", "noexec", "nodev", access, "rbind"])
     };
+    let access = if settings.writable_cgroup { "rw" } else { access };
     let cgroup = if settings.namespaces.cgroup == Namespace::New {
         filesystem("/sys/fs/cgroup", "cgroup", "cgroup", &["rprivate", "nosuid", "noexec", "nodev", "relatime", access])
     } else {

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub mounts: Vec<Mount>,
     /// Size of /dev/shm in bytes.
     pub shm_size: u64,
+    /// Without a /dev/shm.
+    pub no_shm: bool,
     pub namespaces: Namespaces,
     /// Empty without a user namespace of its own.
     pub uid_map: Vec<IdMapping>,
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub readonly_paths: Vec<String>,
     /// /sys and /sys/fs/cgroup writable, as far as the kernel lets the user namespace.
     pub writable_sys: bool,
+    /// /sys/fs/cgroup alone.
+    pub writable_cgroup: bool,
     /// `None`: unconfined.
     pub seccomp: Option<LinuxSeccomp>,
     pub resources: Resources,

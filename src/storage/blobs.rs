@@ -40,11 +40,11 @@ impl Store {
             }
             file => file.context(failed)?,
         };
-        let mut content = Vec::new();
-        file.take(MAX_BLOB + 1).read_to_end(&mut content).context(failed)?;
-        if content.len() as u64 > MAX_BLOB {
+        let size = file.metadata().context(failed)?.len();
+        if size > MAX_BLOB {
             return Err(Error::new(format!("{digest} is larger than {MAX_BLOB} bytes")));
         }
+        let content = whole(&file, size).context(failed)?;
         if Digest::of(&content) != *digest {
             return Err(Error::new(format!("{digest} is damaged in the store")).hint("pull or load the image again"));
         }
@@ -87,4 +87,20 @@ impl Store {
     pub(super) fn blobs_dir(&self) -> PathBuf {
         self.data.join("blobs/sha256")
     }
+}
+
+/// The first `size` bytes, or fewer at the end. A listing reads hundreds of blobs, so no call is made that tells nothing new.
+fn whole(mut file: &File, size: u64) -> std::io::Result<Vec<u8>> {
+    let mut content = vec![0; usize::try_from(size).unwrap_or_default()];
+    let mut filled = 0;
+    while filled < content.len() {
+        match file.read(&mut content[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
 }

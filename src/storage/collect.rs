@@ -64,7 +64,24 @@ impl Store {
     }
 
     fn collect_locked(&self, keep: impl FnOnce() -> Result<Keep>) -> Result<Freed> {
-        let Keep { layers, blobs } = keep()?;
+        let Reached { blobs, layers, .. } = self.reach(keep()?)?;
+        let mut freed = Freed::default();
+        self.remove_mapped(&layers)?;
+        self.remove_layers(&layers, &mut freed)?;
+        self.forget_known(&layers);
+        self.remove_blobs(&blobs, &mut freed)?;
+        self.forget_partials()?;
+        Ok(freed)
+    }
+
+    /// Layers that no ref and nothing in `keep` leads to: those of an image that is being fetched among them.
+    pub(crate) fn unreferenced(&self, keep: Keep) -> Result<Vec<DiffId>> {
+        let reached = self.reach(keep)?;
+        Ok(self.list_layers()?.into_iter().filter(|id| !reached.layers.contains(id)).collect())
+    }
+
+    fn reach(&self, keep: Keep) -> Result<Reached<'_>> {
+        let Keep { layers, blobs } = keep;
         let mut reached = Reached { store: self, blobs: HashSet::new(), layers };
         reached.layers.extend(self.build_steps()?.into_iter().filter_map(|(_, step)| step.layer));
         for (_, digest) in self.list_own_refs()? {
@@ -73,14 +90,7 @@ impl Store {
         for digest in &blobs {
             reached.follow(digest)?;
         }
-        let (blobs, layers) = (reached.blobs, reached.layers);
-        let mut freed = Freed::default();
-        self.remove_mapped(&layers)?;
-        self.remove_layers(&layers, &mut freed)?;
-        self.forget_known(&layers);
-        self.remove_blobs(&blobs, &mut freed)?;
-        self.forget_partials()?;
-        Ok(freed)
+        Ok(reached)
     }
 
     fn remove_layers(&self, kept: &HashSet<DiffId>, freed: &mut Freed) -> Result<()> {

@@ -3,7 +3,7 @@
 //! what has its name, but a directory and something else replace each other only when that is asked for.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -41,6 +41,8 @@ pub(crate) struct ExtractOptions {
 /// As the kernel's PATH_MAX allows: one descriptor each.
 const MAX_DEPTH: usize = 2048;
 const BUFFER: usize = 256 * 1024;
+/// What is read at once of headers and small files; larger pieces go past it.
+const AHEAD: usize = 128 * 1024;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Extracts `input`; answers what could not be made, for warnings.
@@ -54,7 +56,7 @@ pub(crate) fn extract(input: impl Read, base: BorrowedFd<'_>, options: ExtractOp
         warnings: Vec::new(),
         buffer: vec![0; BUFFER],
     };
-    let mut archive = tar::Archive::new(input);
+    let mut archive = tar::Archive::new(BufReader::with_capacity(AHEAD, input));
     let failed = || "cannot read the tar";
     for entry in archive.entries().context(failed)? {
         extract.entry(&mut entry.context(failed)?)?;

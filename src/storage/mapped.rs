@@ -60,7 +60,13 @@ impl Store {
             }
             copied
         })
-        .map_err(|e| Error::wrap("cannot copy the image for this user namespace", e))?;
+        .map_err(|e| {
+            let error = Error::wrap("cannot copy the image for this user namespace", e);
+            match *shift == Shift::squash() {
+                true => error.hint("its store belongs to somebody else; chmod -R a+rX there lets others read it, and changes no digest"),
+                false => error,
+            }
+        })?;
         file::write_json(&made.join(META), &Meta { layers: layers.to_vec() }, Durability::Synced)?;
         match std::fs::rename(&made, &dir) {
             Ok(()) => {}

@@ -16,11 +16,13 @@
 
 mod additional;
 mod attach;
+pub(crate) mod attributes;
 mod blobs;
 mod build_cache;
 mod builtin;
 mod collect;
 mod copy;
+mod dedup;
 pub(crate) mod diff;
 mod driver;
 pub(crate) mod extract;

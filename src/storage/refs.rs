@@ -1,6 +1,8 @@
 //! `refs/`: names of images. A name is a whole reference (`docker.io/library/alpine:3.20`), and the file of that path
 //! holds the digest of its manifest or index. An image without a tag is kept by `NAME@sha256:…` or `<none>@sha256:…`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Store;
@@ -100,10 +102,20 @@ impl Store {
 }
 
 fn read(path: &Path) -> Result<Option<Digest>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => text.trim_end().parse().map(Some).context(|| format!("cannot read {}", path.display())),
+    let failed = || format!("cannot read {}", path.display());
+    // A digest and a line's end: one read where there are hundreds of names.
+    let mut text = [0; 72];
+    let read = File::open(path).and_then(|mut file| match file.read(&mut text)? {
+        read if read == text.len() => Ok(read),
+        read => file.read(&mut text[read..]).map(|more| read + more),
+    });
+    match read {
+        Ok(read) => {
+            let text = std::str::from_utf8(text.get(..read).unwrap_or_default()).context(failed)?;
+            text.trim_end().parse().map(Some).context(failed)
+        }
         Err(e) if absent(&e) => Ok(None),
-        Err(e) => Err(Error::wrap(format!("cannot read {}", path.display()), e)),
+        Err(e) => Err(Error::wrap(failed(), e)),
     }
 }
 
@@ -122,11 +134,7 @@ fn list(dir: &Path, prefix: &str, refs: &mut Vec<(String, Digest)>) -> Result<()
         if entry.file_type().context(failed)?.is_dir() {
             list(&entry.path(), &format!("{name}/"), refs)?;
         } else {
-            match std::fs::read_to_string(entry.path()) {
-                Ok(text) => refs.push((name, text.trim_end().parse().context(failed)?)),
-                Err(e) if absent(&e) => {}
-                Err(e) => return Err(Error::wrap(failed(), e)),
-            }
+            refs.extend(read(&entry.path())?.map(|digest| (name, digest)));
         }
     }
     Ok(())

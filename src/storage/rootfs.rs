@@ -85,16 +85,19 @@ impl RootfsPlan {
 impl Store {
     /// Prepares the root file system of a container in its directory `dir`, from an image's layers, bottom first. Doing
     /// it again changes nothing. With the copy driver this needs a single-threaded process and takes its time; the same
-    /// holds for a container whose ids are not where the store has them ([`IdShift`]).
+    /// holds for a container whose ids are not where the store has them ([`IdShift`]), and for layers of somebody else, in
+    /// an additional store.
     pub(crate) fn prepare_rootfs(&self, layers: &[DiffId], dir: &Path, ids: &IdShift) -> Result<RootfsPlan> {
         let driver = self.driver()?;
         let mut lower = Vec::with_capacity(layers.len());
         let mut mode = None;
+        let mut is_foreign = false;
         for layer in self.layers(layers)?.iter().rev() {
             let diff = layer.diff();
             let meta = std::fs::metadata(&diff).context(|| format!("cannot examine {}", diff.display()))?;
             // 0755 is also what a layer has that says nothing about the root; the first that says something else wins.
             mode = mode.or(Some(meta.mode() & 0o7777).filter(|mode| *mode != 0o755));
+            is_foreign |= !diff.starts_with(&self.data) && !owns(&meta)?;
             let opaque = std::fs::File::open(&diff).is_ok_and(whiteout::opaque);
             // overlayfs takes no directory twice, and the upper of two equal layers hides the other.
             if !lower.contains(&diff) {
@@ -106,6 +109,9 @@ impl Store {
             }
         }
         create_private(dir)?;
+        // Nobody in the container could change or even replace a file of a user it does not have.
+        let squash = is_foreign.then(Shift::squash);
+        let ids = &squash.map_or_else(|| ids.clone(), IdShift::Shared);
         if driver == DriverName::Copy {
             lower.reverse();
             return copied(&lower, dir, ids.shift());
@@ -138,6 +144,15 @@ impl Store {
             _ => RootfsPlan::FuseOverlayfs { lower, upper, work, program: fuse_overlayfs()? },
         })
     }
+}
+
+/// Whether a layer's root, from an additional store, belongs to this user or to a subordinate id.
+fn owns(meta: &std::fs::Metadata) -> Result<bool> {
+    if meta.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(true);
+    }
+    let maps = IdMaps::for_user()?;
+    Ok(maps.uids.iter().any(|range| meta.uid() >= range.host && meta.uid() - range.host < range.size))
 }
 
 /// One process makes a container's directory, so the name of an unfinished copy needs no lock.

@@ -44,6 +44,16 @@ pub(crate) fn close_from(first: RawFd) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(super::last_errno()) }
 }
 
+/// [`close_from`] up to `end`, which stays open.
+pub(crate) fn close_between(first: RawFd, end: RawFd) -> Result<(), Errno> {
+    if first >= end {
+        return Ok(());
+    }
+    // SAFETY: as in `close_from`.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) };
+    if result == 0 { Ok(()) } else { Err(super::last_errno()) }
+}
+
 /// dup2(2): the new descriptor survives execve. Answers it, for a process that executes a program or exits.
 pub(crate) fn place(fd: BorrowedFd<'_>, number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
     // SAFETY: the descriptor at `number`, if any, belongs to nobody in a process about to execute a program.

@@ -5,6 +5,7 @@
 pub(crate) mod caps;
 pub(crate) mod clone;
 pub(crate) mod close;
+pub(crate) mod datagrams;
 pub(crate) mod descriptor;
 pub(crate) mod descriptor_signal;
 pub(crate) mod exec;
@@ -20,6 +21,7 @@ pub(crate) mod rlimit;
 #[cfg(test)]
 pub(crate) mod scenario;
 pub(crate) mod seccomp;
+pub(crate) mod share;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod spawn;

@@ -15,6 +15,9 @@ use super::{IdMaps, IdRange, to_host};
 pub(crate) struct Shift {
     uids: Lookup,
     gids: Lookup,
+    /// Everything becomes root's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    squash: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,18 +59,28 @@ impl Shift {
         }
         let lookup =
             |whole: &[IdRange], container: &[IdRange]| Lookup { container: container.to_vec(), whole: whole.to_vec() };
-        let shift = Self { uids: lookup(&whole.uids, &container.uids), gids: lookup(&whole.gids, &container.gids) };
+        let shift = Self {
+            uids: lookup(&whole.uids, &container.uids),
+            gids: lookup(&whole.gids, &container.gids),
+            squash: false,
+        };
         (!shift.uids.is_nothing() || !shift.gids.is_nothing()).then_some(shift)
+    }
+
+    /// For files of somebody else, whose ids mean nothing here: all of them are the container's root's.
+    pub(crate) fn squash() -> Self {
+        let nobody = Lookup { container: Vec::new(), whole: Vec::new() };
+        Self { uids: nobody.clone(), gids: nobody, squash: true }
     }
 
     /// The owner that a copy must have; `None` when the container does not have that user.
     pub(crate) fn uid(&self, id: u32) -> Option<u32> {
-        self.uids.get(id)
+        if self.squash { Some(0) } else { self.uids.get(id) }
     }
 
     /// The group that a copy must have; `None` when the container does not have it.
     pub(crate) fn gid(&self, id: u32) -> Option<u32> {
-        self.gids.get(id)
+        if self.squash { Some(0) } else { self.gids.get(id) }
     }
 }
 

@@ -10,6 +10,8 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("additional::used_as_it_is", used_as_it_is);
     trials.extend(vec![
         trial("additional::on_a_read_only_file_system", User::Sub, read_only_file_system),
+        trial("additional::of_another_user::sub", User::Sub, of_another_user),
+        trial("additional::of_another_user::nosub", User::NoSub, of_another_user),
         trial("additional::named_in_storage_conf", User::Sub, named_in_storage_conf),
         trial("additional::with_the_copy_driver", User::NoSub, |t| {
             t.use_driver("copy");
@@ -96,6 +98,26 @@ fn read_only_file_system(t: &Sandbox) -> Outcome {
     );
     let words = ["-m", "--propagation", "private", "bash", "-c", &script];
     t.program_as_root("unshare", words).env("RPOD_IMAGE_STORES", &site).run().lines_are(&["of the site"]);
+    Ok(())
+}
+
+/// Files of somebody else: the container's root has all of them.
+fn of_another_user(t: &Sandbox) -> Outcome {
+    if !crate::support::is_root() {
+        return crate::support::skip("needs root, to give the store to somebody else");
+    }
+    let site = site(t)?;
+    let give =
+        format!("chown -R 12345:12345 {site}; chmod a+rx {site} {site}/layers; chmod -R a+rX {site}/blobs {site}/refs");
+    t.program_as_root("bash", ["-c", &give]).run().ok();
+    let refused = rpod!(t, "run", "--rm", "--network=none", NAME, "true").env("RPOD_IMAGE_STORES", &site).run();
+    refused.fails(125, &["home/alice/note", "chmod -R a+rX"]);
+    t.program_as_root("chmod", ["-R", "a+rX", &site]).run().ok();
+    let script = "cat /site; echo own >/site; cat /site; stat -c %u /bin/busybox; rm /bin/ls";
+    let run = |words: &[&str]| t.rpod(words).env("RPOD_IMAGE_STORES", &site).run();
+    run(&["run", "--name=c", "--network=none", NAME, "sh", "-c", script]).lines_are(&["of the site", "own", "0"]);
+    run(&["image", "prune", "-af"]).ok();
+    run(&["start", "-a", "c"]).fails(1, &["ls"]);
     Ok(())
 }
 

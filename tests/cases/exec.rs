@@ -30,6 +30,23 @@ pub fn trials() -> Vec<Trial> {
         Ok(())
     }));
     trials.extend(for_each_user("exec::background_session", background_session));
+    trials.push(trial("exec::known_while_it_runs", User::Sub, |t| {
+        up(t, &[])?;
+        let ids = |t: &Sandbox| rpod!(t, "inspect", "--format", "{{len .ExecIDs}}", "c").run().ok().to_owned();
+        let mut running = rpod!(t, "exec", "-i", "c", "sh", "-c", "echo up; cat").spawn();
+        running.expect("up");
+        wait_until("it is known", || ids(t) == "1");
+        running.close_stdin();
+        running.finish().code(0);
+        assert_eq!((ids(t).as_str(), sessions(t).len()), ("0", 0));
+        // Its command is killed, and it with it.
+        let running = rpod!(t, "exec", "c", "sleep", "1000").spawn();
+        wait_until("it is known", || ids(t) == "1");
+        running.signal(Signal::KILL);
+        running.finish();
+        wait_until("it is not known any more", || ids(t) == "0");
+        Ok(())
+    }));
     trials.extend(for_each_user("exec::detach_keys", detach_keys));
     trials.push(trial("exec::keeper_is_killed", User::Sub, |t| {
         up(t, &[])?;

@@ -1,6 +1,8 @@
 //! The room that images take: shared and unique sizes, prune, tree, mount.
 
-use crate::support::{Compression, Image, Outcome, Sandbox, Tarball, Trial, User, for_each_user, rpod, trial};
+use crate::support::{
+    Compression, Image, Need, Outcome, Sandbox, Tarball, Trial, User, for_each_user, need, rpod, trial,
+};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -8,6 +10,7 @@ pub fn trials() -> Vec<Trial> {
         trial("image_space::prune", User::Sub, prune),
         trial("image_space::filters", User::Sub, filters),
         trial("image_space::tree", User::Sub, tree),
+        trial("image_space::dedup", User::Sub, dedup),
         trial("image_space::full_disk", User::Sub, full_disk),
         trial("image_space::pull_after_rmi_is_elsewhere", User::Sub, spread),
     ];
@@ -175,5 +178,42 @@ fn full_disk(t: &Sandbox) -> Outcome {
     );
     let out = t.program_as_root("unshare", ["--mount", "sh", "-c", &script]).run();
     out.prints("6400000").says("No space left on device").says("/home/disk/data has ").says("bytes left");
+    Ok(())
+}
+
+/// Equal files of two layers take their blocks once, and stay two files.
+fn dedup(t: &Sandbox) -> Outcome {
+    need([Need::Xfs])?;
+    let image = t.home().join("xfs.img");
+    let (place, home) = (t.mkdir("xfs")?, t.home());
+    let content = super::push::noise(3 << 20);
+    let layer = |mode, other: &str| {
+        Tarball::new().file("same", mode, &content).file("other", 0o644, other.repeat(5000)).finish()
+    };
+    let two = Image::busybox()?.layer(layer(0o644, "a"), Compression::None).layer(layer(0o755, "b"), Compression::None);
+    t.write("home/two.tar", two.docker_archive(&["localhost/two"]))?;
+    // On the file system of the trials there is nothing to be had, or all of it: no test of ours.
+    let inner = format!(
+        "set -eu; export RPOD_ROOT={0}/store; cd {1}; rpod load -q -i two.tar >/dev/null; \
+         rpod system dedup; rpod system dedup; rpod system check; \
+         rpod run --rm --network=none localhost/two sh -c 'stat -c \"%a %h\" /same; md5sum </same | cut -c1-32; cut -c1 /other'; \
+         rpod save -q localhost/two | wc -c; rpod rmi -af >/dev/null",
+        place.display(),
+        home.display()
+    );
+    let outer = format!(
+        "set -eu; truncate -s 400M {0}; mkfs.xfs -q {0}; mount -o loop {0} {1}; chown {2} {1}; exec {3} bash -c '{4}'",
+        image.display(),
+        place.display(),
+        t.uid(),
+        t.become_user(),
+        inner.replace('\'', r"'\''")
+    );
+    let words = ["-m", "--propagation", "private", "bash", "-c", &outer];
+    let out = t.program_as_root("unshare", words).limit(std::time::Duration::from_secs(100)).run();
+    let lines: Vec<&str> = out.ok().lines().collect();
+    assert!(lines[0].starts_with("1 files") && lines[0].ends_with(": 3.146MB saved"), "{out}");
+    assert!(lines[1].starts_with("0 files"), "{out}");
+    assert_eq!((lines[2], lines[4]), ("755 1", "b"), "{out}");
     Ok(())
 }

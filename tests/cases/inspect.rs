@@ -28,6 +28,37 @@ pub fn trials() -> Vec<Trial> {
             rpod!(t, "inspect", "--type", "container", image).run().code(125);
             Ok(())
         }),
+        trial("inspect::of_every_kind", User::Sub, |t| {
+            let image = t.busybox()?;
+            rpod!(t, "volume", "create", "v").run().ok();
+            rpod!(t, "volume", "create", "both").run().ok();
+            rpod!(t, "network", "create", "n").run().ok();
+            rpod!(t, "create", "--name", "both", image, "true").run().ok();
+            let what = |words: &[&str]| {
+                let all = [&["inspect", "--format", "{{.Name}} {{.Driver}}"], words].concat();
+                t.rpod(all).run().ok().to_owned()
+            };
+            assert_eq!(what(&["v"]), "v local");
+            assert_eq!(what(&["n"]), "n bridge");
+            assert_eq!(what(&["--type", "network", "n"]), "n bridge");
+            assert_eq!(what(&["--type", "volume", "both"]), "both local");
+            rpod!(t, "inspect", "--format", "{{.Name}} {{.State.Status}}", "both").run().lines_are(&["both created"]);
+            let all = rpod!(t, "inspect", "v", "n", "both", image).run().json();
+            assert_eq!(all.as_array().map(Vec::len), Some(4));
+            assert!(all[1]["subnets"].is_array() && all[0]["Mountpoint"].is_string(), "{all}");
+            for (kind, name, why) in [
+                ("volume", "n", "no such volume n"),
+                ("network", "v", "unable to find network with name or ID v: network not found"),
+                ("pod", "x", "no such pod x"),
+                ("all", "x", "no such object: \"x\""),
+                ("nosuch", "x", "invalid type \"nosuch\""),
+            ] {
+                rpod!(t, "inspect", "--type", kind, name).run().fails(125, &[why]);
+            }
+            let latest = rpod!(t, "inspect", "--type", "volume", "--latest").run();
+            latest.fails(125, &["latest is not supported for type \"volume\""]);
+            Ok(())
+        }),
         trial("inspect::port", User::Sub, |t| {
             let image = t.busybox()?;
             let port = free_port();

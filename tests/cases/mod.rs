@@ -5,7 +5,9 @@ mod bridges;
 mod build;
 mod build_inputs;
 mod build_parity;
+mod build_real;
 mod build_security;
+mod build_share;
 mod change;
 mod cli;
 mod clone;
@@ -20,12 +22,15 @@ mod exec;
 mod files;
 mod harness;
 mod health;
+mod hostile_images;
 mod hostile_layers;
 mod hostile_registry;
 mod image_space;
 mod images;
 mod init;
 mod inspect;
+mod ipc;
+mod journal;
 mod lifecycle;
 mod limits;
 mod login;
@@ -42,10 +47,12 @@ mod parity;
 mod pause;
 mod peers;
 mod ports;
+mod preserved;
 mod ps;
 mod pull;
 mod push;
 mod readme;
+mod resolving;
 mod restart;
 mod resume;
 mod run;
@@ -58,6 +65,7 @@ mod storage;
 mod storm;
 mod surroundings;
 mod system;
+mod systemd;
 mod terminal;
 mod transports;
 mod trust;
@@ -83,18 +91,22 @@ pub fn trials() -> Vec<Trial> {
         cve::trials(),
         cp::trials(),
         limits::trials(),
+        ipc::trials(),
         lifecycle::trials(),
         restart::trials(),
         service::trials(),
         pause::trials(),
         peers::trials(),
         health::trials(),
+        systemd::trials(),
         terminal::trials(),
         devices::trials(),
         exec::trials(),
         files::trials(),
         events::trials(),
         logs::trials(),
+        journal::trials(),
+        preserved::trials(),
         ps::trials(),
         parity::trials(),
         everyday::trials(),
@@ -112,6 +124,7 @@ pub fn trials() -> Vec<Trial> {
         system::trials(),
         volumes::trials(),
         volumes_from::trials(),
+        hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
         resume::trials(),
@@ -126,13 +139,16 @@ pub fn trials() -> Vec<Trial> {
         bridges::trials(),
         drivers::trials(),
         overlay::trials(),
+        resolving::trials(),
         egress::trials(),
         scenario::trials(),
         readme::trials(),
         build::trials(),
         build_inputs::trials(),
         build_parity::trials(),
+        build_real::trials(),
         build_security::trials(),
+        build_share::trials(),
         storm::trials(),
         vm::trials(),
     ]

@@ -151,6 +151,9 @@ fn image(t: &Sandbox) -> Outcome {
     rpod!(t, "create", "--name", "user", "--network", "none", "--mount", more, image, "cat", "/i/file").run().ok();
     rpod!(t, "rmi", "localhost/more").run().ok();
     rpod!(t, "start", "-a", "user").run().lines_are(&["data"]);
+    rpod!(t, "container", "clone", "user", "copy").run().ok();
+    rpod!(t, "rm", "user").run().ok();
+    rpod!(t, "start", "-a", "copy").run().lines_are(&["data"]);
     Ok(())
 }
 

@@ -97,7 +97,6 @@ fn refused(t: &Sandbox) -> crate::support::Outcome {
     for (options, code, words) in [
         (&["--pid=container:nosuch"][..], 125, "no container with name or ID \"nosuch\" found"),
         (&["--pid=container:"], 125, "unrecognized namespace mode"),
-        (&["--ipc=none"], 125, "/dev/shm is always mounted"),
         (&["--ipc=bogus"], 125, "unrecognized namespace mode bogus passed"),
         (&["--uts=ns:/nosuch"], 125, "/nosuch"),
         (&["--pid=container:still"], 125, "does not run"),

@@ -75,6 +75,7 @@ fn df(t: &Sandbox) -> Outcome {
         "Images=2",
         "Containers=1",
         "Local Volumes=1",
+        "Build Cache=0",
     ]);
     Ok(())
 }
@@ -86,7 +87,7 @@ fn prune(t: &Sandbox) -> Outcome {
     rpod!(t, "run", "-d", "--name", "on", "--network", "none", image, "sleep", "1000").run().ok();
     rpod!(t, "system", "prune").stdin("no\n").run().prints("WARNING! This command removes:");
     rpod!(t, "container", "exists", "old").run().code(0);
-    rpod!(t, "system", "prune", "--build", "-f").run().fails(125, &["builds"]);
+    rpod!(t, "system", "prune", "--external", "-f").run().fails(125, &["other programs"]);
     rpod!(t, "system", "prune", "-f").run().prints("Deleted Containers").prints("Total reclaimed space");
     rpod!(t, "container", "exists", "old").run().code(1);
     rpod!(t, "image", "exists", "second").run().code(0);
@@ -138,6 +139,23 @@ fn check(t: &Sandbox) -> Outcome {
     rpod!(t, "system", "check").run().fails(125, &["damage detected"]).prints("Damaged layer sha256:");
     rpod!(t, "system", "check", "--repair").run().prints("Repaired");
     rpod!(t, "system", "check").run().code(0);
+    // Owners and modes are part of an image.
+    second(t, "second", 4)?;
+    t.script("for f in .local/share/rpod/layers/*/diff/second; do chmod 4777 $f; done").run().ok();
+    rpod!(t, "system", "check").run().fails(125, &["damage"]).prints("the mode of second is 4777 and not 0644");
+    rpod!(t, "system", "check", "--repair").run().prints("Repaired");
+    second(t, "second", 4)?;
+    t.script("rpod unshare sh -c 'for f in .local/share/rpod/layers/*/diff/second; do chown 5:6 $f; done'").run().ok();
+    rpod!(t, "system", "check").run().fails(125, &["damage"]).prints("second belongs to 5:6 and not to 0:0");
+    rpod!(t, "system", "check", "--repair").run().prints("Repaired");
+    // A crash between the last layer of a pull and its name leaves layers that nothing leads to.
+    second(t, "second", 4)?;
+    t.script("find .local/share/rpod/refs -path '*second*' -type f -delete").run();
+    rpod!(t, "system", "check").run().code(0);
+    rpod!(t, "system", "check", "--max", "0s").run().fails(125, &["damage"]).prints("Unreferenced layer sha256:");
+    rpod!(t, "system", "check", "--max", "0s", "-r").run().prints("Repaired");
+    rpod!(t, "system", "check", "-m", "0s").run().code(0);
+    rpod!(t, "system", "check", "-m", "soon").run().fails(125, &["time: invalid duration \"soon\""]);
     // What was damaged comes again with the image.
     rpod!(t, "run", "--rm", "--network", "none", "second", "true").run().code(125);
     second(t, "second", 4)?;

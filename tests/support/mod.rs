@@ -45,7 +45,7 @@ pub use debian::{DEBIAN, debian_is_missing};
 pub use dns::DnsServer;
 pub use docker_registry::{PASSWORD, Registry, USERNAME};
 pub use fake_registry::{FakeRegistry, index_of};
-pub use http::{Response, Server, free_port, free_ports, request};
+pub use http::{Request, Response, Server, free_port, free_ports, request};
 pub use image::{BUSYBOX, Compression, Image, Layer, Manifest, busybox_archive, gzip, sha256};
 pub use libtest_mimic::Trial;
 pub use need::{Need, need};

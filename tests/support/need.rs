@@ -28,6 +28,8 @@ pub enum Need {
     /// A cgroup v2 tree with the memory, cpu and pids controllers, delegated to the user.
     DelegatedCgroup,
     Ipv6,
+    /// Root and mkfs.xfs, for a file system whose files can share blocks.
+    Xfs,
     /// A program that boots a guest with systemd, named by RPOD_VM.
     Vm,
 }
@@ -59,6 +61,16 @@ fn check(need: Need) -> Result<(), Stop> {
                 return skip("needs root, to make a network namespace that plays another host");
             }
             program("ip", "iproute2")
+        }
+        Need::Xfs => {
+            if !is_root() {
+                return skip("needs root, to mount a file system of its own");
+            }
+            program("mkfs.xfs", "xfsprogs")?;
+            match Path::new("/dev/loop-control").exists() {
+                true => Ok(()),
+                false => skip("there is no /dev/loop-control"),
+            }
         }
         Need::DelegatedCgroup => delegated_cgroup(),
         Need::Vm => match std::env::var_os("RPOD_VM").filter(|program| Path::new(program).is_file()) {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::options::ipc::Sharing;
+
 /// Words that the plan does not keep.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asked {
@@ -36,6 +38,12 @@ pub(crate) struct Asked {
     /// `--passwd=false`
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_passwd: bool,
+    /// `--ipc`
+    #[serde(default, skip_serializing_if = "Sharing::is_shareable")]
+    pub sharing: Sharing,
+    /// The container is made for systemd.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub systemd: bool,
 }
 
 impl Asked {

@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::options::environment::Environment;
+use super::preserved::Preserved;
 use super::record::Config;
 use super::relay::{End, Outputs, Relay};
 use super::session::{self, Caller, Session};
@@ -45,6 +46,8 @@ pub(crate) struct ExecOptions {
     pub detach: bool,
     /// What leaves it alone, with a terminal; empty: nothing does.
     pub detach_keys: Vec<u8>,
+    /// What it gets beside its standard streams.
+    pub preserved: Preserved,
 }
 
 /// What became of the process.
@@ -79,8 +82,11 @@ pub(crate) fn exec(
         let left = || Executed::Detached(String::new());
         return Ok(session::follow(&client, &keeper, warn)?.map_or_else(left, Executed::Exited));
     }
-    let (_, mut relay) = job.start(warn)?;
-    match relay.run()? {
+    let (pid, mut relay) = job.start(warn)?;
+    let session = job.show(pid)?;
+    let end = relay.run();
+    session.hide(&container.place);
+    match end? {
         End::Exited(code) => {
             job.note("exec_died", Some(code));
             Ok(Executed::Exited(code))
@@ -118,17 +124,19 @@ impl Job<'_> {
                 .context(|| format!("cannot open the container's cgroup {}", path.display()))
         };
         let reachable = state.cgroup.as_deref().is_none_or(cgroup::is_reachable);
-        let cgroup = state.cgroup.as_ref().filter(|_| reachable).map(open).transpose()?;
+        let at = state.cgroup.as_ref().map(|path| cgroup::of_process(state.pid, path));
+        let cgroup = at.as_ref().filter(|_| reachable).map(open).transpose()?;
         let target = Target {
             pidfd: self.init.as_fd(),
             spec: &spec,
             maps: config.maps.as_ref(),
             enters_user: runtime::enters_user(state.pid),
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
-            attach: state.cgroup.as_deref().filter(|_| !reachable),
+            attach: at.as_deref().filter(|_| !reachable),
             seccomp: seccomp.as_ref(),
             // It ends with its parent: this command, or its keeper.
             detach: false,
+            given: &options.preserved.given,
         };
         let child = runtime::exec(&target, &process, &stdio)?;
         // Our copies of its ends would keep its pipes open.
@@ -166,14 +174,20 @@ impl Job<'_> {
             Ok(started) => started,
             Err(error) => return caller.fail(&error),
         };
-        match relay.run() {
+        let shown = self.show(pid);
+        let end = relay.run();
+        if let (Ok(session), false) = (&shown, matches!(end, Ok(End::Detached))) {
+            session.hide(&self.container.place);
+        }
+        match end {
             Ok(End::Exited(code)) => {
                 self.note("exec_died", Some(code));
                 caller.tell(&Event::Exit(code));
             }
             Ok(End::Detached) => {
                 let _ = prctl::outlive_parent();
-                match self.remember(pid) {
+                let kept = shown.and_then(|session| session.store(&self.container.place).map(|()| session));
+                match kept {
                     Ok(session) => {
                         caller.tell(&Event::Detached);
                         monitor::leave_caller(c"rpod-exec");
@@ -184,6 +198,13 @@ impl Job<'_> {
             }
             Err(error) => caller.fail(&error),
         }
+    }
+
+    /// A session that is known while this process waits for it.
+    fn show(&self, pid: i32) -> Result<Session> {
+        let session = Session::new(&self.options.command, pid)?;
+        session.show(&self.container.place);
+        Ok(session)
     }
 
     fn remember(&self, pid: i32) -> Result<Session> {

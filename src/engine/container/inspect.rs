@@ -363,6 +363,7 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "CreateCommand": config.create_command,
         "Umask": format!("{:04o}", process.user().umask().unwrap_or(0o022)),
         "Timeout": config.timeout,
+        "SystemdMode": config.asked.systemd,
         "sdNotifyMode": config.sdnotify.as_str(),
         "StopTimeout": record.stop_timeout,
         "HealthcheckOnFailureAction": "none",

@@ -44,6 +44,11 @@ pub(super) fn of_container(id: &str) -> PathBuf {
     PathBuf::from(format!("{CONTAINER}{id}"))
 }
 
+/// The container that the words are about.
+pub(super) fn container_of(words: &Path) -> Option<String> {
+    words.to_str()?.strip_prefix(CONTAINER).map(str::to_owned)
+}
+
 /// Finds the user namespace that the options make the container join, and puts ids in place of names.
 pub(super) fn resolve(dirs: &Dirs, options: &mut RunOptions) -> Result<Option<Joined>> {
     let mut target: Option<(String, Option<IdMaps>)> = None;
@@ -52,6 +57,11 @@ pub(super) fn resolve(dirs: &Dirs, options: &mut RunOptions) -> Result<Option<Jo
         let found = store::find(dirs, name)
             .map_err(|e| Error::wrap(format!("looking up container to share {option} namespace with"), e))?;
         found.id().clone_into(name);
+        if option == "ipc" && !found.config()?.asked.sharing.is_shareable() {
+            return Err(Error::new(format!(
+                "joining IPC of container {name} is not allowed: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+            )));
+        }
         if target.is_none() {
             target = Some((name.clone(), found.config()?.maps));
         }
@@ -159,7 +169,7 @@ pub(super) fn at_start<'s>(dirs: &Dirs, spec: &'s Spec) -> Result<(Cow<'s, Spec>
 }
 
 /// The first process of a running container.
-fn running(dirs: &Dirs, id: &str) -> Result<OwnedFd> {
+pub(super) fn running(dirs: &Dirs, id: &str) -> Result<OwnedFd> {
     let other = store::find(dirs, id)?;
     let state = other.state(dirs)?;
     lifecycle::init(&state).filter(|_| state.status.is_up()).ok_or_else(|| {

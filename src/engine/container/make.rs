@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::asked::Asked;
 use super::bridges;
 use super::create::Reserved;
 use super::ids::{self, Ids};
-use super::options::life::log_attributes;
+use super::options::life::{log_attributes, log_tag};
 use super::options::surroundings::HostsBase;
 use super::options::values::LogDriver;
 use super::options::{HostEntry, RootSource, RunOptions};
@@ -21,6 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::monitor::restart::Policy;
 use crate::monitor::{log, notify};
 use crate::network::mode::Mode as Network;
+use crate::runtime::cgroup;
 use crate::spec;
 use crate::state::file::{self, Durability};
 use crate::state::lock::{Lock, Mode};
@@ -101,6 +103,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let (life, log) = (options.life.clone(), options.log.clone());
     let mut config = config(order, resolved, rootfs)?;
     config.secret_variables = secret_variables;
+    config.log.tag = log_tag(&log.tag, &record)?;
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     record.requires = requires::resolve(dirs, &life.requires)?;
@@ -240,6 +243,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
             driver: match options.log.driver {
                 LogDriver::K8sFile => log::Driver::K8sFile,
                 LogDriver::JsonFile => log::Driver::JsonFile,
+                LogDriver::Journald => log::Driver::Journald,
                 LogDriver::None => log::Driver::None,
                 LogDriver::Passthrough => log::Driver::Passthrough,
                 LogDriver::PassthroughTty => log::Driver::PassthroughTty,
@@ -256,7 +260,13 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         },
         mounts: mounts.collect(),
         privileged: options.privileged,
-        cgroups: options.cgroups.clone(),
+        // systemd divides the container's cgroup among its services.
+        cgroups: match options.cgroups.mode {
+            cgroup::Mode::Needed if resolved.systemd => {
+                cgroup::Wish { mode: cgroup::Mode::Enabled, ..options.cgroups.clone() }
+            }
+            _ => options.cgroups.clone(),
+        },
         shm_size: options.shm_size,
         timeout: 0,
         sdnotify: notify::Mode::default(),
@@ -264,7 +274,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         create_command: order.create_command,
         secret_variables: Vec::new(),
         image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),
-        asked: options.asked.clone(),
+        asked: Asked { sharing: options.sharing, systemd: resolved.systemd, ..options.asked.clone() },
         maps: resolved.maps,
         network: resolved.network,
         links: options.network.links.clone(),

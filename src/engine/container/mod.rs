@@ -12,7 +12,7 @@
 //! ```text
 //! options   typed values of what was asked for        resolve   … with the image and this host → spec::Settings
 //! create    id, name, record                          start     record → monitor::Launch
-//! joining   namespaces of others
+//! joining   namespaces of others                         shared_shm  … and their /dev/shm
 //! store     finding and listing                       repair    what killed processes left
 //! volumes   directories that outlive containers           processes what runs inside: top, stats
 //! borrowed  … of other containers      overlays  directories that a start empties      owners  `U` of mounts
@@ -45,6 +45,7 @@ mod owners;
 pub(crate) mod pattern;
 pub(crate) mod pause;
 pub(crate) mod ports;
+pub(crate) mod preserved;
 mod processes;
 pub(crate) mod prune;
 pub(crate) mod record;
@@ -57,6 +58,7 @@ pub(crate) mod resolve;
 mod secrets;
 pub(crate) mod select;
 pub(crate) mod session;
+mod shared_shm;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod step;

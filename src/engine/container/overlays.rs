@@ -21,9 +21,10 @@ pub(super) fn renew(disk: &Path, config: &Config) -> Result<()> {
         let options = mount.options().as_deref().unwrap_or_default();
         let Some(upper) = upper(options).filter(|path| path.starts_with(&place)) else { continue };
         let lower = option(options, "lowerdir=").map(first).unwrap_or_default();
+        let there = upper.exists();
         empty(&upper)?;
-        // An image's have their attributes from its layers.
-        if !upper.parent().is_some_and(is_of_image) {
+        // An image's have their attributes from its layers, unless this is the copy of another container.
+        if !there || !upper.parent().is_some_and(is_of_image) {
             be_like(&lower, &upper, config.maps.as_ref())
                 .context(|| format!("cannot mount an overlay over {}", lower.display()))?;
         }

@@ -1,4 +1,5 @@
-//! Processes of `exec` that outlive their command: `-d`, and those that were detached from.
+//! Processes of `exec`: known to `inspect` while they run, and those that outlive their command (`-d`, and those that were
+//! detached from) for a while longer.
 //!
 //! ```text
 //! rpod exec ──fork──▶ keeper: starts the process, is its parent, and notes its end in runtime/containers/<id>/exec/<session>.json
@@ -67,6 +68,21 @@ impl Session {
     /// Its keeper lives.
     pub(crate) fn is_running(&self) -> bool {
         self.exit_code.is_none() && start_time(self.keeper) == Some(self.keeper_start)
+    }
+
+    /// Makes it known while its command is there. Best effort: the process runs already.
+    pub(super) fn show(&self, place: &Place) {
+        let dir = directory(place);
+        if let Ok(text) = serde_json::to_vec(self)
+            && create_private(&dir).is_ok()
+        {
+            let _ = std::fs::write(dir.join(format!("{}.json", self.id)), text);
+        }
+    }
+
+    /// It has ended in sight of its command: nobody will ask.
+    pub(super) fn hide(&self, place: &Place) {
+        let _ = std::fs::remove_file(directory(place).join(format!("{}.json", self.id)));
     }
 
     /// Makes it known, and forgets those that ended long ago.

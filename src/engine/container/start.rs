@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{MountBuilder, Spec};
 
+use super::preserved::Preserved;
 use super::record::Config;
-use super::store::Container;
-use super::{bridges, joining, namefiles, overlays, owners, remove, secrets};
+use super::store::{self, Container};
+use super::{bridges, joining, namefiles, overlays, owners, preserved, remove, secrets, shared_shm};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
@@ -73,24 +74,43 @@ pub(crate) fn start(
     lock: Lock,
     size: Option<Size>,
 ) -> Result<Client> {
+    start_with(dirs, container, config, lock, size, &preserved::at_start(None, &[])?)
+}
+
+/// [`start`] of a program that gets more than its standard streams.
+pub(crate) fn start_with(
+    dirs: &Dirs,
+    container: &Container,
+    config: &Config,
+    lock: Lock,
+    size: Option<Size>,
+    preserved: &Preserved,
+) -> Result<Client> {
     let notify = Manager::of_environment(config.sdnotify);
-    launch(dirs, container, config, lock, How { size, notify, held: false })
+    launch(dirs, container, config, lock, How { size, notify, held: false, preserved })
 }
 
 /// Makes everything that the container needs and leaves its program waiting for [`up`].
 pub(crate) fn init(dirs: &Dirs, container: &Container, lock: Lock) -> Result<Client> {
-    launch(dirs, container, &container.config()?, lock, How { size: None, notify: None, held: true })
+    launch(
+        dirs,
+        container,
+        &container.config()?,
+        lock,
+        How { size: None, notify: None, held: true, preserved: &Preserved::default() },
+    )
 }
 
 /// What is particular about one start.
-struct How {
+struct How<'a> {
     size: Option<Size>,
     notify: Option<Manager>,
     held: bool,
+    preserved: &'a Preserved,
 }
 
-fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: How) -> Result<Client> {
-    let How { size, notify, held } = how;
+fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: How<'_>) -> Result<Client> {
+    let How { size, notify, held, preserved } = how;
     let record = &container.record;
     let (spec, join) = joining::at_start(dirs, &config.spec)?;
     let spec = secrets::at_start(dirs, &config.secret_variables, spec)?;
@@ -101,13 +121,19 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
             Mode::Bridge(endpoints) => bridges::prepare(dirs, container, config, endpoints)?,
             other => helper::prepare(other)?,
         };
-        namefiles::write(&container.place.record, record, &config.names, network.facts())?;
-        Ok(Fresh { rootfs: rootfs(dirs, container, config)?, join, network })
+        let shared = match &config.network {
+            Mode::Container(name) => Some(store::find(dirs, name)?.place.record),
+            _ => None,
+        };
+        namefiles::write(&container.place.record, record, &config.names, network.facts(), shared.as_deref())?;
+        let shm = shared_shm::at_start(dirs, &config.spec)?;
+        Ok(Fresh { rootfs: rootfs(dirs, container, config)?, shm, join, network })
     };
     let spec = match &notify {
         Some(manager) if manager.mode == notify::Mode::Container => Cow::Owned(with_notify(&spec, container)?),
         _ => spec,
     };
+    let spec = preserved.announce(spec);
     let inherited = config.log.driver.passes_through().then(inherited).transpose()?;
     let first = fresh(join)?;
     let renew = || fresh(joining::at_start(dirs, &config.spec)?.1);
@@ -129,6 +155,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
         spec: &spec,
         maps: config.maps.as_ref().filter(|_| !joining::has_joined(&config.spec)),
         rootfs: first.rootfs,
+        shm: first.shm,
         init: config.init,
         crun: config.runtime.as_deref(),
         join: first.join,
@@ -157,6 +184,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
         held,
         notify,
         inherited,
+        given: &preserved.given,
         stop_timeout: Duration::from_secs(record.stop_timeout.into()),
     })
 }

@@ -86,8 +86,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
     write_names(&step, &resolved.hostname, network.facts())?;
     let filter = seccomp(&spec)?;
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let wish = cgroup::Wish::default();
-    let mut cgroup = cgroup::prepare(resources, &wish, &format!("rpod-build-{}", step.id))?;
+    let mut cgroup = cgroup::prepare(resources, &step.options.cgroups, &format!("rpod-build-{}", step.id))?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).context(|| "cannot make a pipe for the program");
     let ((out, stdout), (err, stderr)) = (pipe()?, pipe()?);
     let setup = network.netdev().cloned();
@@ -104,6 +103,8 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
             }
             RootfsPlan::Directory { path } => Rootfs::Directory { path },
         },
+        given: &[],
+        shm: None,
         stdio: Stdio::Pipes { stdin: stdin(step.stdin)?, stdout, stderr },
         netdev: configure.as_ref().map(|configure| configure as &runtime::Netdev<'_>),
         join: Vec::new(),

@@ -5,6 +5,7 @@
 //! leftovers of dead processes are cleared by every listing and need no mending.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::engine::container::lifecycle::{self, Removal};
 use crate::engine::container::store as containers;
@@ -14,7 +15,7 @@ use crate::error::{Context, Kind, Result};
 use crate::image::digest::{DiffId, Digest};
 use crate::state::paths::Dirs;
 use crate::storage::worker::UnpackWorker;
-use crate::storage::{Store, remove_path};
+use crate::storage::{Store, attributes, remove_path};
 use crate::userns::{IdMaps, enter};
 
 /// What is wrong.
@@ -22,6 +23,8 @@ use crate::userns::{IdMaps, enter};
 pub(crate) struct Report {
     /// Layers, and why they are damaged.
     pub layers: Vec<(DiffId, String)>,
+    /// Layers that nothing has led to for longer than is allowed.
+    pub stale: Vec<DiffId>,
     /// Manifests and configs.
     pub blobs: Vec<(Digest, String)>,
     /// Names that lead to nothing readable.
@@ -37,6 +40,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn is_clean(&self) -> bool {
         self.layers.is_empty()
+            && self.stale.is_empty()
             && self.blobs.is_empty()
             && self.names.is_empty()
             && self.containers.is_empty()
@@ -44,8 +48,10 @@ impl Report {
     }
 }
 
-/// Looks at everything; unless `quick`, reads every layer and compares it with its digest. For a single-threaded process.
-pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool) -> Result<Report> {
+/// Looks at everything; unless `quick`, reads every layer and compares it with its digest, its files' owners and modes with
+/// what they should be. Layers that nothing leads to count as damage when they are older than `age`. For a single-threaded
+/// process.
+pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> Result<Report> {
     let mut report = Report::default();
     // Both clear what dead processes left.
     let all = containers::list(dirs)?;
@@ -58,14 +64,21 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool) -> Result<Report> {
     }
     if !quick && !ids.is_empty() {
         let worker = UnpackWorker::start(store, &maps)?;
+        let mut read_layers = Vec::new();
         for id in ids.iter().filter(|id| !report.layers.iter().any(|(other, _)| other == *id)).collect::<Vec<_>>() {
             let read = worker.pack(id).and_then(|mut packing| {
-                std::io::copy(&mut packing.reader, &mut std::io::sink()).context(|| "cannot read the layer")?;
-                packing.finish()
+                let wanted = attributes::wanted(&mut packing.reader, &maps)?;
+                packing.finish().map(|()| wanted)
             });
-            if let Err(e) = read {
-                report.layers.push((*id, e.to_string()));
+            match read {
+                Ok(wanted) => read_layers.push((*id, wanted)),
+                Err(e) => report.layers.push((*id, e.to_string())),
             }
+        }
+        drop(worker);
+        for (id, wanted) in read_layers {
+            let differs = store.layer(&id).map(|layer| layer.differs(&wanted, &maps)).transpose()?;
+            report.layers.extend(differs.flatten().map(|why| (id, why)));
         }
     }
     for digest in store.list_blobs()? {
@@ -97,6 +110,14 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool) -> Result<Report> {
         if let Some(why) = why {
             report.containers.push((container.id().to_owned(), container.record.name.clone(), why));
         }
+    }
+    // A damaged document may lead to any of them.
+    if report.blobs.is_empty() {
+        let old = |id: &DiffId| {
+            let made = store.layer(id).and_then(|layer| layer.directory().metadata().ok()?.modified().ok());
+            made.is_some_and(|made| made.elapsed().is_ok_and(|elapsed| elapsed > age))
+        };
+        report.stale = store.unreferenced(containers::keep(dirs)?)?.into_iter().filter(old).collect();
     }
     report.volumes = half_made(dirs)?;
     let users = volumes::users(dirs)?;
@@ -132,6 +153,10 @@ pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -
     let mut doomed: Vec<PathBuf> = Vec::new();
     for (id, _) in &report.layers {
         doomed.extend(store.layer(id).map(|layer| layer.directory()));
+    }
+    if !report.stale.is_empty() {
+        // Not while somebody fetches an image: the next one finds them as well.
+        images::collect(dirs, store)?;
     }
     for (digest, _) in &report.blobs {
         store.remove_blob(digest)?;

@@ -17,11 +17,23 @@ use crate::userns::IdMaps;
 #[derive(Debug)]
 pub(crate) struct Usage {
     pub images: Vec<ImageUsage>,
-    /// Of all layers, those that several images share counted once; of those, what no container's image has.
+    /// Of all layers but the build cache's own, those that several images share counted once; of those, what no
+    /// container's image has.
     pub layers: u64,
     pub unused_layers: u64,
     pub containers: Vec<ContainerUsage>,
     pub volumes: Vec<VolumeUsage>,
+    pub cache: CacheUsage,
+}
+
+/// What builds keep for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct CacheUsage {
+    pub steps: usize,
+    /// Steps whose layer an image has.
+    pub used: usize,
+    /// Of layers that no image has, of cache directories and of what is known of contexts.
+    pub size: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +66,7 @@ impl Usage {
         self.layers
             + self.containers.iter().map(|container| container.size).sum::<u64>()
             + self.volumes.iter().map(|volume| volume.size).sum::<u64>()
+            + self.cache.size
     }
 }
 
@@ -74,8 +87,10 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
     let layers = store.list_layers()?;
     let mut paths: Vec<_> = layers.iter().filter_map(|id| store.layer(id)).map(|layer| layer.directory()).collect();
     let (first_container, first_volume) = (paths.len(), paths.len() + all.len());
+    let cache = first_volume + volumes.len();
     paths.extend(all.iter().map(|container| container.place.disk.clone()));
     paths.extend(volumes.iter().map(|volume| volumes::mountpoint(dirs, volume)));
+    paths.push(store.build_cache_dir());
     let sizes = usage::of_each(&paths, &maps)?;
     let size_of: HashMap<&DiffId, u64> = layers.iter().zip(sizes.iter().copied()).collect();
 
@@ -85,8 +100,15 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
             *owners.entry(*layer).or_default() += 1;
         }
     }
+    let steps = store.build_steps()?;
+    let cached: BTreeSet<DiffId> = steps.iter().filter_map(|(_, step)| step.layer).collect();
+    let in_use = |layer: Option<DiffId>| layer.is_some_and(|layer| owners.contains_key(&layer));
+    let used = steps.iter().filter(|(_, step)| in_use(step.layer)).count();
     let needed: BTreeSet<&DiffId> = all.iter().flat_map(|container| &container.record.layers).collect();
-    let unused = size_of.iter().filter(|(layer, _)| !needed.contains(**layer)).map(|(_, size)| size).sum();
+    let is_cached = |layer: &DiffId| !owners.contains_key(layer) && cached.contains(layer);
+    let kept: u64 = size_of.iter().filter(|(layer, _)| is_cached(layer)).map(|(_, size)| size).sum();
+    let unused = size_of.iter().filter(|(layer, _)| !needed.contains(**layer) && !is_cached(layer));
+    let unused = unused.map(|(_, size)| size).sum();
     let mut users: HashMap<String, usize> = HashMap::new();
     all.iter().for_each(|container| *users.entry(container.record.image_id.clone()).or_default() += 1);
 
@@ -108,16 +130,17 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
         let volumes = links.values().filter(|users| users.iter().any(|id| id == container.id())).count();
         container_usage.push(ContainerUsage { container, state, size: *size, volumes });
     }
-    let volume_usage = volumes.into_iter().zip(&sizes[first_volume..]).map(|(volume, size)| VolumeUsage {
+    let volume_usage = volumes.into_iter().zip(&sizes[first_volume..cache]).map(|(volume, size)| VolumeUsage {
         links: links.get(&volume.name).map_or(0, Vec::len),
         name: volume.name,
         size: *size,
     });
     Ok(Usage {
         images,
-        layers: sizes[..first_container].iter().sum(),
+        layers: sizes[..first_container].iter().sum::<u64>() - kept,
         unused_layers: unused,
         containers: container_usage,
         volumes: volume_usage.collect(),
+        cache: CacheUsage { steps: steps.len(), used, size: kept + sizes[cache] },
     })
 }

@@ -97,6 +97,7 @@ impl Check<'_> {
             attach: None,
             seccomp: self.seccomp,
             detach: false,
+            given: &[],
         };
         let stdio = Stdio::Pipes { stdin, stdout, stderr: write };
         let child = runtime::exec(&target, &process, &stdio)?;

@@ -31,7 +31,7 @@ pub(super) fn write(
     attributes: &str,
 ) {
     match driver {
-        Driver::None | Driver::Passthrough | Driver::PassthroughTty => {}
+        Driver::Journald | Driver::None | Driver::Passthrough | Driver::PassthroughTty => {}
         Driver::K8sFile => {
             // Writing to a Vec cannot fail.
             let _ = write!(out, "{time:.9} {} {} ", stream.as_str(), if partial { 'P' } else { 'F' });
@@ -76,7 +76,7 @@ fn json_escape(out: &mut Vec<u8>, text: &[u8]) {
 /// Reads one line of the log (without its line feed); `None` for what rpod did not write.
 pub(super) fn parse(driver: Driver, line: &[u8]) -> Option<Entry<'_>> {
     match driver {
-        Driver::None | Driver::Passthrough | Driver::PassthroughTty => None,
+        Driver::Journald | Driver::None | Driver::Passthrough | Driver::PassthroughTty => None,
         Driver::K8sFile => {
             let mut fields = line.splitn(4, |b| *b == b' ');
             let time = timestamp(std::str::from_utf8(fields.next()?).ok()?)?;

@@ -4,6 +4,8 @@
 //! `max-file` of them exist.
 
 mod format;
+pub(crate) mod journal;
+pub(crate) mod journal_reader;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
@@ -24,6 +26,8 @@ pub(crate) enum Driver {
     K8sFile,
     /// One JSON object per line, as Docker writes it.
     JsonFile,
+    /// Entries of systemd's journal.
+    Journald,
     None,
     /// The program writes to where rpod was started, past every log.
     Passthrough,
@@ -36,6 +40,7 @@ impl Driver {
         match self {
             Self::K8sFile => "k8s-file",
             Self::JsonFile => "json-file",
+            Self::Journald => "journald",
             Self::None => "none",
             Self::Passthrough => "passthrough",
             Self::PassthroughTty => "passthrough-tty",
@@ -45,6 +50,11 @@ impl Driver {
     /// Nothing is kept that could be read later.
     pub(crate) fn keeps_nothing(self) -> bool {
         matches!(self, Self::None) || self.passes_through()
+    }
+
+    /// Lines go to files of ours.
+    pub(crate) fn has_files(self) -> bool {
+        matches!(self, Self::K8sFile | Self::JsonFile)
     }
 
     pub(crate) fn passes_through(self) -> bool {

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
 pub(crate) use super::format::Entry;
-use super::{Driver, Options, format, rotated};
+use super::{Driver, Options, format, journal_reader, rotated};
 use crate::error::{Context, Result};
 
 /// More rotations than this are not looked for.
@@ -43,6 +43,9 @@ pub(crate) fn read(
     follow: Option<&OwnedFd>,
     sink: &mut dyn Sink,
 ) -> Result<()> {
+    if options.driver == Driver::Journald {
+        return journal_reader::read(dir, filter, follow, sink);
+    }
     let path = options.file(dir);
     let what = || format!("cannot read the log {}", path.display());
     // Before the first look, so that no change is missed between the look and the watch.
@@ -281,7 +284,7 @@ mod tests {
         for driver in [Driver::K8sFile, Driver::JsonFile] {
             let dir = scratch(driver.as_str());
             let options = Options { driver, ..Options::default() };
-            let mut writer = Writer::open(&options, &dir).expect("opens");
+            let mut writer = Writer::open(&options, &dir, "name").expect("opens");
             writer.write(Stream::Stdout, b"one\ntwo\npa");
             writer.write(Stream::Stdout, b"rt\nfour\n");
             assert_eq!(lines(&options, &dir, None), ["one", "two", "~pa", "rt", "four"]);
@@ -301,7 +304,7 @@ mod tests {
     fn rotation_keeps_as_many_files_as_asked() {
         let dir = scratch("rotate");
         let options = Options { max_size: Some(300), max_file: Some(3), ..Options::default() };
-        let mut writer = Writer::open(&options, &dir).expect("opens");
+        let mut writer = Writer::open(&options, &dir, "name").expect("opens");
         for number in 0..100 {
             writer.write(Stream::Stdout, format!("line {number}\n").as_bytes());
         }

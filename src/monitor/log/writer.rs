@@ -1,12 +1,13 @@
-//! The monitor's side of the log: one write(2) per chunk of output, rotation by size.
+//! The monitor's side of the log: one write(2) per chunk of output, rotation by size; or one datagram for each line.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::journal::{self, Journal};
 use super::{Driver, Options, format, rotated};
 use crate::error::{Context, Result};
 use crate::monitor::protocol::Stream;
@@ -17,6 +18,7 @@ pub(crate) struct Writer {
     driver: Driver,
     path: PathBuf,
     file: Option<File>,
+    journal: Option<Journal>,
     size: u64,
     max_size: u64,
     max_file: u32,
@@ -26,13 +28,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Opens or makes the log of the container whose directory is `dir`.
-    pub(crate) fn open(options: &Options, dir: &std::path::Path) -> Result<Self> {
+    /// Opens or makes the log of the container `name` whose directory is `dir`.
+    pub(crate) fn open(options: &Options, dir: &Path, name: &str) -> Result<Self> {
         let path = options.file(dir);
         let mut writer = Self {
             driver: options.driver,
             path,
             file: None,
+            journal: None,
             size: 0,
             max_size: options.max_size.filter(|size| *size > 0).unwrap_or(u64::MAX),
             max_file: options.max_file.unwrap_or(1).max(1),
@@ -42,7 +45,12 @@ impl Writer {
                 _ => String::new(),
             },
         };
-        if !options.driver.keeps_nothing() {
+        if options.driver == Driver::Journald {
+            let id = dir.file_name().map(|id| id.to_string_lossy()).unwrap_or_default();
+            let journal = Journal::open(Path::new(journal::SOCKET), options, &id, name);
+            writer.journal =
+                Some(journal.map_err(|e| e.hint("choose another --log-driver where systemd-journald does not run"))?);
+        } else if options.driver.has_files() {
             writer.open_file().context(|| format!("cannot open the log {}", writer.path.display()))?;
         }
         Ok(writer)
@@ -53,6 +61,14 @@ impl Writer {
     ///
     /// A log that cannot be written (disk full) does not stop the container.
     pub(crate) fn write(&mut self, stream: Stream, data: &[u8]) {
+        if let Some(journal) = &self.journal {
+            for piece in data.split_inclusive(|b| *b == b'\n') {
+                match piece.strip_suffix(b"\n") {
+                    Some(text) => journal.send(stream, text, false),
+                    None => journal.send(stream, piece, true),
+                }
+            }
+        }
         if self.file.is_none() {
             return;
         }
@@ -77,6 +93,11 @@ impl Writer {
         self.put();
         // One burst of output must not be paid for until the container ends.
         self.line.shrink_to(4096);
+    }
+
+    /// The program has ended and all of its output is written.
+    pub(crate) fn end(&self) {
+        self.journal.iter().for_each(Journal::end);
     }
 
     /// Writes the collected lines.

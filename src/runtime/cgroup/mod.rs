@@ -133,6 +133,16 @@ fn without(settings: &Settings, wish: &Wish, why: &str) -> Cgroup {
     Cgroup { warnings, ..Cgroup::default() }
 }
 
+/// The cgroup below `container` that process `pid` is in: a program like systemd moves itself, and where controllers are
+/// passed on nobody else may stay.
+pub(crate) fn of_process(pid: i32, container: &Path) -> PathBuf {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/")).map(Path::new);
+    let mount = tree::own_cgroup().map(|(mount, _)| mount);
+    let path = mount.zip(own).map(|(mount, own)| mount.join(own));
+    path.filter(|path| path.starts_with(container)).unwrap_or_else(|| container.to_path_buf())
+}
+
 /// Whether this process can put others into the cgroup at `path`: the kernel asks for rights over the cgroup that has both
 /// below it.
 pub(crate) fn is_reachable(path: &Path) -> bool {
@@ -160,9 +170,19 @@ pub(crate) fn update(path: &Path, resources: &LinuxResources) -> Result<Vec<Stri
     Ok(warnings)
 }
 
-/// Removes a cgroup whose processes have ended. One that is gone already is as good as removed.
+/// Removes a cgroup whose processes have ended, with those that were made in it. One that is gone already is as good as
+/// removed.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    match fs::remove_dir(path) {
+    let mut removed = fs::remove_dir(path);
+    if removed.is_err() {
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove(&entry.path())?;
+            }
+        }
+        removed = fs::remove_dir(path);
+    }
+    match removed {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::wrap(format!("cannot remove the cgroup {}", path.display()), e))
         }

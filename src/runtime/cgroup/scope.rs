@@ -42,7 +42,9 @@ pub(super) fn enter(mount: &Path, name: &str, slice: Option<&str>) -> Result<Pat
 pub(super) fn attach(path: &Path, pid: Pid) -> Result<()> {
     let what = || format!("cannot move a process to the cgroup {}", path.display());
     let parts: Vec<&str> = path.to_str().unwrap_or_default().split('/').collect();
-    let unit = parts.iter().rposition(|part| part.ends_with(".scope") || part.ends_with(".service"));
+    // Below the container's own cgroup its programs choose the names: systemd calls one of them init.scope.
+    let own = parts.iter().position(|part| *part == super::CONTAINER).unwrap_or(parts.len());
+    let unit = parts.iter().take(own).rposition(|part| part.ends_with(".scope") || part.ends_with(".service"));
     let Some((unit, below)) = unit.and_then(|at| Some((parts.get(at)?, parts.get(at + 1..)?))) else {
         return Err(Error::new(format!("{}: it belongs to no unit of systemd", what())));
     };

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
-use super::{Bundle, Rootfs, Stdio};
+use super::{Bundle, Given, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
 use crate::spec::settings::KEEP_GROUPS_ANNOTATION;
 use crate::sys::exec::Strings;
@@ -25,7 +25,8 @@ use crate::sys::rlimit::Limit;
 use crate::sys::seccomp::Filter;
 use crate::userns::IdMaps;
 
-pub(super) use process::{Credentials, Process, REPORT_FD};
+pub(crate) use process::report_fd;
+pub(super) use process::{Credentials, Process};
 
 /// Where cgroups are, and those of version 2 beside controllers of version 1.
 const CGROUP: &str = "/sys/fs/cgroup";
@@ -199,6 +200,8 @@ pub(super) struct Terminal {
 pub(super) struct Plan {
     pub ops: Vec<Op>,
     pub slots: usize,
+    /// The slot of [`Bundle::shm`].
+    pub shm: Option<Slot>,
     /// CLONE_NEW* of the namespaces to make.
     pub namespaces: u64,
     /// Of a process that joins: set before it does, where /proc is the host's.
@@ -214,7 +217,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
     unsupported::check(spec, process, linux)?;
     let filter = filter(linux, bundle.seccomp)?;
-    let mut program = Process::compile(process, bundle.maps, bundle.init, filter)?;
+    let mut program = Process::compile(process, bundle.maps, bundle.init, filter, bundle.given)?;
     if spec.annotations().as_ref().is_some_and(|all| all.contains_key(KEEP_GROUPS_ANNOTATION)) {
         program.credentials.groups = None;
     }
@@ -239,7 +242,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     if let Some(score) = process.oom_score_adj() {
         builder.push(Op::OomScore(cstring(&score.to_string())?));
     }
-    let mut mounts = mounts::Mounts::compile(&mut builder, spec, linux, bundle.maps)?;
+    let mut mounts = mounts::Mounts::compile(&mut builder, spec, linux, bundle.maps, bundle.shm.is_some())?;
     builder.push(Op::Root(root(&bundle.rootfs)?));
     mounts.push_early(&mut builder);
     builder.push(Op::Identity);
@@ -263,6 +266,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
 
     let mut plan = Plan {
         slots: builder.slots,
+        shm: mounts.shm,
         warnings: builder.warnings,
         ops: builder.ops,
         namespaces: if bundle.cgroup.is_some() { namespaces & !(libc::CLONE_NEWCGROUP as u64) } else { namespaces },
@@ -282,8 +286,9 @@ pub(super) fn compile_exec(
     maps: Option<&IdMaps>,
     seccomp: Option<&Filter>,
     die_with_parent: bool,
+    given: &[Given],
 ) -> Result<Plan> {
-    let mut program = Process::compile(process, maps, false, seccomp.cloned())?;
+    let mut program = Process::compile(process, maps, false, seccomp.cloned(), given)?;
     program.credentials.die_with_parent = die_with_parent;
     let mut builder = Builder::default();
     builder.push(Op::Identity);
@@ -297,7 +302,7 @@ pub(super) fn compile_exec(
     builder.push(Op::Streams { terminal, owner });
     finish(&mut builder, process, &program, false, false)?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, warnings, namespaces: 0, oom_score, process: program })
+    Ok(Plan { ops, slots, shm: None, warnings, namespaces: 0, oom_score, process: program })
 }
 
 /// The way of a process that becomes another runtime: in the container's user namespace, with its network device and root.
@@ -330,7 +335,7 @@ pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Resul
     let namespaces = namespaces(bundle, linux)? & made as u64;
     let process = Process::helper(arguments)?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, warnings, namespaces, oom_score: None, process })
+    Ok(Plan { ops, slots, shm: None, warnings, namespaces, oom_score: None, process })
 }
 
 /// Whether the caller is the container's root: what it makes before the ids are mapped belongs to the right one then.

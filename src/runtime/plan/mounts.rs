@@ -26,6 +26,9 @@ pub(super) struct Mounts {
     proc: Option<Slot>,
     pub dev: Option<Slot>,
     pub devpts: Option<Slot>,
+    /// Whether a mount is given from outside, and as what.
+    given: bool,
+    pub shm: Option<Slot>,
 }
 
 /// The devices that every container has (OCI runtime spec, "Default Devices"), with their numbers.
@@ -47,8 +50,15 @@ const USUAL: [(&str, &str); 4] =
 
 impl Mounts {
     /// Pushes what makes the mounts; [`Self::push_early`] and [`Self::push_late`] push what attaches them.
-    pub(super) fn compile(builder: &mut Builder, spec: &Spec, linux: &Linux, maps: Option<&IdMaps>) -> Result<Self> {
-        let mut mounts = Self::default();
+    /// `shm`: there is a mount for /dev/shm.
+    pub(super) fn compile(
+        builder: &mut Builder,
+        spec: &Spec,
+        linux: &Linux,
+        maps: Option<&IdMaps>,
+        shm: bool,
+    ) -> Result<Self> {
+        let mut mounts = Self { given: shm, ..Self::default() };
         let mut covered: Vec<PathBuf> = Vec::new();
         for mount in spec.mounts().iter().flatten() {
             let place = normal(mount.destination())?;
@@ -100,6 +110,11 @@ impl Mounts {
         let mut needs_ids = false;
         let make = if bind {
             let source = mount.source().as_deref().filter(|s| s.is_absolute());
+            if source.is_none() && self.given && place == Path::new("/dev/shm") {
+                self.shm = Some(slot);
+                self.late.push(Op::Attach { slot, place: path(place)?, only_directory: false });
+                return Ok(());
+            }
             let source = source.ok_or_else(|| Error::new(format!("{}: a bind needs an absolute source", what())))?;
             if let Some(target) = options.link(source) {
                 self.late.push(Op::LinkAt { place: path(place)?, target: path(&target)? });

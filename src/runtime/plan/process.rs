@@ -4,6 +4,7 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType};
 
 use super::strings;
 use crate::error::{Error, Result};
+use crate::runtime::Given;
 use crate::spec::capabilities::number;
 use crate::sys::exec::Strings;
 use crate::sys::rlimit::Limit;
@@ -20,6 +21,8 @@ pub(in crate::runtime) struct Process {
     pub credentials: Credentials,
     /// The program as it was asked for, for messages.
     pub name: String,
+    /// The descriptor that the trampoline reports on; it has the next one itself.
+    pub report: i32,
 }
 
 /// Who the program is. The capability sets are bit masks.
@@ -40,8 +43,10 @@ pub(in crate::runtime) struct Credentials {
     pub seccomp: Option<Filter>,
 }
 
-/// The descriptor that the trampoline reports on.
-pub(in crate::runtime) const REPORT_FD: i32 = 3;
+/// The descriptor that the trampoline reports on: behind the standard streams and these.
+pub(crate) fn report_fd(numbers: &[i32]) -> i32 {
+    numbers.iter().map(|number| number.saturating_add(1)).fold(3, i32::max)
+}
 
 /// execvp(3) without PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,13 +57,15 @@ impl Process {
         maps: Option<&IdMaps>,
         init: bool,
         seccomp: Option<Filter>,
+        given: &[Given],
     ) -> Result<Self> {
         let args = process.args().as_deref().unwrap_or_default();
         let name = args.first().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Error::new("no command was given, and the image names none"))?.clone();
         let environment = process.env().as_deref().unwrap_or_default();
         let candidates = candidates(&name, environment);
-        let header = format!("{REPORT_FD} {} {}", candidates.len(), u8::from(init));
+        let report = report_fd(&given.iter().map(|given| given.number).collect::<Vec<_>>());
+        let header = format!("{report} {} {}", candidates.len(), u8::from(init));
         let limits = process.rlimits().iter().flatten();
         Ok(Self {
             arguments: strings(std::iter::once(&header).chain(&candidates).chain(args))?,
@@ -66,6 +73,7 @@ impl Process {
             limits: limits.map(|l| Limit { resource: resource(l.typ()), soft: l.soft(), hard: l.hard() }).collect(),
             credentials: credentials(process, maps, seccomp)?,
             name,
+            report,
         })
     }
 }
@@ -74,13 +82,15 @@ impl Process {
     /// A program of the host, by its path, with the credentials that it is started with.
     pub(super) fn helper(arguments: Vec<String>) -> Result<Self> {
         let name = arguments.first().cloned().unwrap_or_default();
-        let header = [format!("{REPORT_FD} 1 0"), name.clone()];
+        let report = report_fd(&[]);
+        let header = [format!("{report} 1 0"), name.clone()];
         Ok(Self {
             arguments: strings(header.iter().chain(&arguments))?,
             environment: strings([format!("PATH={DEFAULT_PATH}")])?,
             limits: Vec::new(),
             credentials: Credentials::default(),
             name,
+            report,
         })
     }
 }

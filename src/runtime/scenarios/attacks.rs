@@ -73,6 +73,7 @@ fn watched_executable() {
         cgroup: None,
         attach: None,
         seccomp: None,
+        given: &[],
         detach: false,
     };
     for _ in 0..100 {

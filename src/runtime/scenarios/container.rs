@@ -95,6 +95,8 @@ impl Fixture {
             spec,
             maps: Some(&self.maps),
             rootfs,
+            given: &[],
+            shm: None,
             stdio,
             netdev: None,
             join: Vec::new(),

@@ -43,6 +43,7 @@ pub(super) fn join(
         cgroup: None,
         attach: None,
         seccomp: None,
+        given: &[],
         detach: false,
     };
     exec(&target, &process, stdio)

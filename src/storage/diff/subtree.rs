@@ -1,7 +1,7 @@
 //! One file or directory of a tree as a tar, for `cp`: as it is, without a word about layers.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -17,10 +17,20 @@ use super::report::{Report, State};
 use super::stream::Stream;
 use crate::error::{Context, Error, Result};
 
+/// Bytes that are written at once; larger pieces go past it.
+const TOGETHER: usize = 64 * 1024;
+
 /// Writes the tar of what `source` is, opened for reading, and of all that is below. It is called `name`; what is in a
 /// directory without a name stands at the top of the tar.
 pub(crate) fn send(source: OwnedFd, name: &[u8], output: impl Write) -> Result<()> {
     many_descriptors();
+    // Headers and small files together; the reader at the other end of a pipe is not woken for each.
+    let mut output = BufWriter::with_capacity(TOGETHER, output);
+    archive(source, name, &mut output)?;
+    output.flush().context(|| "cannot write the tar")
+}
+
+fn archive(source: OwnedFd, name: &[u8], output: impl Write) -> Result<()> {
     let mut archive = Archive::new(Stream::new(output), None, &Ids::default(), Remembered::default());
     let stat = fstat(&source).context(|| "cannot examine the source")?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {

@@ -17,7 +17,6 @@ use core::arch::{asm, global_asm};
 #[cfg(target_arch = "x86_64")]
 mod number {
     pub const WRITE: usize = 1;
-    pub const CLOSE: usize = 3;
     pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
     pub const GETPID: usize = 39;
@@ -36,7 +35,6 @@ mod number {
 mod number {
     pub const FCNTL: usize = 25;
     pub const IOCTL: usize = 29;
-    pub const CLOSE: usize = 57;
     pub const WRITE: usize = 64;
     pub const EXIT_GROUP: usize = 94;
     pub const KILL: usize = 129;
@@ -50,6 +48,8 @@ mod number {
     pub const WAIT4: usize = 260;
 }
 
+/// The same number everywhere (Linux 5.9).
+const CLOSE_RANGE: usize = 436;
 const ENOENT: isize = -2;
 const EINTR: isize = -4;
 const EACCES: isize = -13;
@@ -181,9 +181,7 @@ fn reap(program: &Program) -> ! {
         program.execute();
     }
     syscall(number::PRCTL, [PR_SET_NAME, c"rpod-init".as_ptr() as usize, 0, 0]);
-    for fd in [0, 1, 2, program.fd] {
-        syscall(number::CLOSE, [fd, 0, 0, 0]);
-    }
+    syscall(CLOSE_RANGE, [0, u32::MAX as usize, 0, 0]);
     if child < 0 {
         exit(126);
     }

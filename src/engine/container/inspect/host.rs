@@ -1,6 +1,7 @@
 //! `HostConfig`: what this host was asked to do, as far as the plan and the record tell.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 use serde_json::{Map, Value, json};
@@ -27,7 +28,7 @@ pub(super) fn host(container: &Container, config: &Config, ports: &[PortMapping]
         "LogConfig": {
             "Type": config.log.driver.as_str(),
             "Config": null,
-            "Path": config.log.file(&container.place.disk),
+            "Path": if config.log.driver.has_files() { config.log.file(&container.place.disk) } else { PathBuf::new() },
             "Tag": config.log.tag,
             "Size": format!("{}B", config.log.max_size.unwrap_or(0)),
         },
@@ -45,7 +46,7 @@ pub(super) fn host(container: &Container, config: &Config, ports: &[PortMapping]
         "ExtraHosts": config.names.added,
         "HostsFile": config.asked.hosts_file,
         "GroupAdd": config.asked.groups,
-        "IpcMode": namespace(LinuxNamespaceType::Ipc, "shareable"),
+        "IpcMode": namespace(LinuxNamespaceType::Ipc, config.asked.sharing.as_str()),
         "OomScoreAdj": spec.process().as_ref().and_then(|process| process.oom_score_adj()).unwrap_or(0),
         "PidMode": namespace(LinuxNamespaceType::Pid, "private"),
         "Privileged": config.privileged,

@@ -45,8 +45,28 @@ pub(crate) fn log_attributes(log: &Log, record: &Record, config: &Config) -> BTr
     let env = config.spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
     let variables = env.iter().filter_map(|variable| variable.split_once('='));
     let variables = variables.filter(|(name, _)| log.env.iter().any(|wanted| wanted == name));
-    let tag = Some(("tag".to_owned(), log.tag.clone())).filter(|(_, tag)| !tag.is_empty());
+    let tag = Some(("tag".to_owned(), config.log.tag.clone())).filter(|(_, tag)| !tag.is_empty());
     labels.chain(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).chain(tag).collect()
+}
+
+/// `--log-opt tag=` with what it says of the container in place of `{{.Name}}` and the like: Podman's words, and Docker's.
+pub(crate) fn log_tag(tag: &str, record: &Record) -> Result<String> {
+    let (mut text, mut rest) = (String::new(), tag);
+    while let Some((before, after)) = rest.split_once("{{") {
+        let invalid = || Error::new(format!("invalid log-opt tag {tag:?}"));
+        let (word, behind) = after.split_once("}}").ok_or_else(invalid)?;
+        text.push_str(before);
+        text.push_str(match word.trim() {
+            ".ID" | ".FullID" => &record.id,
+            ".Name" => &record.name,
+            ".ImageName" => &record.image,
+            ".Image" | ".ImageFullID" => &record.image_id,
+            ".ImageID" => crate::state::id::short(&record.image_id),
+            _ => return Err(invalid().hint("it can have {{.ID}}, {{.Name}}, {{.Image}} and {{.ImageName}}")),
+        });
+        rest = behind;
+    }
+    Ok(text + rest)
 }
 
 /// `--sdnotify`.

@@ -5,6 +5,7 @@
 
 pub(crate) mod environment;
 pub(crate) mod health;
+pub(crate) mod ipc;
 pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod mounts;
@@ -12,6 +13,7 @@ pub(crate) mod resources;
 pub(crate) mod secrets;
 pub(crate) mod security;
 pub(crate) mod surroundings;
+pub(crate) mod systemd;
 pub(crate) mod userns;
 pub(crate) mod values;
 
@@ -29,12 +31,14 @@ use crate::runtime::cgroup::Wish;
 use crate::spec::capabilities;
 use crate::spec::settings::Resources;
 use environment::Environment;
+use ipc::Sharing;
 use life::Life;
 use limits::{Sysctl, Ulimits};
 use mounts::{ImageVolumes, MountRequest, VolumesFrom};
 use secrets::SecretRequest;
 use security::Security;
 use surroundings::Surroundings;
+use systemd::Systemd;
 use userns::UserNamespace;
 use values::{Device, Log};
 
@@ -77,6 +81,9 @@ pub(crate) struct RunOptions {
     pub userns: UserNamespace,
     pub pid: NamespaceMode,
     pub ipc: NamespaceMode,
+    /// Of its own IPC namespace and /dev/shm.
+    pub sharing: Sharing,
+    pub systemd: Systemd,
     pub uts: NamespaceMode,
     pub cgroup: NamespaceMode,
     pub resources: Resources,

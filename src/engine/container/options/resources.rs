@@ -194,6 +194,10 @@ pub(crate) fn cgroup(mode: Option<&str>, parent: Option<&str>) -> Result<Wish> {
 pub(crate) fn device_rules(rules: &[String]) -> Result<()> {
     match rules.first() {
         None => Ok(()),
+        Some(rule) if !rule.starts_with(['a', 'b', 'c']) => {
+            let kind = rule.split(' ').next().unwrap_or_default();
+            Err(Error::new(format!("invalid device type in device-access-add: {kind}")))
+        }
         Some(_) => Err(Error::new("device cgroup rules are not supported in rootless mode or in a user namespace")
             .hint("a container here can only open devices that this user can open, and that --device gave it")),
     }

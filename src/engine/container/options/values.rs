@@ -119,10 +119,7 @@ pub(crate) fn umask(text: &str) -> Result<u32> {
 pub(crate) fn namespace(option: &str, text: &str) -> Result<NamespaceMode> {
     match text {
         "" | "private" => Ok(NamespaceMode::Private),
-        "shareable" if option == "ipc" => Ok(NamespaceMode::Private),
         "host" => Ok(NamespaceMode::Host),
-        "none" if option == "ipc" => Err(Error::new("--ipc none is not supported: /dev/shm is always mounted")
-            .hint("--ipc private gives the container an IPC namespace of its own")),
         _ => match text.split_once(':') {
             Some(("container", name)) if !name.is_empty() => Ok(NamespaceMode::Container(name.to_owned())),
             Some(("ns", path)) if !path.is_empty() => {
@@ -140,7 +137,10 @@ pub(crate) fn rootfs(text: &str) -> Result<RootSource> {
         Some((path, options)) if !Path::new(text).is_dir() => match options {
             "O" => (path, true),
             _ if options.split(',').next() == Some("idmap") => {
-                return Err(Error::new("--rootfs DIR:idmap is not supported yet: it comes later"));
+                return Err(Error::new(
+                    "--rootfs DIR:idmap is not possible: the kernel makes id-mapped mounts for the owner of a file system only, and \
+                     no disk was mounted by this user",
+                ));
             }
             _ => (text, false),
         },
@@ -204,6 +204,7 @@ pub(crate) enum LogDriver {
     #[default]
     K8sFile,
     JsonFile,
+    Journald,
     None,
     Passthrough,
     PassthroughTty,
@@ -216,7 +217,7 @@ fn on_a_terminal() -> bool {
 
 /// `--log-driver` and `--log-opt`.
 pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
-    let hint = "choose from: k8s-file, json-file, none, passthrough, passthrough-tty";
+    let hint = "choose from: k8s-file, json-file, journald, none, passthrough, passthrough-tty";
     let driver = match driver.unwrap_or_default() {
         "" | "k8s-file" => LogDriver::K8sFile,
         "json-file" => LogDriver::JsonFile,
@@ -227,9 +228,7 @@ pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
         }
         "passthrough" => LogDriver::Passthrough,
         "passthrough-tty" => LogDriver::PassthroughTty,
-        name @ ("journald" | "syslog") => {
-            return Err(Error::new(format!("log driver {name:?} is not supported yet")).hint(hint));
-        }
+        "journald" => LogDriver::Journald,
         name => return Err(Error::new(format!("invalid log driver {name:?}")).hint(hint)),
     };
     let mut log = Log { driver, ..Log::default() };
@@ -247,6 +246,12 @@ pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
             "env" => log.env.extend(value.split(',').map(str::to_owned)),
             _ => return Err(invalid().hint("the options are max-size, max-file, path, tag, labels and env")),
         }
+    }
+    let files = matches!(log.driver, LogDriver::K8sFile | LogDriver::JsonFile);
+    if !files && (log.max_size.is_some() || log.max_file.is_some() || log.path.is_some()) {
+        return Err(Error::new(
+            "the log options max-size, max-file and path need the log driver k8s-file or json-file",
+        ));
     }
     Ok(log)
 }

@@ -7,6 +7,7 @@ mod host;
 mod mounts;
 mod overlay;
 mod process;
+mod systemd;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub(crate) use host::HostFacts;
 pub(crate) use mounts::{MountKind, MountRecord};
 pub(crate) use overlay::{ImageMount, place as overlays};
 
+use super::options::ipc::Sharing;
 use super::options::security::Seccomp;
 use super::options::surroundings::HostsBase;
 use super::options::{NamespaceMode, RunOptions};
@@ -89,6 +91,8 @@ pub(crate) struct Resolved {
     pub ports: Vec<PortMapping>,
     pub stop_signal: i32,
     pub stop_timeout: u32,
+    /// It is made as systemd wants it.
+    pub systemd: bool,
     /// For stderr.
     pub warnings: Vec<String>,
 }
@@ -118,13 +122,15 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     let capabilities = options.capabilities.resolve(identity.uid == 0, options.privileged, all);
     let command = process::command(request)?;
     let ports = published(options, config.map(|c| c.exposed_ports.keys().collect()), &mut warnings)?;
-    let plan = mounts::plan(request, &accounts, &identity)?;
+    let systemd = systemd::is_wanted(options, &command.words())?;
+    let plan = mounts::plan(request, &accounts, &identity, systemd)?;
     let cwd = process::workdir(request, &plan)?;
     if options.init && namespaces.pid != Namespace::New {
         return Err(Error::new("cannot add init binary as PID 1 (PID namespace isn't private)"));
     }
     let stop_signal = match (options.stop_signal, config.map(|c| c.stop_signal.as_str()).unwrap_or_default()) {
         (Some(signal), _) => signal,
+        (None, "") if systemd => systemd::STOP_SIGNAL,
         (None, "") => libc::SIGTERM,
         (None, text) => super::options::values::signal(text)
             .map_err(|e| Error::wrap("cannot use the image's stop signal", e).hint("override it with --stop-signal"))?,
@@ -136,7 +142,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
                 true => [mounts::INIT_PROGRAM, "--"].map(str::to_owned).into_iter().chain(command.words()).collect(),
                 false => command.words(),
             },
-            env: process::environment(request, &user.home, &hostname)?,
+            env: process::environment(request, &user.home, &hostname, systemd)?,
             cwd,
             terminal: options.tty,
             init: options.init && options.surroundings.init.is_none(),
@@ -153,12 +159,14 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         domainname: None,
         mounts: plan.mounts,
         shm_size: options.shm_size,
+        no_shm: options.sharing == Sharing::None,
         uid_map: maps.as_ref().map(|m| id_map(&m.uids)).unwrap_or_default(),
         gid_map: maps.as_ref().map(|m| id_map(&m.gids)).unwrap_or_default(),
         sysctls: sysctls(options, &namespaces, maps.as_ref())?,
         masked_paths: masks.0,
         readonly_paths: masks.1,
         writable_sys: options.privileged,
+        writable_cgroup: systemd,
         seccomp: filter(request, &capabilities)?,
         resources: options.resources.clone(),
         annotations: annotations(options, stop_signal),
@@ -182,6 +190,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         ports,
         stop_signal,
         stop_timeout: options.stop_timeout.or(config.and_then(|c| c.stop_timeout)).unwrap_or(STOP_TIMEOUT),
+        systemd,
         warnings,
     })
 }

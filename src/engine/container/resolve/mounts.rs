@@ -63,7 +63,7 @@ pub(crate) enum MountKind {
 }
 
 /// `user` is whom a tmpfs with `U` belongs to.
-pub(super) fn plan(request: &Request<'_>, accounts: &Accounts, user: &Identity) -> Result<Plan> {
+pub(super) fn plan(request: &Request<'_>, accounts: &Accounts, user: &Identity, systemd: bool) -> Result<Plan> {
     let options = request.options;
     let mut plan = Plan::default();
     for mount in options.mounts.iter().cloned().chain(image_volumes(request)?) {
@@ -79,6 +79,9 @@ pub(super) fn plan(request: &Request<'_>, accounts: &Accounts, user: &Identity) 
         for destination in WRITABLE.iter().filter(|path| !options.mounts.iter().any(|m| m.destination() == **path)) {
             plan.push_unless_there("tmpfs", Path::new("tmpfs"), destination, default_tmpfs_options());
         }
+    }
+    if systemd {
+        plan.add_systemd(options.systemd);
     }
     plan.add_name_files(request, accounts);
     Ok(plan)
@@ -260,7 +263,7 @@ impl Plan {
     }
 
     /// What the user asked for comes first and stays.
-    fn push_unless_there(&mut self, kind: &str, source: &Path, destination: &str, options: Vec<String>) {
+    pub(super) fn push_unless_there(&mut self, kind: &str, source: &Path, destination: &str, options: Vec<String>) {
         if !self.mounts.iter().any(|mount| mount.destination == destination) {
             self.push(kind, source, destination, options);
         }

@@ -4,7 +4,7 @@ use oci_spec::runtime::PosixRlimitType;
 
 use super::accounts::Accounts;
 use super::mounts::Plan;
-use super::{HostFacts, Request};
+use super::{HostFacts, Request, systemd};
 use crate::engine::container::options::RunOptions;
 use crate::engine::container::options::mounts::clean;
 use crate::engine::container::options::surroundings::expand;
@@ -60,7 +60,7 @@ fn no_nul(what: &str, text: &str) -> Result<()> {
     if text.contains('\0') { Err(Error::new(format!("{what} contains a NUL byte: {text:?}"))) } else { Ok(()) }
 }
 
-pub(super) fn environment(request: &Request<'_>, home: &str, hostname: &str) -> Result<Vec<String>> {
+pub(super) fn environment(request: &Request<'_>, home: &str, hostname: &str, for_systemd: bool) -> Result<Vec<String>> {
     let options = &request.options.environment;
     let mut variables = Variables::default();
     variables.set("PATH", PATH);
@@ -88,6 +88,9 @@ pub(super) fn environment(request: &Request<'_>, home: &str, hostname: &str) -> 
     }
     options.set.iter().for_each(|(name, value)| variables.set(name, value));
     variables.set_default("HOME", home);
+    if for_systemd {
+        variables.set_default(systemd::UUID, request.id.get(..32).unwrap_or(request.id));
+    }
     variables.set_default("HOSTNAME", hostname);
     variables
         .0

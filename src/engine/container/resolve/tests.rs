@@ -99,6 +99,8 @@ fn options() -> RunOptions {
         privileged: false,
         userns: UserNamespace::default(),
         pid: NamespaceMode::Private,
+        sharing: crate::engine::container::options::ipc::Sharing::default(),
+        systemd: crate::engine::container::options::systemd::Systemd::default(),
         ipc: NamespaceMode::Private,
         uts: NamespaceMode::Private,
         cgroup: NamespaceMode::Private,
