@@ -12,8 +12,11 @@
 //!    ◀── event, outcome ──┘
 //! commit     layers and config → an image of the store
 //! ```
+//! All that a build makes and that goes with it is in its `workroom`.
+//!
 //! Every step has a key that stands for everything that went into it: its base, the instruction with its variables
-//! replaced, the content of what it copies or mounts. What is known under the key is not done again (`storage::build_cache`).
+//! replaced, the content of what it copies or mounts (`context::digest`, `content`). What is known under the key is not done
+//! again (`storage::build_cache`), here or, through a registry, elsewhere (`remote_cache`).
 
 mod chmod;
 mod command;

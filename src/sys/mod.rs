@@ -5,6 +5,7 @@
 pub(crate) mod caps;
 pub(crate) mod clone;
 pub(crate) mod close;
+pub(crate) mod datagrams;
 pub(crate) mod descriptor;
 pub(crate) mod descriptor_signal;
 pub(crate) mod exec;

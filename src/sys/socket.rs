@@ -35,6 +35,21 @@ pub(crate) fn tell_destination(socket: &impl AsFd, ipv6: bool) -> Result<(), Err
     }
 }
 
+/// SO_BINDTODEVICE: the socket is for packets that come through this interface (any user since Linux 5.7).
+pub(crate) fn bind_to_interface(socket: &impl AsFd, name: &str) -> Result<(), Errno> {
+    // SAFETY: the option reads as many bytes as are said.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            name.as_ptr().cast(),
+            name.len() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(super::last_errno()) }
+}
+
 /// SIGPIPE is ignored: splice(2) to a closed connection has no flag for that.
 pub(crate) fn ignore_broken_pipes() {
     // SAFETY: SIG_IGN is no handler that could run.
@@ -66,7 +81,13 @@ pub(crate) struct Datagram {
 
 /// Room for one control message, aligned as the kernel wants it.
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+pub(super) struct Control([u8; 64]);
+
+impl Control {
+    pub(super) const fn new() -> Self {
+        Self([0; 64])
+    }
+}
 
 /// recvmsg(2) without waiting.
 pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8]) -> Result<Datagram, Errno> {
@@ -146,7 +167,7 @@ fn with_raw_address<T>(to: SocketAddr, f: impl FnOnce(*const libc::sockaddr, lib
 
 /// # Safety
 /// The storage holds a valid address of the family it names.
-unsafe fn socket_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+pub(super) unsafe fn socket_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match i32::from(storage.ss_family) {
         libc::AF_INET => {
             // SAFETY: the family says what it is, and the storage is large and aligned enough for every address.
@@ -166,7 +187,7 @@ unsafe fn socket_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr>
 
 /// # Safety
 /// The message was received by recvmsg(2).
-unsafe fn destination(message: &libc::msghdr) -> Option<(IpAddr, u32)> {
+pub(super) unsafe fn destination(message: &libc::msghdr) -> Option<(IpAddr, u32)> {
     // SAFETY: by the caller's promise; the CMSG macros stay within msg_controllen.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);

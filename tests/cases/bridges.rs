@@ -26,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("bridges::monitors_killed", User::Sub, monitors_killed));
     trials.push(trial("bridges::many_at_once", User::Sub, many_at_once));
     trials.push(trial("bridges::hostile_neighbour", User::Sub, hostile_neighbour));
+    trials.extend(for_each_user("bridges::joining", joining));
     for user in [User::Sub, User::NoSub] {
         trials.push(trial(format!("bridges::pasta_uplink::{user}"), user, pasta_uplink));
     }
@@ -455,6 +456,28 @@ fn hostile_neighbour(t: &Sandbox) -> Outcome {
     assert_eq!(look_up(t, "a", "b"), before);
     rpod!(t, "exec", "-d", "b", "nc", "-ll", "-p", "700", "-e", "echo", "hi").run().ok();
     wait_until("an answer", || rpod!(t, "exec", "a", "sh", "-c", "nc -w 3 b 700 </dev/null").run().stdout == "hi\n");
+    Ok(())
+}
+
+/// Namespaces of containers that are on a bridge, and of those that are not; another runtime.
+fn joining(t: &Sandbox) -> Outcome {
+    busybox(t)?;
+    rpod!(t, "network", "create", "n").run().ok();
+    sleeper(t, "on", &["--network", "n"])?;
+    sleeper(t, "off", &["--network", "none"])?;
+    let run = |options: &[&str], script: &str| {
+        t.rpod([&["run", "--rm"], options, &["localhost/busybox", "sh", "-c", script]].concat()).run()
+    };
+    for kind in ["pid", "ipc"] {
+        let (on, off) = (format!("--{kind}=container:on"), format!("--{kind}=container:off"));
+        run(&["--network", "n", &on], "nslookup on").prints("on.dns.podman");
+        run(&["--network", "none", &on], "echo hi").prints("hi");
+        run(&["--network", "n", &off], "true").fails(125, &["cannot be on one itself", "container:NAME"]);
+    }
+    run(&["--network", "container:on"], "nslookup on").prints("on.dns.podman");
+    if need([Need::Crun]).is_ok() {
+        run(&["--network", "n", "--runtime", "crun"], "nslookup on").prints("on.dns.podman");
+    }
     Ok(())
 }
 

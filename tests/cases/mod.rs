@@ -52,6 +52,7 @@ mod ps;
 mod pull;
 mod push;
 mod readme;
+mod resolving;
 mod restart;
 mod resume;
 mod run;
@@ -138,6 +139,7 @@ pub fn trials() -> Vec<Trial> {
         bridges::trials(),
         drivers::trials(),
         overlay::trials(),
+        resolving::trials(),
         egress::trials(),
         scenario::trials(),
         readme::trials(),

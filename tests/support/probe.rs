@@ -22,6 +22,8 @@ pub fn run_as_probe() -> bool {
         Some("tcp") => tcp(port(2)),
         Some("udp") => udp(port(2)),
         Some("ask-udp") => ask_udp(&args[2], port(3)),
+        Some("ask-dns") => ask_dns(&args[2], &args[3], args[4] == "tcp", args[5].parse().expect("a size")),
+        Some("flood-dns") => flood_dns(&args[2], args[3].parse().expect("a number")),
         Some("sink") => sink(port(2)),
         Some("notify") => notify(&args[2]),
         other => panic!("no probe {other:?}"),
@@ -74,6 +76,57 @@ fn ask_udp(host: &str, port: u16) {
     if let Ok((length, _)) = socket.recv_from(&mut buffer) {
         print!("{}", String::from_utf8_lossy(&buffer[..length]));
     }
+}
+
+/// A question for a name's IPv4 addresses; with `payload`, EDNS says that so much can be received.
+fn dns_question(name: &str, payload: u16) -> Vec<u8> {
+    let mut question = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(payload > 0)];
+    for label in name.split('.') {
+        question.push(label.len() as u8);
+        question.extend(label.as_bytes());
+    }
+    question.extend([0, 0, 1, 0, 1]);
+    if payload > 0 {
+        question.extend([0, 0, 41]);
+        question.extend(payload.to_be_bytes());
+        question.extend([0; 6]);
+    }
+    question
+}
+
+/// Prints what a name server's answer is like.
+fn ask_dns(server: &str, name: &str, tcp: bool, payload: u16) {
+    let question = dns_question(name, payload);
+    let patience = Some(Duration::from_secs(5));
+    let mut answer = vec![0; 65536];
+    let length = if tcp {
+        let mut stream = std::net::TcpStream::connect((server, 53)).unwrap();
+        stream.set_read_timeout(patience).unwrap();
+        stream.write_all(&[&(question.len() as u16).to_be_bytes()[..], &question].concat()).unwrap();
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).unwrap();
+        let length = usize::from(u16::from_be_bytes(length));
+        stream.read_exact(&mut answer[..length]).unwrap();
+        length
+    } else {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(patience).unwrap();
+        socket.send_to(&question, (server, 53)).unwrap();
+        socket.recv(&mut answer).unwrap()
+    };
+    let (truncated, code) = (answer[2] >> 1 & 1, answer[3] & 15);
+    let (answers, more) = (u16::from_be_bytes([answer[6], answer[7]]), u16::from_be_bytes([answer[10], answer[11]]));
+    println!("code {code} truncated {truncated} answers {answers} additional {more} bytes {length}");
+}
+
+/// Asks for so many names that nobody has, and sends as much nonsense, without waiting for an answer.
+fn flood_dns(server: &str, count: usize) {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    for number in 0..count {
+        let _ = socket.send_to(&dns_question(&format!("n{number}.example.org"), 0), (server, 53));
+        let _ = socket.send_to(&[number as u8; 40], (server, 53));
+    }
+    println!("flooded");
 }
 
 /// Reads everything and answers with the number of bytes.

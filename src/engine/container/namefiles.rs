@@ -10,12 +10,21 @@ use crate::network::keeper::order::Address;
 use crate::state::file::{self, Durability};
 
 /// Writes the files to the record directory. They are bind mounts of the container's: replaced at a start, never while
-/// it runs.
-pub(crate) fn write(dir: &Path, record: &Record, names: &NameFiles, facts: &Facts) -> Result<()> {
+/// it runs. `shared` is the record directory of the container whose network this one has: what that one calls things, this one does.
+pub(crate) fn write(
+    dir: &Path,
+    record: &Record,
+    names: &NameFiles,
+    facts: &Facts,
+    shared: Option<&Path>,
+) -> Result<()> {
+    let other = |name: &str| shared.and_then(|shared| std::fs::read(shared.join(name)).ok());
     let put = |name: &str, text: &str| file::write(&dir.join(name), text.as_bytes(), Durability::Volatile);
     put("hostname", &format!("{}\n", names.hostname))?;
     put(".containerenv", "")?;
-    if !names.no_hosts {
+    if let Some(hosts) = other("hosts").filter(|_| !names.no_hosts && names.added.is_empty()) {
+        file::write(&dir.join("hosts"), &hosts, Durability::Volatile)?;
+    } else if !names.no_hosts {
         let wanted = HostNames { added: &names.added, hostname: &names.hostname, name: &record.name };
         let base = match (&names.hosts_text, &names.hosts_file) {
             (Some(text), _) => text.clone(),
@@ -23,7 +32,10 @@ pub(crate) fn write(dir: &Path, record: &Record, names: &NameFiles, facts: &Fact
         };
         put("hosts", &files::hosts(&base, facts, &wanted)?)?;
     }
-    if !names.unmanaged_dns {
+    let plain = names.dns.is_empty() && names.search.is_empty() && names.options.is_empty();
+    if let Some(resolv) = other("resolv.conf").filter(|_| !names.unmanaged_dns && plain) {
+        file::write(&dir.join("resolv.conf"), &resolv, Durability::Volatile)?;
+    } else if !names.unmanaged_dns {
         let options =
             DnsOptions { servers: names.dns.clone(), search: names.search.clone(), options: names.options.clone() };
         if let Some(content) = files::resolv_conf(&text(Path::new("/etc/resolv.conf")), facts, &options)? {

@@ -10,7 +10,7 @@ use oci_spec::runtime::{MountBuilder, Spec};
 
 use super::preserved::Preserved;
 use super::record::Config;
-use super::store::Container;
+use super::store::{self, Container};
 use super::{bridges, joining, namefiles, overlays, owners, preserved, remove, secrets, shared_shm};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
@@ -121,7 +121,11 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
             Mode::Bridge(endpoints) => bridges::prepare(dirs, container, config, endpoints)?,
             other => helper::prepare(other)?,
         };
-        namefiles::write(&container.place.record, record, &config.names, network.facts())?;
+        let shared = match &config.network {
+            Mode::Container(name) => Some(store::find(dirs, name)?.place.record),
+            _ => None,
+        };
+        namefiles::write(&container.place.record, record, &config.names, network.facts(), shared.as_deref())?;
         let shm = shared_shm::at_start(dirs, &config.spec)?;
         Ok(Fresh { rootfs: rootfs(dirs, container, config)?, shm, join, network })
     };

@@ -10,11 +10,11 @@ use super::zone::{Meaning, Opening, Zone};
 use crate::network::egress::policy::may_be_pinned;
 
 /// Containers come and go: nobody is to remember where they were.
-const LIFETIME: u32 = 0;
+pub(super) const LIFETIME: u32 = 0;
 
 /// What UDP carries without EDNS, and what we take with it.
-const PLAIN: u16 = 512;
-const PAYLOAD: u16 = 1232;
+pub(super) const PLAIN: u16 = 512;
+pub(super) const PAYLOAD: u16 = 1232;
 
 /// What becomes of a query.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! ```text
 //! zone      who is called what, and who may know it (pure)
 //! answer    one query → its answer, or: ask the host's resolvers (pure)
+//! quick     the common question, without building messages (pure)
 //! server    sockets at every network's gateway, UDP and TCP, in the netkeeper's namespace
 //! upstream  the host's resolvers, asked through sockets that were made on the host before the namespace was entered
 //! ```
@@ -11,6 +12,7 @@
 //! kernel lets nobody ask with an address of another network (rp_filter).
 
 pub(crate) mod answer;
+mod quick;
 mod server;
 mod tcp;
 mod upstream;

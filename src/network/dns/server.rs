@@ -10,10 +10,12 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, acceptfrom_with, bind, listen, socket_with, sockopt};
 
 use super::answer::{self, Verdict};
+use super::quick;
 use super::tcp::Stream;
 use super::upstream::{Sockets, Upstream};
 use super::zone::Zone;
 use crate::network::egress::guard::Guard;
+use crate::sys::datagrams::Datagrams;
 use crate::sys::socket;
 
 const PORT: u16 = 53;
@@ -23,8 +25,11 @@ const CONNECTIONS: usize = 64;
 const SHARE: usize = 16;
 const IDLE: Duration = Duration::from_secs(8);
 
-/// Datagrams before others have their turn.
-const TURN: usize = 128;
+/// Sockets for questions over UDP, two for each bridge.
+const QUEUES: usize = 512;
+
+/// System calls' worth of datagrams, or connections, before others have their turn.
+const TURN: usize = 16;
 
 /// Whom an answer is for.
 #[derive(Debug, Clone, Copy)]
@@ -73,16 +78,26 @@ struct Client {
     active: Instant,
 }
 
+/// A socket for questions over UDP.
+#[derive(Debug)]
+struct Datagram {
+    socket: OwnedFd,
+    /// The bridge that its questions come through, so that a flood on one network fills no queue of another.
+    interface: Option<String>,
+}
+
 /// The name server.
 pub(crate) struct Server {
     epoll: OwnedFd,
-    datagrams: Vec<OwnedFd>,
+    datagrams: Vec<Option<Datagram>>,
     listeners: Vec<OwnedFd>,
     clients: Vec<Option<Client>>,
     generation: u32,
     upstream: Upstream,
     events: Vec<epoll::Event>,
     turn: usize,
+    /// Room for datagrams, from the first one on.
+    many: Option<Box<Datagrams>>,
 }
 
 impl Server {
@@ -98,6 +113,7 @@ impl Server {
             upstream: Upstream::new(sockets),
             events: Vec::with_capacity(64),
             turn: 0,
+            many: None,
         };
         server.listen(Ipv4Addr::UNSPECIFIED.into())?;
         match server.listen(Ipv6Addr::UNSPECIFIED.into()) {
@@ -111,24 +127,65 @@ impl Server {
     fn listen(&mut self, any: IpAddr) -> Result<(), Errno> {
         let family = if any.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let udp = socket_with(family, SocketType::DGRAM, flags, None)?;
+        self.listen_udp(any, None)?;
         let tcp = socket_with(family, SocketType::STREAM, flags, None)?;
         if any.is_ipv6() {
-            sockopt::set_ipv6_v6only(&udp, true)?;
             sockopt::set_ipv6_v6only(&tcp, true)?;
         }
-        socket::tell_destination(&udp, any.is_ipv6())?;
         sockopt::set_socket_reuseaddr(&tcp, true)?;
         let address = SocketAddr::new(any, PORT);
-        bind(&udp, &address)?;
         bind(&tcp, &address)?;
         listen(&tcp, 64)?;
         let flags = epoll::EventFlags::IN;
-        epoll::add(&self.epoll, &udp, Token::pack(Token::DATAGRAMS, self.datagrams.len()), flags)?;
         epoll::add(&self.epoll, &tcp, Token::pack(Token::LISTENER, self.listeners.len()), flags)?;
-        self.datagrams.push(udp);
         self.listeners.push(tcp);
         Ok(())
+    }
+
+    fn listen_udp(&mut self, any: IpAddr, interface: Option<&str>) -> Result<(), Errno> {
+        let family = if any.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+        let udp = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        if any.is_ipv6() {
+            sockopt::set_ipv6_v6only(&udp, true)?;
+        }
+        socket::tell_destination(&udp, any.is_ipv6())?;
+        if let Some(interface) = interface {
+            socket::bind_to_interface(&udp, interface)?;
+        }
+        bind(&udp, &SocketAddr::new(any, PORT))?;
+        let index = self.datagrams.iter().position(Option::is_none).unwrap_or(self.datagrams.len());
+        epoll::add(&self.epoll, &udp, Token::pack(Token::DATAGRAMS, index), epoll::EventFlags::IN)?;
+        let datagram = Datagram { socket: udp, interface: interface.map(str::to_owned) };
+        match self.datagrams.get_mut(index) {
+            Some(place) => *place = Some(datagram),
+            None => self.datagrams.push(Some(datagram)),
+        }
+        Ok(())
+    }
+
+    /// These are the bridges now. One without a queue of its own uses that of all.
+    pub(crate) fn follow(&mut self, bridges: &[&str]) {
+        for place in &mut self.datagrams {
+            let gone = |datagram: &mut Datagram| {
+                datagram.interface.as_ref().is_some_and(|interface| !bridges.contains(&interface.as_str()))
+            };
+            if let Some(datagram) = place.take_if(gone) {
+                let _ = epoll::delete(&self.epoll, &datagram.socket);
+            }
+        }
+        for bridge in bridges {
+            let known = self.datagrams.iter().flatten().any(|known| known.interface.as_deref() == Some(bridge));
+            if known || self.datagrams.len() >= QUEUES {
+                continue;
+            }
+            let versions: &[IpAddr] = match self.listeners.len() {
+                1 => &[IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
+                _ => &[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
+            };
+            for any in versions {
+                let _ = self.listen_udp(*any, Some(bridge));
+            }
+        }
     }
 
     /// Readable when [`Server::turn`] has something to do.
@@ -187,39 +244,56 @@ impl Server {
     }
 
     fn receive(&mut self, index: usize, zone: &Zone, guard: &mut Guard) {
-        let mut buffer = [0; 4096];
+        let mut many = self.many.take().unwrap_or_else(|| Box::new(Datagrams::new()));
         for _ in 0..TURN {
-            let Some(udp) = self.datagrams.get(index) else { return };
+            let Some(udp) = self.datagrams.get(index).and_then(Option::as_ref).map(|d| &d.socket) else { break };
             // Errors of earlier answers (a client that is gone) are told here; there is nothing to do about them.
-            let datagram = match socket::receive(udp, &mut buffer) {
-                Ok(datagram) => datagram,
-                Err(Errno::AGAIN) => return,
+            let count = match many.receive(udp) {
+                Ok(count) => count,
+                Err(Errno::AGAIN) => break,
                 Err(_) => continue,
             };
-            let packet = &buffer[..datagram.length.min(buffer.len())];
-            self.turn = self.turn.wrapping_add(1);
-            let asker = Asker::Datagram { socket: index, to: datagram.from, from: datagram.to };
-            match answer::answer(packet, datagram.from.ip(), zone, false, self.turn) {
-                Verdict::Answer(answer) => self.deliver(asker, &answer),
-                Verdict::Barred(answer, name) => {
-                    guard.refuse_name(asker.ip(), &name);
-                    self.deliver(asker, &answer);
+            for number in 0..count {
+                self.turn = self.turn.wrapping_add(1);
+                let Some(question) = many.question(number) else { continue };
+                let client = question.from.ip();
+                match quick::answer(question.bytes, client, zone, self.turn, question.answer) {
+                    Some(length) => many.answer(number, length),
+                    None => {
+                        let asker = Asker::Datagram { socket: index, to: question.from, from: question.to };
+                        self.question(question.bytes, asker, zone, guard);
+                    }
                 }
-                Verdict::Forward(servers) => {
-                    // A client that hears nothing asks again.
-                    let _ = self.upstream.ask(&self.epoll, asker, packet, servers);
-                }
-                Verdict::Ignore => {}
             }
+            if let Some(udp) = self.datagrams.get(index).and_then(Option::as_ref) {
+                many.send(&udp.socket);
+            }
+        }
+        self.many = Some(many);
+    }
+
+    /// A question that came as a datagram.
+    fn question(&mut self, packet: &[u8], asker: Asker, zone: &Zone, guard: &mut Guard) {
+        match answer::answer(packet, asker.ip(), zone, false, self.turn) {
+            Verdict::Answer(answer) => self.deliver(asker, &answer),
+            Verdict::Barred(answer, name) => {
+                guard.refuse_name(asker.ip(), &name);
+                self.deliver(asker, &answer);
+            }
+            Verdict::Forward(servers) => {
+                // A client that hears nothing asks again.
+                let _ = self.upstream.ask(&self.epoll, asker, packet, servers);
+            }
+            Verdict::Ignore => {}
         }
     }
 
     fn deliver(&mut self, asker: Asker, answer: &[u8]) {
         match asker {
             Asker::Datagram { socket, to, from } => {
-                if let Some(udp) = self.datagrams.get(socket) {
+                if let Some(udp) = self.datagrams.get(socket).and_then(Option::as_ref) {
                     // A full queue or a client that is gone: as lost as any datagram.
-                    let _ = socket::send_from(udp, answer, to, from);
+                    let _ = socket::send_from(&udp.socket, answer, to, from);
                 }
             }
             Asker::Stream { index, generation, .. } => {

@@ -49,8 +49,8 @@ pub(crate) struct Place {
 /// All that is known.
 #[derive(Debug, Default)]
 pub(crate) struct Zone {
-    /// By network and name.
-    names: HashMap<(String, String), Vec<IpAddr>>,
+    /// By network, then by name.
+    names: HashMap<String, HashMap<String, Vec<IpAddr>>>,
     /// By network and address.
     reverse: HashMap<(String, IpAddr), String>,
     clients: HashMap<IpAddr, Client>,
@@ -104,9 +104,9 @@ impl Zone {
                     continue;
                 }
                 client.networks.push(place.network.clone());
+                let names = zone.names.entry(place.network.clone()).or_default();
                 for name in &place.names {
-                    let key = (place.network.clone(), name.clone());
-                    zone.names.entry(key).or_default().extend(&place.addresses);
+                    names.entry(name.clone()).or_default().extend(&place.addresses);
                 }
                 for ip in &place.addresses {
                     zone.reverse.insert((place.network.clone(), *ip), entry.name.clone());
@@ -131,7 +131,7 @@ impl Zone {
         for name in [Some(name), short].into_iter().flatten() {
             let mut found: Vec<IpAddr> = client.links.get(name).cloned().unwrap_or_default();
             for network in &client.networks {
-                found.extend(self.names.get(&(network.clone(), name.to_owned())).into_iter().flatten());
+                found.extend(self.names.get(network).and_then(|names| names.get(name)).into_iter().flatten());
             }
             if !found.is_empty() {
                 found.sort_unstable();

@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::network::dns::zone::DOMAIN;
 use crate::network::keeper::Link;
 use crate::network::keeper::order::Order;
+use crate::sys::namespace;
 use crate::userns::IdMaps;
 
 #[derive(Debug)]
@@ -49,9 +50,29 @@ impl Bridge {
 
     /// The container's namespaces are there: has them connected.
     pub(super) fn wire(&mut self, own: Target) -> Result<()> {
+        if !self.may_wire(&own)? {
+            return Err(Error::new(
+                "a container that joins namespaces of one without a bridge network cannot be on one itself",
+            )
+            .hint(
+                "start the other container on a bridge network too, or share its network: --network container:NAME",
+            ));
+        }
         self.link.wire(&own.net)?;
         self.own = Some(own);
         Ok(())
+    }
+
+    /// Whether the netkeeper has rights over the namespaces: over those that were made below its own, not over those of a container
+    /// whose user namespace is beside it.
+    fn may_wire(&self, own: &Target) -> Result<bool> {
+        let what = || "cannot examine the container's user namespace";
+        let Some(user) = &own.user else { return Ok(false) };
+        // Above what this process may see there is no netkeeper.
+        let Ok(above) = namespace::parent(user.as_fd()) else { return Ok(false) };
+        let above = rustix::fs::fstat(&above).context(what)?;
+        let keeper = rustix::fs::fstat(&self.link.user).context(what)?;
+        Ok((above.st_dev, above.st_ino) == (keeper.st_dev, keeper.st_ino))
     }
 
     /// Waits until they are; where published ports are forwarded from.

@@ -30,6 +30,7 @@ mod parents;
 mod protocol;
 mod serve;
 mod spawn;
+mod unplug;
 mod wires;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
@@ -39,6 +40,9 @@ pub(super) struct Keeper {
     pub names: Server,
     pub uplink: helper::Running,
     connections: BTreeMap<usize, Connection>,
+    /// Readable when one of them is: there may be hundreds, and questions about names are many more than requests.
+    readable: OwnedFd,
+    events: Vec<epoll::Event>,
     next: usize,
     zone: Zone,
     born: Instant,
@@ -54,10 +58,23 @@ impl Keeper {
         members: Members,
         names: Server,
         uplink: helper::Running,
-    ) -> Self {
-        let (connections, zone) = (BTreeMap::new(), Zone::default());
-        let born = Instant::now();
-        Self { listener, user, maps, members, names, uplink, connections, next: 0, zone, born, used: false }
+    ) -> Result<Self> {
+        let readable = epoll::create(epoll::CreateFlags::CLOEXEC).context(|| "cannot watch connections")?;
+        Ok(Self {
+            listener,
+            user,
+            maps,
+            members,
+            names,
+            uplink,
+            connections: BTreeMap::new(),
+            readable,
+            events: Vec::with_capacity(64),
+            next: 0,
+            zone: Zone::default(),
+            born: Instant::now(),
+            used: false,
+        })
     }
 
     /// Works until the last container has gone, or the uplink.
@@ -67,10 +84,10 @@ impl Keeper {
             if self.is_done() {
                 return Ok(());
             }
-            let mut ready: Vec<usize> = Vec::new();
-            let (listener, names, overlays, refused) = {
-                let mut fds = Vec::with_capacity(self.connections.len() + 3);
+            let (listener, names, requests, overlays, refused) = {
+                let mut fds = Vec::with_capacity(6);
                 fds.push(PollFd::new(&self.listener, PollFlags::IN));
+                fds.push(PollFd::new(&self.readable, PollFlags::IN));
                 fds.push(PollFd::from_borrowed_fd(self.names.descriptor(), PollFlags::IN));
                 let uplink = self.uplink.pidfd();
                 let (overlays, guard) = (self.members.overlays.descriptor(), self.members.guard.descriptor());
@@ -78,24 +95,20 @@ impl Keeper {
                     fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
                 }
                 let (heard, carried) = (fds.len() - 1, fds.len() - 1 - usize::from(guard.is_some()));
-                let first = fds.len();
-                fds.extend(self.connections.values().map(|c| PollFd::new(&c.socket, PollFlags::IN)));
                 let timeout = self.timeout().and_then(|time| Timespec::try_from(time).ok());
                 match poll(&mut fds, timeout.as_ref()) {
                     Err(Errno::INTR) => continue,
                     result => result.context(|| "cannot wait for requests")?,
                 };
-                if uplink.is_some() && fds.get(2).is_some_and(|fd| !fd.revents().is_empty()) {
+                if uplink.is_some() && fds.get(3).is_some_and(|fd| !fd.revents().is_empty()) {
                     // Only from the host's namespace could another one be started: a new netkeeper does.
                     return Err(Error::new("the network helper has ended"));
                 }
-                let events = fds.iter().skip(first).zip(self.connections.keys());
-                ready.extend(events.filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, number)| *number));
                 let is = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-                (is(0), is(1), overlays.is_some() && is(carried), guard.is_some() && is(heard))
+                (is(0), is(2), is(1), overlays.is_some() && is(carried), guard.is_some() && is(heard))
             };
-            for number in ready {
-                self.request(number, &mut buffer);
+            if requests {
+                self.requests(&mut buffer);
             }
             if listener {
                 self.accept();
@@ -132,11 +145,25 @@ impl Keeper {
 
     fn accept(&mut self) {
         while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            if self.connections.len() < CONNECTIONS {
+            let data = epoll::EventData::new_u64(self.next as u64);
+            if self.connections.len() < CONNECTIONS
+                && epoll::add(&self.readable, &socket, data, epoll::EventFlags::IN).is_ok()
+            {
                 self.connections.insert(self.next, Connection { socket, container: None });
                 self.next = self.next.wrapping_add(1);
             }
         }
+    }
+
+    fn requests(&mut self, buffer: &mut [u8]) {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Nothing comes of an error but another turn.
+        let _ = epoll::wait(&self.readable, spare_capacity(&mut self.events), Some(&now));
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.request(event.data.u64() as usize, buffer);
+        }
+        self.events = events;
     }
 
     /// One request, or the end of a connection.
@@ -183,7 +210,9 @@ impl Keeper {
                 let (container, _) =
                     connection.container.as_ref().ok_or_else(|| Error::new("no container was named before"))?;
                 self.members.wire(container, namespace)?;
-                (Answer::Wired, Some(Descriptor::Network))
+                // Names and addresses are what they were.
+                self.names.follow(&self.members.wires.bridges());
+                return Ok((Answer::Wired, Some(Descriptor::Network)));
             }
             (Request::Wire, None) => return Err(Error::new("the network namespace is missing")),
             (Request::Connect { container, join }, _) => {
@@ -213,6 +242,8 @@ impl Keeper {
 
     fn end(&mut self, number: usize) {
         let Some(connection) = self.connections.remove(&number) else { return };
+        // Closing is not enough while a process that takes a cable away has a copy.
+        let _ = epoll::delete(&self.readable, &connection.socket);
         if let Some((container, generation)) = connection.container
             && self.members.leave(&container, generation)
         {
@@ -223,6 +254,7 @@ impl Keeper {
     /// Names or addresses are other ones now.
     fn changed(&mut self) {
         self.members.settle();
+        self.names.follow(&self.members.wires.bridges());
         self.zone = self.members.zone(self.names.host_address());
     }
 }

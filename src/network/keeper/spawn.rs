@@ -194,7 +194,7 @@ fn prepare(
     let wires = Wires::new(network)?;
     let members = Members::new(wires, overlay::Overlays::new(overlay), held);
     drop_capabilities().context(|| "cannot give up capabilities")?;
-    Ok(Keeper::new(listener, own_user, maps, members, names, uplink))
+    Keeper::new(listener, own_user, maps, members, names, uplink)
 }
 
 /// Into the user namespace, as its root.

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 
 use super::order::{Address, Join};
 use super::parents::Parents;
+use super::unplug::unplug;
 use crate::error::{Context, Error, Kind, Result};
 use crate::network::bridge::driver::{Attachment, Driver, MacvlanMode, attachment};
 use crate::network::bridge::object::Network;
@@ -102,6 +103,11 @@ impl Wires {
         }
         apply(&netlink, &batch)?;
         Ok(Self { netlink, own, ipv6, bridges: HashMap::new(), parents: None, cables: 0 })
+    }
+
+    /// The interfaces of the bridges that there are.
+    pub(super) fn bridges(&self) -> Vec<&str> {
+        self.bridges.keys().map(String::as_str).collect()
     }
 
     /// The namespace that bridges are in.
@@ -252,9 +258,13 @@ impl Wires {
     pub(super) fn disconnect(&mut self, cable: Cable, namespace: Option<&OwnedFd>) {
         let mut batch = Batch::default();
         self.port_rules(&mut batch, &cable, true);
+        if !batch.is_empty() {
+            // They are rules of this bridge only, and nobody has the address now.
+            let _ = batch.apply_all(&self.netlink, 0);
+        }
         match (cable.attachment, namespace) {
             (Attachment::Cable, _) | (Attachment::Macvlan(MacvlanMode::Passthru), _) => {
-                batch.remove_link("remove a cable", &cable.name);
+                unplug(std::slice::from_ref(&cable.name), namespace.is_some());
             }
             (_, Some(namespace)) => {
                 // It may be gone: the container's root can remove it.
@@ -262,8 +272,6 @@ impl Wires {
             }
             (_, None) => {}
         }
-        // With the container's namespace the cable goes by itself, and its rules are those of this bridge only.
-        let _ = batch.apply_all(&self.netlink, 0);
         // A bridge without users stays: making one takes time, and it ends with the netkeeper.
         if let Some(bridge) = self.bridges.get_mut(&cable.bridge) {
             bridge.users = bridge.users.saturating_sub(1);
