@@ -53,9 +53,10 @@ impl Connection {
 
     /// Ends what others could notice: the published ports, the container's place on its networks. What is left of the
     /// helper is waited for when the answer is dropped.
-    pub(super) fn end(self) -> Option<Ending> {
-        drop(self.forwarder);
-        self.helper.map(Running::end)
+    pub(super) fn end(&mut self) -> Option<Ending> {
+        let Self { forwarder, helper, .. } = std::mem::take(self);
+        drop(forwarder);
+        helper.map(Running::end)
     }
 
     /// Readable when one of the processes has ended.
