@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::network::forward::{self, Forwarder, Listeners};
-use crate::network::helper::{Facts, Prepared, Running};
+use crate::network::helper::{Ending, Facts, Prepared, Running};
 use crate::network::ports::PortMapping;
 
 /// How often in a row a process that ends at once is started again, and how long it must stay to count as up.
@@ -49,6 +49,14 @@ impl Connection {
         forwarder.ready()?;
         self.forwarder = Some(forwarder);
         Ok(())
+    }
+
+    /// Ends what others could notice: the published ports, the container's place on its networks. What is left of the
+    /// helper is waited for when the answer is dropped.
+    pub(super) fn end(&mut self) -> Option<Ending> {
+        let Self { forwarder, helper, .. } = std::mem::take(self);
+        drop(forwarder);
+        helper.map(Running::end)
     }
 
     /// Readable when one of the processes has ended.

@@ -17,6 +17,7 @@ use super::serve::Serving;
 use super::start::{Program, Started, oom_killed, start};
 use super::state::{State, Status};
 use crate::error::{Context, Error, Result};
+use crate::network::helper::Ending;
 use crate::runtime::cgroup;
 use crate::state::events::{self, Named};
 use crate::sys::signal::SignalFd;
@@ -71,7 +72,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
             note(launch.events, &serving.terms.named, &[("init", None), ("start", None)]);
         }
     }
-    let code = laps(&mut launch, &mut serving);
+    let (code, ending) = laps(&mut launch, &mut serving);
     let Serving { clients, listener, state, .. } = serving;
     drop(listener);
     // A start that follows makes a socket of its own.
@@ -83,6 +84,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         return clients::stay(clients::tell_end(clients, code));
     };
     let behind = clients::tell_end(clients, code);
+    drop(ending);
     // What cannot be removed now is swept by the next listing.
     let _ = (removal.clear)(&launch.lock);
     drop(launch);
@@ -109,8 +111,8 @@ fn signals() -> Result<SignalFd> {
     SignalFd::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]).context(|| "cannot receive signals")
 }
 
-/// From the program's first instruction to its last end; answers its exit code.
-fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
+/// From the program's first instruction to its last end; answers its exit code, and what of its network is still to end.
+fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> (u8, Option<Ending>) {
     let mut backoff = Backoff::default();
     loop {
         let begin = Instant::now();
@@ -118,7 +120,7 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
         serving.clock = None;
         // What it said at its very end.
         serving.notifier.iter().for_each(Notifier::pass_on);
-        ended(serving, code);
+        let ending = ended(serving, code);
         note(launch.events, &serving.terms.named, &[("died", Some(code))]);
         // What was asked for before the program ended counts, also when it has not been heard yet.
         serving.listen();
@@ -127,7 +129,7 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> u8 {
             if serving.halted || !(wanted || std::mem::take(&mut serving.again)) {
                 serving.state.stopped = serving.halted;
                 note(launch.events, &serving.terms.named, &[("cleanup", None)]);
-                return serving.state.exit_code;
+                return (serving.state.exit_code, ending);
             }
             serving.state.status = Status::Restarting;
             // Whoever looks meanwhile sees an ended container whose monitor still lives.
@@ -168,10 +170,10 @@ fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
 }
 
 /// The program has ended: its connections go, the state says so.
-fn ended(serving: &mut Serving<'_>, code: u8) {
+fn ended(serving: &mut Serving<'_>, code: u8) -> Option<Ending> {
     let Serving { program: Program { connection, .. }, state, .. } = serving;
     // The helper and the forwarder end with it.
-    drop(std::mem::take(connection));
+    let ending = connection.end();
     if let Some(path) = state.cgroup.take() {
         state.oom_killed = oom_killed(&path);
         // Its processes have ended; what is left of it is empty.
@@ -181,6 +183,7 @@ fn ended(serving: &mut Serving<'_>, code: u8) {
     (state.pid, state.pid_start) = (0, 0);
     state.exit_code = code;
     state.finished_at = Some(Timestamp::now());
+    ending
 }
 
 /// Makes the container unknown or writes its last state.

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{
-    Compression, FakeRegistry, Image, Outcome, Sandbox, Tarball, Trial, User, rpod, trial, wait_until,
-};
+use crate::support::{Compression, FakeRegistry, Image, Outcome, Sandbox, Tarball, Trial, User, rpod, trial};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -17,7 +15,6 @@ pub fn trials() -> Vec<Trial> {
         trials.push(trial(format!("storm::rm::{user}"), user, storm_rm));
     }
     trials.push(trial("storm::load_and_rmi", User::Sub, storm_load));
-    trials.push(trial("storm::bridge", User::Sub, storm_bridge));
     trials
 }
 
@@ -44,41 +41,6 @@ fn duration(work: impl FnOnce()) -> Duration {
     let begin = Instant::now();
     work();
     begin.elapsed()
-}
-
-/// The netkeeper, its uplink, both, or a monitor, while containers are on a bridge: those that live find each other again.
-fn storm_bridge(t: &Sandbox) -> Outcome {
-    super::bridges::busybox(t)?;
-    rpod!(t, "network", "create", "n").run().ok();
-    let names: Vec<String> = (0..8).map(|n| format!("c{n}")).collect();
-    for name in &names {
-        super::bridges::sleeper(t, name, &["--network", "n"])?;
-    }
-    for (n, moment) in moments(Duration::from_millis(300)).enumerate() {
-        std::thread::sleep(moment);
-        let of = |name: &str| t.processes_named(name).into_iter().map(|process| process.pid);
-        let name = &names[n % names.len()];
-        match n % 4 {
-            0 => of("rpod-netkeeper").for_each(kill),
-            1 => of("slirp4netns").for_each(kill),
-            2 => of("rpod-netkeeper").chain(of("slirp4netns")).for_each(kill),
-            _ => {
-                let monitor = rpod!(t, "inspect", "-f", "{{.State.ConmonPid}}", name).run();
-                kill(monitor.ok().trim().parse()?);
-                wait_until("its container has ended", || rpod!(t, "start", name).run().code == Some(0));
-            }
-        }
-        for (from, to) in names.iter().zip(names.iter().cycle().skip(1)) {
-            wait_until("they find each other", || !super::bridges::look_up(t, from, to).is_empty());
-        }
-        let words = ["inspect", "-f", "{{.NetworkSettings.Networks.n.IPAddress}}"].map(str::to_owned);
-        let addresses = t.rpod([&words[..], &names].concat()).run();
-        let mut addresses: Vec<&str> = addresses.ok().lines().collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        assert_eq!(addresses.len(), names.len(), "two have one address");
-    }
-    Ok(())
 }
 
 fn storm_pull(t: &Sandbox) -> Outcome {

@@ -224,12 +224,20 @@ pub(super) fn seccomp(spec: &Spec) -> Result<Option<Filter>> {
     rules.map(filter).transpose()
 }
 
+/// Whether all that [`mount_points::layer`] has is mounted upon, and belongs to the container's root.
+fn has_mount_points(config: &Config) -> bool {
+    let names = &config.names;
+    let whole = !names.no_hosts && !names.no_hostname && !names.unmanaged_dns;
+    // A tmpfs over /run takes the mode of what it covers.
+    let writable = !config.spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
+    let root = config.maps.as_ref().and_then(|maps| Some((maps.host_uid(0)?, maps.host_gid(0)?)));
+    whole && writable && root == Some((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
+}
+
 /// What was planned at creation, for the runtime.
 fn rootfs(dirs: &Dirs, container: &Container, config: &Config) -> Result<Rootfs> {
     let below = |mut lower: Vec<PathBuf>| -> Result<Vec<PathBuf>> {
-        // Its files must be those of the container's root.
-        let root = config.maps.as_ref().and_then(|maps| Some((maps.host_uid(0)?, maps.host_gid(0)?)));
-        if root == Some((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())) {
+        if has_mount_points(config) {
             lower.push(mount_points::layer(&dirs.host)?);
         }
         Ok(lower)

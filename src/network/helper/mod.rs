@@ -287,16 +287,34 @@ impl Running {
         helper.wait_ready(started)
     }
 
+    /// Ends the helper without waiting for it: the kernel takes its time with a tap device.
+    pub(crate) fn end(self) -> Ending {
+        if let Some((_, started)) = &self.helper {
+            started.kill();
+        }
+        Ending(self.helper)
+    }
+
     #[cfg(test)]
     pub(crate) fn pid(&self) -> Option<Pid> {
         self.helper.as_ref().map(|(_, started)| started.pid)
     }
 }
 
-impl Drop for Started {
-    fn drop(&mut self) {
+/// A helper that was told to end. Dropping it waits for that.
+#[derive(Debug)]
+pub(crate) struct Ending(#[expect(dead_code, reason = "held for its end")] Option<(Helper, Started)>);
+
+impl Started {
+    fn kill(&self) {
         // An error means that it has ended.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.kill();
         while let Err(Errno::INTR) = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {}
     }
 }

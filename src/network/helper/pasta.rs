@@ -30,7 +30,7 @@ pub(super) struct Pasta {
 impl Pasta {
     pub(super) fn new(program: PathBuf, options: &PastaOptions) -> Result<Self> {
         program::check_tun()?;
-        let maps_guest = !options.has("map-guest-addr") && program::help(&program).contains("--map-guest-addr");
+        let maps_guest = !options.has("map-guest-addr") && program::mentions(&program, "map-guest-addr");
         Ok(Self { program, options: options.clone(), maps_guest })
     }
 
