@@ -13,6 +13,7 @@ use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_th
 use super::child::{State, ready, wait_for_go, wait_for_ids, warn};
 use super::plan::{Credentials, Op, Root, Slot};
 use super::{place, streams};
+use crate::sys::lookup::openat2;
 use crate::sys::mount::{Attributes, attach, change, copy_tree, new_filesystem};
 use crate::sys::{caps, exec, namespace, prctl, rlimit, seccomp};
 
@@ -415,7 +416,7 @@ fn read_only(state: &State<'_>, path: &CStr) -> Result<(), Errno> {
 fn sysctl(path: &CStr, value: &CStr) -> Result<(), Errno> {
     let sys = directory(c"/proc/sys")?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = rustix::fs::openat2(sys, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let file = openat2(sys, path, OFlags::WRONLY, resolve)?;
     if rustix::fs::fstatfs(&file)?.f_type != rustix::fs::PROC_SUPER_MAGIC {
         return Err(Errno::NODEV);
     }

@@ -4,9 +4,9 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::sys::lookup::openat2;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mkdirat, openat, openat2, readlinkat,
-    statat,
+    AtFlags, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mkdirat, openat, readlinkat, statat,
 };
 use rustix::io::Errno;
 
@@ -26,14 +26,7 @@ pub(super) fn find_without_links(root: impl AsFd, path: &CStr) -> Result<OwnedFd
 /// openat2 inside `root`.
 pub(super) fn open(root: impl AsFd, path: &CStr, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
     let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    // The kernel asks to try again when `..` met a rename or a mount somewhere; it never does forever.
-    let mut attempts = 0;
-    loop {
-        match openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) if attempts < 128 => attempts += 1,
-            result => return result,
-        }
-    }
+    openat2(root, path, flags, resolve)
 }
 
 /// Opens the place `path`, making it (an empty file, or a directory) and its parents where they are missing.

@@ -6,11 +6,12 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, statat};
 use rustix::io::Errno;
 
 use super::Layer;
 use crate::error::{Context, Result};
+use crate::sys::lookup::openat2;
 use crate::userns::{IdMaps, enter};
 
 /// What the tar says of one path. `None` for an owner: not kept here.
@@ -70,7 +71,7 @@ impl Layer {
                 let parent = if parent.as_os_str().is_empty() { std::path::Path::new(".") } else { parent };
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-                let stat = openat2(&root, parent, flags, Mode::empty(), resolve)
+                let stat = openat2(&root, parent, flags, resolve)
                     .and_then(|parent| statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW));
                 let stat = match stat {
                     Ok(stat) => stat,

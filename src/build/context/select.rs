@@ -5,12 +5,13 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::ignore::{Above, Ignore, clean};
 use crate::build::glob::{self, Glob};
 use crate::error::{Context, Error, Result};
+use crate::sys::lookup::openat2;
 
 /// As the kernel's limit of links; deeper trees are not followed either.
 const MAX_DEPTH: usize = 1024;
@@ -86,14 +87,14 @@ impl Root {
     pub(crate) fn reopen(&self, path: &[u8], flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let path: &[u8] = if path.is_empty() { b"." } else { path };
-        openat2(&self.fd, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty(), resolve)
+        openat2(&self.fd, path, flags | OFlags::NOFOLLOW, resolve)
     }
 
     /// Where `path` leads when every link is followed, the root being `/`; `None`: nowhere.
     pub(crate) fn resolve(&self, path: &[u8]) -> std::result::Result<Option<(Vec<u8>, Stat)>, Errno> {
         let path: &[u8] = if path.is_empty() { b"." } else { path };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let fd = match openat2(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        let fd = match openat2(&self.fd, path, OFlags::PATH, resolve) {
             Ok(fd) => fd,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(e) => return Err(e),

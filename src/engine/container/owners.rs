@@ -6,13 +6,14 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, openat, openat2, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, openat, statat};
 use rustix::io::Errno;
 
 use super::options::mounts::CHOWN;
 use super::record::{Config, Mount};
 use super::resolve::MountKind;
 use crate::error::{Context, Error, Kind, Result};
+use crate::sys::lookup::openat2;
 use crate::userns::shift::Shift;
 use crate::userns::{IdMaps, enter};
 
@@ -103,7 +104,7 @@ fn top(source: &CStr, subpath: Option<&str>) -> Result<OwnedFd, Errno> {
     let source = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let Some(subpath) = subpath else { return Ok(source) };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(&source, subpath, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    openat2(&source, subpath, OFlags::PATH, resolve)
 }
 
 /// Ids of the user's whole map.

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{OFlags, ResolveFlags};
 
 use crate::error::{Context, Error, Result};
 use crate::image::manifest::{Descriptor, Document};
+use crate::sys::lookup::openat2;
 
 /// A directory to write to.
 #[derive(Debug)]
@@ -66,9 +67,8 @@ impl Directory {
 
 /// A file below `dir`, never outside of it.
 pub(super) fn open(dir: &File, name: &str) -> std::io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file =
-        File::from(openat2(dir, name, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)?);
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let file = File::from(openat2(dir, name, OFlags::RDONLY | OFlags::NONBLOCK, resolve)?);
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat};
 use sha2::{Digest as _, Sha256};
 
 use super::ASIDE;
@@ -13,6 +13,7 @@ use super::record::{Content, Record, Records, padding};
 use super::sparse::Segment;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::{DiffId, Digest};
+use crate::sys::lookup::openat2;
 
 const BUFFER: usize = 256 * 1024;
 
@@ -92,7 +93,7 @@ impl<W: Write> Pack<W> {
             }
         }
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        openat2(&self.diff, &content.path, flags, Mode::empty(), resolve).map(File::from)
+        openat2(&self.diff, &content.path, flags, resolve).map(File::from)
     }
 
     fn copy(&mut self, file: &mut File, mut left: u64) -> Result<()> {

@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, statat};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
+use crate::sys::lookup::openat2;
 
 /// Each level costs a descriptor. Paths of PATH_MAX whose components have seven letters are not deeper.
 const MAX_DEPTH: usize = 512;
@@ -105,13 +106,7 @@ impl Tree {
     fn follow(&mut self, components: &[&[u8]]) -> Result<bool> {
         let path = components.join(&b'/');
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let fd = match openat2(
-            &self.root,
-            &path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-            resolve,
-        ) {
+        let fd = match openat2(&self.root, &path[..], OFlags::PATH | OFlags::DIRECTORY, resolve) {
             Ok(fd) => fd,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(false),
             Err(e) => return Err(e).context(|| format!("cannot follow the link {}", path.escape_ascii())),

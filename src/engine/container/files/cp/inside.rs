@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, openat2, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
@@ -26,6 +26,7 @@ use crate::monitor::state::Status;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
 use crate::storage::RootfsPlan;
+use crate::sys::lookup::openat2;
 use crate::sys::mount;
 use crate::sys::process::{Child, Fork, exit_now, fork};
 use crate::sys::{namespace, prctl};
@@ -226,14 +227,7 @@ fn enter_user_namespace(pidfd: BorrowedFd<'_>) -> Result<()> {
 /// Opens `path` below `root`.
 pub(super) fn lookup(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = if path.trim_matches('/').is_empty() { "." } else { path };
-    loop {
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // Something on the way was moved just now.
-            Err(Errno::AGAIN) => {}
-            opened => return opened,
-        }
-    }
+    openat2(root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// What `path` is, with the links at its end followed; and the path without them.
