@@ -72,10 +72,17 @@ impl Store {
 
     /// Every name, in order; those of additional stores too, where the own one has not got them.
     pub(crate) fn list_refs(&self) -> Result<Vec<(String, Digest)>> {
-        let mut refs = self.list_own_refs()?;
+        self.list_refs_from("")
+    }
+
+    /// [`Store::list_refs`] of the names that begin so; the others are not read.
+    pub(crate) fn list_refs_from(&self, beginning: &str) -> Result<Vec<(String, Digest)>> {
+        let mut refs = Vec::new();
+        list(&self.refs_dir(), "", beginning, &mut refs)?;
+        refs.sort();
         for store in self.additional.stores() {
             let mut more = Vec::new();
-            list(&store.join("refs"), "", &mut more)?;
+            list(&store.join("refs"), "", beginning, &mut more)?;
             more.retain(|(name, _)| refs.binary_search_by(|(known, _)| known.cmp(name)).is_err());
             refs.append(&mut more);
             refs.sort();
@@ -86,7 +93,7 @@ impl Store {
     /// Every name in the user's own store, in order.
     pub(crate) fn list_own_refs(&self) -> Result<Vec<(String, Digest)>> {
         let mut refs = Vec::new();
-        list(&self.refs_dir(), "", &mut refs)?;
+        list(&self.refs_dir(), "", "", &mut refs)?;
         refs.sort();
         Ok(refs)
     }
@@ -119,7 +126,7 @@ fn read(path: &Path) -> Result<Option<Digest>> {
     }
 }
 
-fn list(dir: &Path, prefix: &str, refs: &mut Vec<(String, Digest)>) -> Result<()> {
+fn list(dir: &Path, prefix: &str, beginning: &str, refs: &mut Vec<(String, Digest)>) -> Result<()> {
     let failed = || format!("cannot read {}", dir.display());
     let entries = match std::fs::read_dir(dir) {
         // Removed meanwhile.
@@ -131,9 +138,13 @@ fn list(dir: &Path, prefix: &str, refs: &mut Vec<(String, Digest)>) -> Result<()
         let file_name = entry.file_name();
         let Some(file_name) = file_name.to_str() else { continue };
         let name = format!("{prefix}{file_name}");
+        let shorter = name.len().min(beginning.len());
+        if name.as_bytes().get(..shorter) != beginning.as_bytes().get(..shorter) {
+            continue;
+        }
         if entry.file_type().context(failed)?.is_dir() {
-            list(&entry.path(), &format!("{name}/"), refs)?;
-        } else {
+            list(&entry.path(), &format!("{name}/"), beginning, refs)?;
+        } else if name.starts_with(beginning) {
             refs.extend(read(&entry.path())?.map(|digest| (name, digest)));
         }
     }

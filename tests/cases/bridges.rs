@@ -309,6 +309,11 @@ fn link(t: &Sandbox) -> Outcome {
         assert_eq!(look_up(t, "web", "database"), ip);
         assert_eq!(look_up(t, "other", "database"), "");
         rpod!(t, "exec", "web", "cat", "/etc/hosts").run().prints(&format!("{ip}\tdatabase db\n"));
+        rpod!(t, "network", "create", "elsewhere").run().ok();
+        rpod!(t, "run", "--rm", "--network", "elsewhere", "--link", "db", "localhost/busybox", "true")
+            .run()
+            .fails(125, &["cannot link to container db", "none of these networks", "network connect"]);
+        rpod!(t, "network", "rm", "elsewhere").run().ok();
         rpod!(t, "stop", "-t", "0", "db").run().ok();
         rpod!(t, "restart", "-t", "0", "web").run().fails(125, &["does not run"]);
         rpod!(t, "rm", "-af", "-t", "0").run().ok();

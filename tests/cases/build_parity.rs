@@ -1,7 +1,7 @@
 //! The corpus of `tests/build` on rpod and on a real Podman: exit codes, configs, and every file that a build leaves.
 //!
 //! Needs `RPOD_TEST_PEER`: a command that runs `bash -c SCRIPT` where Podman is (its words are split at blanks), such as
-//! `/work/shared/peers/enter bash`. Contexts go there through standard input and results come back through standard
+//! `ssh peer bash`. Contexts go there through standard input and results come back through standard
 //! output, as tar archives, so that no file need be seen by both sides. Cases whose results differ say why
 //! (`differs:`, and `tests/build/README.md`); one that says so and does not differ is wrong as well.
 

@@ -28,10 +28,13 @@ pub fn trials() -> Vec<Trial> {
         t.rpod(args).run().ok();
         let seen = rpod!(t, "exec", "two", "sh", "-c", "hostname; ps -o args | grep '^sleep'").run();
         seen.lines_are(&["first", "sleep 1000", "sleep 900"]);
+        rpod!(t, "rm", "-f", "-t", "0", "one").run().fails(125, &["has dependent containers", "--depend"]);
         // What it joined ends, and it with that.
-        rpod!(t, "rm", "-f", "-t", "0", "one").run().ok();
+        rpod!(t, "stop", "-t", "0", "one").run().ok();
         rpod!(t, "wait", "two").run().lines_are(&["137"]);
-        rpod!(t, "start", "two").run().fails(125, &["no container with name or ID"]);
+        rpod!(t, "start", "two").run().code(125);
+        rpod!(t, "rm", "--depend", "one").run().ok();
+        rpod!(t, "ps", "-aq").run().lines_are(&[]);
         Ok(())
     });
     trials.push(trial("namespaces::at_a_path", User::Sub, |t| {

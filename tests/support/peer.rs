@@ -1,7 +1,7 @@
 //! Podman, Buildah and Skopeo, to compare with and to exchange images with.
 //!
 //! On PATH for the test user, or where `RPOD_TEST_PEER` says: a command that runs `bash -c SCRIPT` there (its words are split at
-//! blanks), such as `/work/shared/peers/enter bash`. It shares this machine's loopback, and no files: what a script needs comes
+//! blanks), such as `ssh peer bash`. It shares this machine's loopback, and no files: what a script needs comes
 //! through its standard input.
 
 use std::io::Write;

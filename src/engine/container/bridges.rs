@@ -44,6 +44,15 @@ pub(super) fn prepare(dirs: &Dirs, container: &Container, config: &Config, endpo
     };
     let links = config.links.iter().map(|link| Ok((link, linked(dirs, link)?))).collect::<Result<Vec<_>>>()?;
     let joins = endpoints.iter().map(join).collect::<Result<Vec<_>>>()?;
+    let is_common = |join: &Join| endpoints.iter().any(|own| own.network == join.network.name);
+    if let Some((link, _)) = links.iter().find(|(_, (_, joins))| !joins.iter().any(is_common)) {
+        return Err(Error::new(format!(
+            "cannot link to container {}: it is on none of these networks",
+            link.container
+        ))
+        .with_kind(Kind::Conflict)
+        .hint(format!("rpod network connect NETWORK {}", link.container)));
+    }
     let guarded = config.egress.is_some() || joins.iter().any(|join| join.network.egress.is_some());
     let order = Order {
         container: container.record.id.clone(),
@@ -60,7 +69,7 @@ pub(super) fn prepare(dirs: &Dirs, container: &Container, config: &Config, endpo
     for (link, (target, joins)) in &links {
         let mut names = vec![link.alias.as_str(), &target.record.name];
         names.dedup();
-        let shared = joins.iter().filter(|join| endpoints.iter().any(|own| own.network == join.network.name));
+        let shared = joins.iter().filter(|join| is_common(join));
         lines.extend(shared.flat_map(Join::addresses).map(|address| (address.ip, names.join(" "))));
     }
     Ok(helper::bridged(link, lines))

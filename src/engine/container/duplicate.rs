@@ -94,7 +94,7 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
     let data = dirs.data.join("volumes");
     volumes::prepare(&data, &uses, &config.rootfs.directories(), &ids.outside(&identity), &whole)?;
     let (container, lock) = reserved.commit(record, &config)?;
-    requires::note(dirs, &container.record)?;
+    requires::note(dirs, &container.record, &config.spec)?;
     Ok(Made { container, config, lock, warnings })
 }
 

@@ -10,6 +10,7 @@
 //! ```
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -101,6 +102,12 @@ pub(super) fn resolve(dirs: &Dirs, options: &mut RunOptions) -> Result<Option<Jo
             .hint("leave out --userns, --uidmap, --gidmap, --subuidname and --subgidname"));
     }
     Ok(joined)
+}
+
+/// The containers whose namespaces a Spec shares.
+pub(super) fn shared(spec: &Spec) -> BTreeSet<String> {
+    let namespaces = spec.linux().iter().flat_map(|linux| linux.namespaces().iter().flatten());
+    namespaces.filter_map(|namespace| container_of(namespace.path().as_deref()?)).collect()
 }
 
 /// `None` when the namespace belongs to the user namespace that rpod is in.

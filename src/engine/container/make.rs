@@ -108,7 +108,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     record.requires = requires::resolve(dirs, &life.requires)?;
     let (container, lock) = reserved.commit(record, &config)?;
-    requires::note(dirs, &container.record)?;
+    requires::note(dirs, &container.record, &config.spec)?;
     if let Some(cidfile) = cidfile {
         cidfile.keep();
     }

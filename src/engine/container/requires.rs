@@ -1,15 +1,18 @@
-//! `--requires`: containers that must run before another one starts, and are not removed before it.
+//! Containers that others need: `--requires`, which must run before another one starts, and those whose namespaces are shared.
+//! Neither is removed before the other.
 //!
-//! The record of a container names what it requires; the file `dependents` beside the record of what is required names, one id
-//! a line, who was made to require it, so that removing a container asks one file and not every other container.
+//! The record of a container names what it requires; the file `dependents` beside the record of what is needed names, one id
+//! a line, who was made to need it, so that removing a container asks one file and not every other container.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 
+use oci_spec::runtime::Spec;
+
 use super::record::Record;
-use super::start;
 use super::store::{self, Container};
+use super::{joining, start};
 use crate::error::{Context, Error, Result};
 use crate::state::paths::Dirs;
 
@@ -20,9 +23,9 @@ pub(super) fn resolve(dirs: &Dirs, names: &[String]) -> Result<Vec<String>> {
     names.iter().map(|name| Ok(store::find(dirs, name)?.record.id)).collect()
 }
 
-/// Notes with what `record` requires that it does.
-pub(super) fn note(dirs: &Dirs, record: &Record) -> Result<()> {
-    for id in &record.requires {
+/// Notes with what `record` requires, and with those whose namespaces `spec` shares, that it needs them.
+pub(super) fn note(dirs: &Dirs, record: &Record, spec: &Spec) -> Result<()> {
+    for id in record.requires.iter().chain(&joining::shared(spec)) {
         let file = store::find(dirs, id)?.place.record.join(DEPENDENTS);
         let opened = OpenOptions::new().append(true).create(true).open(&file);
         let written = opened.and_then(|mut opened| opened.write_all(format!("{}\n", record.id).as_bytes()));
@@ -31,7 +34,7 @@ pub(super) fn note(dirs: &Dirs, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// The containers that require this one.
+/// The containers that need this one.
 pub(crate) fn dependents(dirs: &Dirs, container: &Container) -> Result<Vec<Container>> {
     let file = container.place.record.join(DEPENDENTS);
     let ids = match std::fs::read_to_string(&file) {

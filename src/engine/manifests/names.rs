@@ -45,7 +45,7 @@ pub(crate) fn all(store: &Store) -> Result<Vec<Named>> {
 /// Names without [`PREFIX`], by what they mean.
 fn refs(store: &Store) -> Result<BTreeMap<Digest, Vec<String>>> {
     let mut lists: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-    for (name, digest) in store.list_refs()? {
+    for (name, digest) in store.list_refs_from(PREFIX)? {
         if let Some(name) = name.strip_prefix(PREFIX) {
             lists.entry(digest).or_default().push(name.to_owned());
         }

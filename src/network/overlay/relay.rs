@@ -30,6 +30,9 @@ use crate::sys::tun;
 /// Different ports at once.
 const SOCKETS: usize = 4;
 
+/// How long the netkeeper before this one may take to leave a port.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// Datagrams and frames before others have their turn.
 const TURN: usize = 128;
 
@@ -260,7 +263,15 @@ impl Overlays {
             epoll::add(epoll, &socket, data, epoll::EventFlags::IN)
         };
         let mut bound = bound;
-        if let Err(e) = bound() {
+        let begun = Instant::now();
+        let bound = loop {
+            match bound() {
+                // That of a netkeeper which is just ending, perhaps.
+                Err(Errno::ADDRINUSE) if begun.elapsed() < LEAVING => std::thread::sleep(LEAVING / 100),
+                bound => break bound,
+            }
+        };
+        if let Err(e) = bound {
             let error = Error::wrap(format!("cannot listen on UDP port {port} of this host"), e);
             self.sockets.spare.push(socket);
             return Err(match e {

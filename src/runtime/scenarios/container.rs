@@ -39,6 +39,8 @@ impl Fixture {
         let base = std::env::temp_dir();
         let uid = rustix::process::getuid().as_raw();
         let dir = base.join(format!("rpod-scenario-{uid}-{}", std::process::id()));
+        // Left by a test of the same number that was killed.
+        let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).expect("a directory");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("mode");
         for name in ["root/bin", "root/proc", "root/sys", "root/dev", "root/etc", "root/tmp", "upper", "work"] {
