@@ -28,7 +28,7 @@ fn shared_memory(t: &Sandbox) -> Outcome {
         .ok();
     join("b", "cat /dev/shm/b").lines_are(&["b"]);
     rpod!(t, "restart", "-t", "0", "b").run().ok();
-    rpod!(t, "rm", "-f", "-t", "0", "a").run().ok();
+    rpod!(t, "stop", "-t", "0", "a").run().ok();
     rpod!(t, "exec", "b", "cat", "/dev/shm/b").run().lines_are(&["b"]);
     rpod!(t, "stop", "-t", "0", "b").run().ok();
     rpod!(t, "start", "b").run().code(125);
