@@ -52,7 +52,7 @@ impl ClientHost {
     }
 
     pub fn address6(&self) -> String {
-        format!("fd5a:7e57:{:x}::2", self.network)
+        std::net::Ipv6Addr::new(0xfd5a, 0x7e57, self.network.into(), 0, 0, 0, 0, 2).to_string()
     }
 
     /// Where it reaches the machine the tests run on.
@@ -61,7 +61,7 @@ impl ClientHost {
     }
 
     pub fn server_address6(&self) -> String {
-        format!("fd5a:7e57:{:x}::1", self.network)
+        std::net::Ipv6Addr::new(0xfd5a, 0x7e57, self.network.into(), 0, 0, 0, 0, 1).to_string()
     }
 
     /// A program on the client.
