@@ -36,6 +36,9 @@ impl Problem {
 
 /// The lines around `span`, those in question marked, in the form that BuildKit made familiar.
 pub(crate) fn excerpt(file: &str, text: &str, span: Span) -> String {
+    if text.lines().next().is_none() {
+        return format!("{file}:{}", span.first);
+    }
     let mut shown = format!("{file}:{}\n--------------------\n", span.first);
     let last = span.last.min(span.first + MOST);
     for (index, line) in text.lines().enumerate() {
@@ -66,5 +69,6 @@ mod tests {
                 "Dockerfile:2\n{rule}\n   1 |     FROM a\n   2 | >>> RUN b \\\n   3 | >>>  c\n   4 |     CMD d\n   5 |     USER e\n{rule}"
             )
         );
+        assert_eq!(excerpt("Dockerfile", "", Span { first: 1, last: 1 }), "Dockerfile:1");
     }
 }
