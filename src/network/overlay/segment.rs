@@ -202,6 +202,10 @@ impl Segment {
                     here.names.retain(|name| alias(name).is_ok());
                     here.names.truncate(MOST_NAMES);
                     let inside = |ip: IpAddr| subnets.iter().any(|subnet| subnet.contains(ip));
+                    // What this host says itself comes back where it is among its own peers.
+                    if own_ids.contains(here.id.as_str()) {
+                        continue;
+                    }
                     if let Some(ip) = here.addresses().find(|ip| own.contains(ip)) {
                         peer.complaint = Some(format!("claims {ip}, which is in use on this host"));
                         continue;
@@ -209,7 +213,6 @@ impl Segment {
                     let known = peer.members.contains_key(&here.id);
                     let id = here.id.len() == 64 && here.id.bytes().all(|b| b.is_ascii_hexdigit());
                     if !id
-                        || own_ids.contains(here.id.as_str())
                         || !here.addresses().all(inside)
                         || here.mac == self.gateway
                         || (!known && peer.members.len() >= MOST_CONTAINERS)
