@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
         trial("overlay::two_hosts", User::Sub, two_hosts),
         trial("overlay::sealed", User::NoSub, sealed),
         trial("overlay::directory", User::Sub, directory),
+        trial("overlay::itself", User::Sub, itself),
         trial("overlay::refusals", User::Sub, refusals),
         trial("overlay::strangers", User::Sub, strangers),
     ]
@@ -163,6 +164,21 @@ fn directory(t: &Sandbox) -> Outcome {
     rpod!(t, "rm", "-f", "-t", "0", "x").run().ok();
     wait_until("the note is gone", || !note.exists());
     far.rpod(&["rm", "-f", "-t", "0", "b"]).ok();
+    Ok(())
+}
+
+/// A host among its own peers; and a netkeeper that follows another at once takes its port over.
+fn itself(t: &Sandbox) -> Outcome {
+    busybox(t)?;
+    let port = format!("port={}", free_port());
+    rpod!(t, "network", "create", "-d", "overlay", "-o", "peer=127.0.0.1", "-o", port, "o").run().ok();
+    sleeper(t, "a", &["--network", "o"])?;
+    let peer = || rpod!(t, "network", "inspect", "o").run().json()[0]["peers"][0].clone();
+    wait_until("it hears itself", || peer()["up"] == true);
+    assert!(peer().get("complaint").is_none(), "{}", peer());
+    for _ in 0..4 {
+        rpod!(t, "restart", "-t", "0", "a").run().ok();
+    }
     Ok(())
 }
 
