@@ -12,8 +12,12 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) fn run(args: Version, context: &Context<'_>) -> Result<u8> {
     match args.format.as_deref() {
         Some(format) => {
-            let facts = std::collections::BTreeMap::from([("Client", facts())]);
-            listing::object(context.ui, "version", format, &facts, false)?;
+            // One program is both; scripts ask for the server's version to see whether one is there.
+            let mut shown = std::collections::BTreeMap::from([("Client", facts())]);
+            if format.trim() != "json" {
+                shown.insert("Server", facts());
+            }
+            listing::object(context.ui, "version", format, &shown, false)?;
         }
         None => {
             let (os, arch) = (std::env::consts::OS, arch());

@@ -1,7 +1,8 @@
 //! Finding containers: by name, id, prefix of an id, or all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::record::{Config, Record};
@@ -60,24 +61,26 @@ impl Container {
 
     /// Bytes of the files that the container has made or changed. Those it hides even from us count as nothing.
     pub(crate) fn written(&self) -> u64 {
-        tree_size(&self.place.disk.join("upper"))
+        tree_size(&self.place.disk.join("upper"), &mut HashSet::new())
     }
 
     /// Bytes of the files of the image.
     pub(crate) fn image_size(&self) -> u64 {
         let directories = self.config().map(|config| config.rootfs.directories()).unwrap_or_default();
-        directories.iter().skip(1).map(|dir| tree_size(dir)).sum()
+        directories.iter().skip(1).map(|dir| tree_size(dir, &mut HashSet::new())).sum()
     }
 }
 
-fn tree_size(dir: &Path) -> u64 {
+/// A file with several names counts once: `linked` are those met, by device and inode.
+fn tree_size(dir: &Path, linked: &mut HashSet<(u64, u64)>) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => tree_size(&entry.path()),
+    let mut size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => tree_size(&entry.path(), linked),
+        Ok(meta) if meta.nlink() > 1 && !linked.insert((meta.dev(), meta.ino())) => 0,
         Ok(meta) => meta.len(),
         Err(_) => 0,
     };
-    entries.flatten().map(size).sum()
+    entries.flatten().map(&mut size).sum()
 }
 
 /// The container called `name_or_id`: a full id, a name, or the beginning of exactly one id.

@@ -58,7 +58,7 @@ pub(crate) fn create(dirs: &Dirs, options: CreateOptions) -> Result<String> {
         labels: options.labels,
         options: options.options,
     };
-    if volumes::create(&directory(dirs), &volume)? {
+    if volumes::create(&directory(dirs), &volume, IdMaps::for_user)? {
         events::volume(dirs, "create", &name);
     } else if !options.ignore {
         return Err(Error::new(format!("volume with name {name} already exists: volume already exists")));
@@ -66,8 +66,10 @@ pub(crate) fn create(dirs: &Dirs, options: CreateOptions) -> Result<String> {
     Ok(name)
 }
 
-/// What `o` may say of a directory.
+/// What `o` may say of a directory of the host.
 const BIND_WORDS: [&str; 7] = ["bind", "rbind", "ro", "rw", "noexec", "nosuid", "nodev"];
+/// What `o` may say of the volume's own directory, each with a number.
+const OWNER_WORDS: [&str; 2] = ["uid", "gid"];
 
 /// What `--opt` may say, and what can be done without root.
 fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
@@ -86,17 +88,32 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
     }
     let binds = options.get("o").is_some_and(|o| o.split(',').any(|word| matches!(word, "bind" | "rbind")));
     let words = options.get("o").map(String::as_str).unwrap_or_default().split(',').filter(|word| !word.is_empty());
-    if kind == Some("tmpfs") {
-        tmpfs_options(words.map(str::to_owned).collect())?;
-    } else if let Some(word) = words.into_iter().find(|word| !BIND_WORDS.contains(word)) {
-        return Err(Error::new(format!("a bind cannot be mounted with the option {word:?}")));
-    }
     match (kind, options.get("device")) {
-        (Some("none" | "bind"), None) => Err(Error::new("a bind needs the option device")),
-        (Some("tmpfs"), _) | (Some("none" | "bind"), Some(_)) => Ok(()),
-        (None, Some(_)) if !binds => Err(Error::new("the option device needs type=bind, or o=bind")),
-        (None, None) if options.contains_key("o") => Err(Error::new("the option o needs type=tmpfs, or a device")),
-        _ => Ok(()),
+        (Some("tmpfs"), _) => return tmpfs_options(words.map(str::to_owned).collect()).map(drop),
+        (Some("none" | "bind"), None) => return Err(Error::new("a bind needs the option device")),
+        (None, Some(_)) if !binds => return Err(Error::new("the option device needs type=bind, or o=bind")),
+        (_, Some(device)) => {
+            std::fs::metadata(device)
+                .context(|| format!("invalid volume option device for driver 'local': {device}"))?;
+            if let Some(word) = words.into_iter().find(|word| !BIND_WORDS.contains(word)) {
+                return Err(Error::new(format!("a bind cannot be mounted with the option {word:?}")));
+            }
+        }
+        (_, None) => words.into_iter().try_for_each(owner_word)?,
+    }
+    Ok(())
+}
+
+/// Checks a word of `o` for a volume that is a directory of its own.
+fn owner_word(word: &str) -> Result<()> {
+    match word.split_once('=') {
+        Some((name, number)) if OWNER_WORDS.contains(&name) => match number.parse::<u32>() {
+            Ok(number) if number < u32::MAX => Ok(()),
+            _ => Err(Error::new(format!("cannot convert {name} {number:?} to a number"))),
+        },
+        Some(("size" | "inodes", _)) => Err(Error::new(format!("volume option {word:?}: quotas need root"))
+            .hint("type=tmpfs with a size limits a volume in memory")),
+        _ => Err(Error::new(format!("the option o={word} needs type=tmpfs, or a device"))),
     }
 }
 

@@ -139,6 +139,10 @@ pub(super) enum Op {
         value: CString,
     },
     RootReadOnly,
+    /// Makes one mount read-only, what is mounted below it not.
+    Protect {
+        slot: Slot,
+    },
     /// The new root becomes /, the host's mounts disappear.
     Pivot,
     /// Session, standard streams, and nothing else open.

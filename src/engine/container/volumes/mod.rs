@@ -81,6 +81,18 @@ impl Volume {
             _ => None,
         }
     }
+
+    /// The number that `o=NAME=…` gives, as of `uid=` and `gid=`, which a directory of one's own gets for an owner.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+        let words = self.options.get("o").into_iter().flat_map(|words| words.split(','));
+        words.filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok()).next_back()
+    }
+
+    /// The owner that its options give it; what they leave out is root.
+    fn owner(&self) -> Option<(u32, u32)> {
+        let (uid, gid) = (self.number("uid"), self.number("gid"));
+        (uid.is_some() || gid.is_some()).then_some((uid.unwrap_or(0), gid.unwrap_or(0)))
+    }
 }
 
 /// The directory of a volume that is mounted. `name` has been checked.
@@ -142,9 +154,13 @@ fn make(
     let lower = if wanted.copy { lower } else { &[] };
     // From outside a directory of the image may be unreadable; then it exists.
     let nothing = copy_up::directories(lower, &wanted.destination).is_ok_and(|sources| sources.is_empty());
-    if !nothing || (owner.uid, owner.gid) != (0, 0) {
+    let fixed = meta.as_ref().and_then(Volume::owner);
+    if !nothing || (owner.uid, owner.gid) != (0, 0) || fixed.is_some() {
         let single = maps.is_single();
-        enter::run(maps, || copy_up::fill(&new, lower, &wanted.destination, owner, single))?;
+        enter::run(maps, || {
+            copy_up::fill(&new, lower, &wanted.destination, owner, single)?;
+            fixed.map_or(Ok(()), |owner| give(&new, owner))
+        })?;
     }
     match std::fs::rename(&new, data_dir(volumes, &wanted.name)) {
         Ok(()) => {}
@@ -166,8 +182,8 @@ fn make(
     file::write_json(&dir.join(META), &meta, if wanted.anonymous { Durability::Volatile } else { Durability::Synced })
 }
 
-/// Makes an empty volume; `false` when there is one of that name.
-pub(crate) fn create(volumes: &Path, volume: &Volume) -> Result<bool> {
+/// Makes an empty volume; `false` when there is one of that name. For a single-threaded process.
+pub(crate) fn create(volumes: &Path, volume: &Volume, maps: impl FnOnce() -> Result<IdMaps>) -> Result<bool> {
     create_private(&volumes.join(LOCKS))?;
     let _lock = lock(volumes, &volume.name)?;
     if load(volumes, &volume.name)?.is_some() {
@@ -184,8 +200,19 @@ pub(crate) fn create(volumes: &Path, volume: &Volume) -> Result<bool> {
     // Whatever the umask: it belongs to the containers.
     std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .context(|| format!("cannot create {}", data.display()))?;
+    if let Some(owner) = volume.owner().filter(|_| volume.backing().is_none()) {
+        enter::run(&maps()?, || give(&data, owner))?;
+    }
     file::write_json(&volumes.join(&volume.name).join(META), volume, Durability::Synced)?;
     Ok(true)
+}
+
+/// Gives a volume its owner, an id inside the user namespace that this runs in.
+fn give(data: &Path, (uid, gid): (u32, u32)) -> Result<()> {
+    std::os::unix::fs::lchown(data, Some(uid), Some(gid)).map_err(|e| {
+        let error = Error::wrap(format!("cannot give {} to {uid}:{gid}", data.display()), e);
+        error.hint("only ids of your subordinate ranges in /etc/subuid and /etc/subgid can own files")
+    })
 }
 
 /// Describes anew a volume that has lost its description; one that never had content goes.
