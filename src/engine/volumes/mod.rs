@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 pub(crate) use self::filter::Filters;
+use super::container::damaged;
 use super::container::lifecycle::{self, Removal};
 use super::container::options::mounts::tmpfs_options;
 use super::container::resolve::MountKind;
@@ -140,7 +141,7 @@ pub(crate) fn adopt(dirs: &Dirs, name: &str) -> Result<()> {
     volumes::adopt(&directory(dirs), name, &IdMaps::for_user()?)
 }
 
-/// Every volume, by name. Half-made ones are left out.
+/// Every volume, by name. Half-made ones are left out, and what is none: `system check` tells.
 pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Volume>> {
     let directory = directory(dirs);
     let failed = || format!("cannot list {}", directory.display());
@@ -152,7 +153,7 @@ pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Volume>> {
     for entry in entries {
         let name = entry.context(failed)?.file_name();
         if let Some(name) = name.to_str().filter(|name| names::check(name).is_ok())
-            && let Some(volume) = volumes::load(&directory, name)?
+            && let Ok(Some(volume)) = volumes::load(&directory, name)
         {
             all.push(volume);
         }
@@ -206,7 +207,11 @@ pub(crate) fn remove(dirs: &Dirs, volume: &Volume, force: bool, seconds: Option<
 }
 
 /// The volumes that `prune` would remove: used by nobody, and, unless `all`, without a name of their own.
+///
+/// # Errors
+/// When a damaged container cannot tell what it has.
 pub(crate) fn unused(dirs: &Dirs, all: bool, filters: &Filters) -> Result<Vec<Volume>> {
+    damaged::none(dirs)?;
     let users = users(dirs)?;
     let mut unused = list(dirs)?;
     unused.retain(|volume| {

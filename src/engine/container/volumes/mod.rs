@@ -190,21 +190,34 @@ pub(crate) fn create(volumes: &Path, volume: &Volume, maps: impl FnOnce() -> Res
         return Ok(false);
     }
     let data = data_dir(volumes, &volume.name);
-    create_private(&volumes.join(&volume.name))?;
-    match std::fs::DirBuilder::new().mode(0o755).create(&data) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::wrap(format!("cannot create {}", data.display()), e));
-        }
+    let dir = volumes.join(&volume.name);
+    let made = match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Ok(()) => true,
+        // Half-made: what may be in it stays.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => false,
+        Err(e) => return Err(Error::wrap(format!("cannot create {}", dir.display()), e)),
+    };
+    let outcome = furnish(&dir, &data, volume, maps);
+    if outcome.is_err() && made {
+        // A full disk, or ids that are not the user's: the first error is the one worth telling.
+        let _ = std::fs::remove_dir(&data).and_then(|()| std::fs::remove_dir(&dir));
+    }
+    outcome.map(|()| true)
+}
+
+/// The directory of a new volume, its owner, and last its description.
+fn furnish(dir: &Path, data: &Path, volume: &Volume, maps: impl FnOnce() -> Result<IdMaps>) -> Result<()> {
+    let failed = || format!("cannot create {}", data.display());
+    match std::fs::DirBuilder::new().mode(0o755).create(data) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::wrap(failed(), e)),
         _ => {}
     }
     // Whatever the umask: it belongs to the containers.
-    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .context(|| format!("cannot create {}", data.display()))?;
+    std::fs::set_permissions(data, std::os::unix::fs::PermissionsExt::from_mode(0o755)).context(failed)?;
     if let Some(owner) = volume.owner().filter(|_| volume.backing().is_none()) {
-        enter::run(&maps()?, || give(&data, owner))?;
+        enter::run(&maps()?, || give(data, owner))?;
     }
-    file::write_json(&volumes.join(&volume.name).join(META), volume, Durability::Synced)?;
-    Ok(true)
+    file::write_json(&dir.join(META), volume, Durability::Synced)
 }
 
 /// Gives a volume its owner, an id inside the user namespace that this runs in.
@@ -219,7 +232,7 @@ fn give(data: &Path, (uid, gid): (u32, u32)) -> Result<()> {
 pub(crate) fn adopt(volumes: &Path, name: &str, maps: &IdMaps) -> Result<()> {
     create_private(&volumes.join(LOCKS))?;
     let _lock = lock(volumes, name)?;
-    if load(volumes, name)?.is_some() {
+    if matches!(load(volumes, name), Ok(Some(_))) {
         return Ok(());
     }
     let dir = volumes.join(name);
@@ -247,9 +260,12 @@ pub(super) fn is_borrowed(volumes: &Path, name: &str) -> bool {
     volumes.join(name).join(BORROWED).exists()
 }
 
-/// A volume that exists.
+/// A volume that exists. Where a file has the name of one, there is none.
 pub(crate) fn load(volumes: &Path, name: &str) -> Result<Option<Volume>> {
-    file::read_json(&volumes.join(name).join(META))
+    match file::read_json(&volumes.join(name).join(META)) {
+        Err(_) if !volumes.join(name).is_dir() => Ok(None),
+        read => read,
+    }
 }
 
 /// Removes a volume with its content. For a single-threaded process.
