@@ -58,6 +58,8 @@ pub(super) struct Serving<'a> {
     pub state: State,
     /// Somebody wants the container to end: it is not started again.
     pub halted: bool,
+    /// The same, by a command or for its health: a session that ends, or the machine, has nothing against it.
+    pub stopped: bool,
     /// Its health wants it started again, whatever `--restart` says.
     pub again: bool,
     /// When the program is killed.
@@ -164,7 +166,7 @@ impl Serving<'_> {
                 let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
             }
             (Some(Verdict::Unhealthy), Action::Stop) => {
-                self.halted = true;
+                (self.halted, self.stopped) = (true, true);
                 self.end_program();
             }
             _ => {}
@@ -374,7 +376,7 @@ impl Serving<'_> {
             }
             Request::Stop(number) => {
                 self.clients[index].deaf = [true; 2];
-                self.halted = true;
+                (self.halted, self.stopped) = (true, true);
                 // Between two programs there is none to end.
                 let _ = signal::send(self.program.pidfd.as_fd(), *number);
             }

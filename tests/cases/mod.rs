@@ -57,7 +57,9 @@ mod push;
 mod readme;
 mod resolving;
 mod restart;
+mod restart_unit;
 mod resume;
+mod retry;
 mod run;
 mod scenario;
 mod secrets;
@@ -84,6 +86,7 @@ pub fn trials() -> Vec<Trial> {
         harness::trials(),
         additional::trials(),
         cli::trials(),
+        retry::trials(),
         run::trials(),
         userns::trials(),
         namespaces::trials(),
@@ -132,6 +135,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        restart_unit::trials(),
         resume::trials(),
         push::trials(),
         login::trials(),
