@@ -5,6 +5,7 @@ use super::each::each;
 use crate::cli::network::{Connect, Disconnect, Reload};
 use crate::engine::container::select::Selection;
 use crate::engine::container::store;
+use crate::engine::events;
 use crate::engine::network::connect;
 use crate::error::Result;
 use crate::network::bridge::endpoint::{self, Endpoint};
@@ -20,13 +21,17 @@ pub(crate) fn connect(args: Connect, context: &Context<'_>) -> Result<u8> {
     }
     endpoint.mac = args.mac_address.as_deref().map(endpoint::mac).transpose()?;
     endpoint.aliases = args.alias.iter().map(|alias| endpoint::alias(alias)).collect::<Result<_>>()?;
-    connect::connect(dirs, &store::find(dirs, &args.container)?, &endpoint)?;
+    let container = store::find(dirs, &args.container)?;
+    connect::connect(dirs, &container, &endpoint)?;
+    events::connection(dirs, "connect", &container.record, &args.network);
     Ok(0)
 }
 
 pub(crate) fn disconnect(args: Disconnect, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    connect::disconnect(dirs, &store::find(dirs, &args.container)?, &args.network, args.force)?;
+    let container = store::find(dirs, &args.container)?;
+    connect::disconnect(dirs, &container, &args.network, args.force)?;
+    events::connection(dirs, "disconnect", &container.record, &args.network);
     Ok(0)
 }
 

@@ -67,6 +67,14 @@ impl RootfsPlan {
 }
 
 impl RootfsPlan {
+    /// Where it is mounted while the container is made, as seen from outside.
+    pub(crate) fn place(&self) -> &Path {
+        match self {
+            Self::Overlay { upper, .. } | Self::FuseOverlayfs { upper, .. } => upper,
+            Self::Directory { path } => path,
+        }
+    }
+
     /// The driver's name, as `inspect` shows it; that of a directory is Podman's word for no driver at all.
     pub(crate) fn driver(&self) -> &'static str {
         match self {

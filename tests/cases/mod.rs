@@ -20,12 +20,14 @@ mod cve;
 mod devices;
 mod drivers;
 mod egress;
+mod event_sequences;
 mod events;
 mod everyday;
 mod exec;
 mod files;
 mod harness;
 mod health;
+mod hooks;
 mod hostile_images;
 mod hostile_layers;
 mod hostile_networks;
@@ -103,11 +105,13 @@ pub fn trials() -> Vec<Trial> {
         pause::trials(),
         peers::trials(),
         health::trials(),
+        hooks::trials(),
         systemd::trials(),
         terminal::trials(),
         devices::trials(),
         exec::trials(),
         files::trials(),
+        event_sequences::trials(),
         events::trials(),
         logs::trials(),
         journal::trials(),

@@ -65,7 +65,7 @@ pub(crate) struct Request<'a> {
     pub volumes: &'a Path,
     /// The container's record directory, where `hostname`, `hosts`, `resolv.conf` and `.containerenv` are.
     pub record: &'a Path,
-    /// Where the Spec says the root file system is.
+    /// The directory beside which overlays of volumes are kept.
     pub root: &'a Path,
 }
 
@@ -170,6 +170,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         seccomp: filter(request, &capabilities)?,
         resources: options.resources.clone(),
         annotations: annotations(options, stop_signal),
+        hooks: request.cdi.hooks.clone(),
         namespaces,
     };
     Ok(Resolved {
