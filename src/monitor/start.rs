@@ -158,7 +158,7 @@ fn make(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     let held = launch.held && restarts == 0;
     let listeners = match &launch.ports[..] {
         [] => None,
-        ports => Some(forward::listen::listen(ports)?),
+        ports => Some(forward::listen::listen(ports, &launch.state.ports)?),
     };
     let (stdio, feed, outputs) = streams(launch)?;
     let mut cgroup = cgroup(launch)?;
