@@ -26,7 +26,7 @@ fn verbs(t: &Sandbox) -> Outcome {
     rpod!(t, "volume", "create", "--ignore", "one").run().lines_are(&["one"]);
     let made_up = rpod!(t, "volume", "create").run().ok().trim().to_owned();
     assert_eq!(made_up.len(), 64);
-    for bad in ["../x", "a/b", ".", ""] {
+    for bad in ["../x", "a/b", "."] {
         rpod!(t, "volume", "create", bad).run().code(125);
     }
     rpod!(t, "volume", "create", "--driver", "nfs", "x").run().fails(125, &["nfs"]);

@@ -91,6 +91,9 @@ fn tree_size(dir: &Path, linked: &mut HashSet<(u64, u64)>) -> u64 {
 
 /// The container called `name_or_id`: a full id, a name, or the beginning of exactly one id.
 pub(crate) fn find(dirs: &Dirs, name_or_id: &str) -> Result<Container> {
+    if name_or_id.is_empty() {
+        return Err(Error::new("name or ID cannot be empty"));
+    }
     if let Some(id) = name_target(dirs, name_or_id)
         && let Some(container) = readable(dirs, &id)?
         && container.record.name == name_or_id
@@ -101,7 +104,7 @@ pub(crate) fn find(dirs: &Dirs, name_or_id: &str) -> Result<Container> {
         Error::new(format!("no container with name or ID {name_or_id:?} found: no such container"))
             .with_kind(Kind::NoSuchObject)
     };
-    if name_or_id.is_empty() || !name_or_id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+    if !name_or_id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return Err(missing());
     }
     if name_or_id.len() == 64 {

@@ -48,8 +48,9 @@ pub(crate) fn create(dirs: &Dirs, options: CreateOptions) -> Result<String> {
         return Err(Error::new(format!("volume driver {:?} is not there: local is the only one", options.driver)));
     }
     check_options(&options.options)?;
-    let anonymous = options.name.is_none();
-    let name = options.name.map_or_else(id::random, Ok)?;
+    let wanted = options.name.filter(|name| !name.is_empty());
+    let anonymous = wanted.is_none();
+    let name = wanted.map_or_else(id::random, Ok)?;
     names::check(&name)?;
     let volume = Volume {
         name: name.clone(),
@@ -120,6 +121,9 @@ fn owner_word(word: &str) -> Result<()> {
 
 /// The volume of that name, or of the beginning of one.
 pub(crate) fn find(dirs: &Dirs, name: &str) -> Result<Volume> {
+    if name.is_empty() {
+        return Err(Error::new("name or ID cannot be empty"));
+    }
     let missing =
         || Error::new(format!("no volume with name {name:?} found: no such volume")).with_kind(Kind::NoSuchObject);
     if names::check(name).is_err() {

@@ -287,7 +287,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
         process: program,
         hooked,
     };
-    if !outsider::is_inside(bundle.maps) {
+    if !outsider::is_inside(bundle.ids) {
         outsider::rearrange(&mut plan)?;
     }
     Ok(plan)
@@ -395,7 +395,7 @@ fn hooks(builder: &mut Builder, bundle: &Bundle<'_>) -> Result<bool> {
     if inside.is_empty() && hook::compile(bundle.spec, [Stage::Prestart, Stage::CreateRuntime])?.is_empty() {
         return Ok(false);
     }
-    if !outsider::is_inside(bundle.maps) {
+    if !outsider::is_inside(bundle.ids) {
         return Err(Error::new("a container in which this user has no id cannot have hooks that find its files")
             .hint("use another --userns than auto or nomap"));
     }

@@ -286,6 +286,11 @@ fn published(options: &RunOptions, exposed: Option<Vec<&str>>, warnings: &mut Ve
         let mode = if network.mode == Mode::None { "none" } else { "container" };
         return Err(Error::new(format!("conflicting options: dns and the network mode: {mode}")));
     }
+    if !network.add_hosts.is_empty() && matches!(network.mode, Mode::Container(_)) {
+        return Err(Error::new(
+            "invalid config provided: cannot set extra host entries when the container is joined to another containers network namespace: invalid configuration",
+        ));
+    }
     let asked: Vec<&str> = network.expose.iter().map(String::as_str).collect();
     for port in &asked {
         ports::parse_exposed(port)?;
