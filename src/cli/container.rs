@@ -245,7 +245,7 @@ pub(crate) struct Ps {
     #[arg(long, hide = true)]
     pub sync: bool,
     /// Accepted for compatibility: no container is kept outside of rpod's own store
-    #[arg(long, hide = true)]
+    #[arg(long, alias = "storage", hide = true)]
     pub external: bool,
     /// Show the list again and again, every so many seconds
     #[arg(short, long, value_name = "SECONDS")]
@@ -355,6 +355,9 @@ pub(crate) struct Attach {
 /// Check whether a container exists: exit code 0 or 1
 #[derive(Debug, Args)]
 pub(crate) struct Exists {
+    /// Accepted for compatibility: no container is kept outside of rpod's own store
+    #[arg(long, hide = true)]
+    pub external: bool,
     /// Container to look for
     #[arg(value_name = "CONTAINER")]
     pub container: String,

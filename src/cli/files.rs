@@ -156,6 +156,9 @@ pub(crate) struct Cp {
     /// Let directories and other files replace each other
     #[arg(long)]
     pub overwrite: bool,
+    /// Accepted for compatibility: nothing is shown while copying
+    #[arg(short, long, hide = true)]
+    pub quiet: bool,
     #[arg(value_name = "SRC_PATH")]
     pub source: String,
     #[arg(value_name = "DEST_PATH")]

@@ -353,6 +353,10 @@ pub(crate) struct Network {
     #[arg(short = 'h', long, value_name = "NAME")]
     pub hostname: Option<String>,
 
+    /// NIS domain name of the container, which domainname(1) shows
+    #[arg(long, value_name = "NAME")]
+    pub domainname: Option<String>,
+
     /// Use this name server; "none" leaves the image's resolv.conf
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub dns: Vec<String>,

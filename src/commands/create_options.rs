@@ -77,6 +77,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
         groups: process.group_add.clone(),
         umask: process.umask.as_deref().map_or(Ok(defaults::UMASK), values::umask)?,
         hostname: network.hostname.as_deref().map(values::hostname).transpose()?,
+        domainname: network.domainname.clone(),
         labels: values::labels(&general.label, &general.label_file)?,
         annotations: values::annotations(&general.annotation)?,
         stop_signal: process.stop_signal.as_deref().map(values::signal).transpose()?,
@@ -454,7 +455,7 @@ mod tests {
         assert_eq!(options.network.dns.servers.len(), 2);
         assert_eq!(options.network.add_hosts[0].names, ["h", "g"]);
         assert_eq!(options.groups, ["a", "b"]);
-        assert_eq!(options.log.max_size, Some(1024));
+        assert_eq!(options.log.max_size, Some(1000));
         assert_eq!(options.hostname.as_deref(), Some("box"));
         assert_eq!(options.shm_size, 65_536_000);
         for (text, number) in [("9", 9), ("SIGKILL", 9), ("rtmin+1", 35), ("RTMAX-1", 63), ("usr1", 10), ("CLD", 17)] {

@@ -10,7 +10,6 @@ use crate::engine::container::select::Selection;
 use crate::engine::container::store::{self, Container};
 use crate::error::{Error, Kind, Result};
 use crate::output;
-use crate::state::paths::Dirs;
 
 pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -36,7 +35,7 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
             if let Some(stopping) = asked? {
                 stopping.finish()?;
             }
-            remove(dirs, container, removal, args.depend || args.all)?;
+            remove(context, container, removal, args.depend || args.all)?;
             context.ui.line(name)
         })
     });
@@ -77,8 +76,9 @@ fn remove_damaged(args: &Rm, context: &Context<'_>) -> Result<Vec<String>> {
     Ok(left)
 }
 
-/// Removes a container; with `depend` those that require it before.
-fn remove(dirs: &Dirs, container: &Container, removal: Removal, depend: bool) -> Result<()> {
+/// Removes a container; with `depend` those that require it before, and tells which.
+fn remove(context: &Context<'_>, container: &Container, removal: Removal, depend: bool) -> Result<()> {
+    let dirs = context.dirs()?;
     let dependents = requires::dependents(dirs, container)?;
     if !dependents.is_empty() && !depend {
         let ids: Vec<&str> = dependents.iter().map(Container::id).collect();
@@ -89,6 +89,9 @@ fn remove(dirs: &Dirs, container: &Container, removal: Removal, depend: bool) ->
         ))
         .hint("rpod rm --depend removes them as well"));
     }
-    dependents.iter().try_for_each(|dependent| remove(dirs, dependent, removal, true))?;
+    for dependent in &dependents {
+        remove(context, dependent, removal, true)?;
+        context.ui.line(dependent.id())?;
+    }
     lifecycle::remove(dirs, container, removal)
 }

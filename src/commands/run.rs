@@ -1,5 +1,7 @@
 //! `rpod run`.
 
+use std::io::IsTerminal;
+
 use super::Context;
 use super::create;
 use super::foreground::{self, Connect};
@@ -47,6 +49,9 @@ pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
             context.ui.warn(warning);
         }
         return Ok(0);
+    }
+    if container.record.tty && container.record.interactive && !std::io::stdin().is_terminal() {
+        context.ui.warn("The input device is not a TTY. The --tty and --interactive flags might not work properly");
     }
     let asked = &config.asked;
     if !asked.attaches("stdout") && !asked.attaches("stderr") {

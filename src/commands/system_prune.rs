@@ -6,6 +6,7 @@ use crate::build;
 use crate::cli::space::Prune;
 use crate::engine::container::prune as containers;
 use crate::engine::images;
+use crate::engine::network::remove as networks;
 use crate::engine::system::df;
 use crate::engine::volumes::{self, Filters};
 use crate::error::{Error, Result};
@@ -30,7 +31,7 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
         let volumes = if args.volumes { "\n\t- all volumes without a name that no container uses" } else { "" };
         let cache = if args.build { "\n\t- the build cache" } else { "" };
         let question = format!(
-            "WARNING! This command removes:\n\t- all stopped containers\n\t- {images}{volumes}{cache}\n\nAre you sure you want to continue?"
+            "WARNING! This command removes:\n\t- all stopped containers\n\t- all networks not used by at least one container\n\t- {images}{volumes}{cache}\n\nAre you sure you want to continue?"
         );
         if !confirm(context, &question)? {
             return Ok(0);
@@ -47,6 +48,7 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
         lines.iter().try_for_each(|line| context.ui.line(line))
     };
     section("Deleted Containers", &pruned.removed)?;
+    section("Deleted Networks", &networks::prune(dirs, &args.filter)?)?;
     let images = images::prune(dirs, &store, args.all, &args.filter)?;
     for error in pruned.failed.iter().chain(&images.failed) {
         code = 125;

@@ -167,8 +167,12 @@ pub(crate) fn unmount(args: Unmount, context: &Context<'_>) -> Result<u8> {
     each(context, &args.volumes, |name| context.ui.line(volumes::find(dirs, name)?.name))
 }
 
-pub(crate) fn prune(args: Prune, context: &Context<'_>) -> Result<u8> {
+pub(crate) fn prune(mut args: Prune, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
+    // Docker's older form of --all.
+    let others = args.filter.len();
+    args.filter.retain(|filter| !matches!(filter.as_str(), "all=1" | "all=true"));
+    args.all |= args.filter.len() < others;
     let filters = Filters::parse(&args.filter, |name| Ok(volumes::find(dirs, name)?.created))?;
     if !args.force {
         let what = if args.all { "all volumes" } else { "all volumes without a name" };

@@ -42,10 +42,13 @@ fn defaults(settings: &Settings) -> Vec<Mount> {
         shm.push("ro");
     }
     let mut mounts = Vec::with_capacity(7);
+    let mut proc = vec!["nosuid", "noexec", "nodev"];
     mounts.push(if namespaces.pid == Namespace::Host {
-        bind("/proc", &["rbind", "nosuid", "noexec", "nodev"])
+        proc.push("rbind");
+        bind("/proc", &proc)
     } else {
-        filesystem("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
+        proc.extend(settings.proc_options.iter().map(String::as_str));
+        filesystem("/proc", "proc", "proc", &proc)
     });
     mounts.push(filesystem("/dev", "tmpfs", "tmpfs", &dev));
     mounts.push(filesystem("/dev/pts", "devpts", "devpts", &pts));

@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub shm_size: u64,
     /// Without a /dev/shm.
     pub no_shm: bool,
+    /// Of the mount on /proc, beside the usual ones.
+    pub proc_options: Vec<String>,
     /// /dev and /dev/shm are as read-only as the root.
     pub read_only_dev: bool,
     pub namespaces: Namespaces,

@@ -131,7 +131,7 @@ fn prune(t: &Sandbox) -> Outcome {
     rpod!(t, "system", "prune", "-a", "-f", "--volumes").run().ok();
     rpod!(t, "volume", "ls", "-q").run().lines_are(&["named", "used"]);
     rpod!(t, "volume", "prune", "--all", "-f", "--filter", "label=none").run().lines_are(&[]);
-    rpod!(t, "volume", "prune", "--all", "-f").run().prints("named\nused");
+    rpod!(t, "volume", "prune", "--filter", "all=1", "-f").run().prints("named\nused");
     assert_eq!(list(), 0);
     Ok(())
 }

@@ -138,7 +138,7 @@ impl Mounts {
         } else if kind == "overlay" {
             options.overlay(builder, slot, place)?
         } else {
-            let mut data = options.data(kind, maps)?;
+            let mut data = options.data(kind, maps).context(what)?;
             if let Some(source) = mount.source().as_deref().and_then(Path::to_str) {
                 // What mount(8) and df(1) show as the device.
                 data.push((c"source".to_owned(), Some(cstring(source)?)));
@@ -343,7 +343,11 @@ impl Options {
             match usable {
                 true => data.push((cstring(key)?, value.as_deref().map(cstring).transpose()?)),
                 false if kind == "devpts" => {}
-                false => return Err(Error::new(format!("cannot mount {kind}: {key} {id:?} is not mapped"))),
+                false => {
+                    let id = value.as_deref().unwrap_or_default();
+                    return Err(Error::new(format!("{key}={id}: the container has no such id"))
+                        .hint("ids in a container are those of its user namespace: see /etc/subuid and --userns"));
+                }
             }
         }
         Ok(data)

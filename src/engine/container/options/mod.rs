@@ -60,6 +60,8 @@ pub(crate) struct RunOptions {
     pub groups: Vec<String>,
     pub umask: u32,
     pub hostname: Option<String>,
+    /// Of NIS, setdomainname(2).
+    pub domainname: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub stop_signal: Option<i32>,

@@ -15,6 +15,8 @@ pub(crate) struct Security {
     /// More paths to hide.
     pub mask: Vec<String>,
     pub unmask: Unmask,
+    /// Options of the mount on /proc, such as hidepid=2 (proc(5)).
+    pub proc_options: Vec<String>,
     /// A label other than what rpod does anyway (`disable`); only of use with SELinux.
     pub selinux: Option<String>,
     /// A profile other than `unconfined`.
@@ -75,6 +77,7 @@ impl Security {
             ("mask", Some(paths)) => self.mask.extend(paths_of(paths)?),
             ("unmask", Some(paths)) if paths.eq_ignore_ascii_case("all") => self.unmask.all = true,
             ("unmask", Some(paths)) => self.unmask.paths.extend(paths_of(paths)?),
+            ("proc-opts", Some(words)) => self.proc_options.extend(words.split(',').map(str::to_owned)),
             // Docker's word.
             ("systempaths", Some("unconfined")) => self.unmask.all = true,
             ("label", Some("disable")) => self.selinux = None,

@@ -10,6 +10,15 @@ use crate::error::{Context, Error, Result};
 
 /// Bytes: a number, perhaps with a fraction, and b, k, m, g, t or p (powers of 1024), perhaps with `b` or `ib`.
 pub(crate) fn size(text: &str) -> Result<u64> {
+    size_by(text, 1024)
+}
+
+/// [`size`] in powers of 1000, as Docker and Podman read the sizes of logs.
+fn decimal_size(text: &str) -> Result<u64> {
+    size_by(text, 1000)
+}
+
+fn size_by(text: &str, base: u64) -> Result<u64> {
     let bad = || Error::new(format!("invalid size: '{text}'"));
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
@@ -23,7 +32,7 @@ pub(crate) fn size(text: &str) -> Result<u64> {
         "p" => 5,
         _ => return Err(bad()),
     };
-    let unit = 1u64 << (10 * power);
+    let unit = base.pow(power);
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(unit).filter(|bytes| *bytes <= i64::MAX as u64).ok_or_else(bad);
     }
@@ -237,7 +246,7 @@ pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
         let (name, value) = option.split_once('=').ok_or_else(invalid)?;
         match name {
             "max-size" if value == "-1" => log.max_size = None,
-            "max-size" => log.max_size = Some(size(value).context(|| "invalid value for log-opt max-size")?),
+            "max-size" => log.max_size = Some(decimal_size(value).context(|| "invalid value for log-opt max-size")?),
             "max-file" => log.max_file = Some(value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?),
             "path" if value.starts_with('/') => log.path = Some(PathBuf::from(value)),
             "path" => return Err(invalid().hint("the path must be absolute")),

@@ -156,10 +156,11 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         root: request.root.to_path_buf(),
         read_only: options.read_only,
         hostname: (namespaces.uts == Namespace::New).then(|| hostname.clone()),
-        domainname: None,
+        domainname: domainname(options, &namespaces)?,
         mounts: plan.mounts,
         shm_size: options.shm_size,
         no_shm: options.sharing == Sharing::None,
+        proc_options: options.security.proc_options.clone(),
         read_only_dev: options.read_only && !options.read_only_tmpfs,
         uid_map: maps.as_ref().map(|m| id_map(&m.uids)).unwrap_or_default(),
         gid_map: maps.as_ref().map(|m| id_map(&m.gids)).unwrap_or_default(),
@@ -201,6 +202,17 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
 ///
 /// Where only one id can be mapped, that is the one the program wants to run as: an image with a USER of its own then
 /// works without subordinate ids, and what it writes belongs to the person who started it.
+/// `--domainname`, at most 64 bytes (setdomainname(2)).
+fn domainname(options: &RunOptions, namespaces: &Namespaces) -> Result<Option<String>> {
+    match &options.domainname {
+        Some(name) if name.len() > 64 => Err(Error::new(format!("invalid domain name {name:?}: longer than 64 bytes"))),
+        Some(_) if namespaces.uts != Namespace::New => {
+            Err(Error::new("cannot set a domain name when the container has another's UTS namespace"))
+        }
+        name => Ok(name.clone()),
+    }
+}
+
 fn ids(request: &Request<'_>, wanted: Identity, warnings: &mut Vec<String>) -> Result<(Option<IdMaps>, Identity)> {
     let Some(all) = request.maps else { return Ok((None, wanted)) };
     if request.host.maps.is_single() && request.joined.is_none() {
