@@ -107,6 +107,7 @@ fn refused(t: &Sandbox) -> crate::support::Outcome {
         (&["--pid=container:a", "--userns=keep-id"], 125, "shares a namespace"),
         (&["--pid=container:a", "--init"], 125, "PID namespace isn't private"),
         (&["--uts=host", "--hostname=x"], 125, "cannot set hostname"),
+        (&["--uts=host", "--domainname=x"], 125, "cannot set a domain name"),
     ] {
         let args = ["run", "--rm", "--network=none"].into_iter().chain(options.iter().copied()).chain([image, "true"]);
         t.rpod(args).run().fails(code, &[words]);

@@ -19,6 +19,17 @@ pub fn trials() -> Vec<Trial> {
             assert_eq!(flag(&["--security-opt=no-new-privileges:true"]), Some('1'));
             Ok(())
         }),
+        trial("security::proc_options", User::Sub, |t| {
+            let image = t.busybox()?;
+            let script = "grep '^proc /proc ' /proc/mounts; cat /proc/sys/kernel/domainname";
+            let options = ["--security-opt=proc-opts=hidepid=2", "--domainname=example.org"];
+            let words = ["run", "--rm", "--network=none"].into_iter().chain(options).chain([image, "sh", "-c", script]);
+            let out = t.rpod(words).run();
+            out.prints("hidepid=").prints("example.org");
+            let wrong = ["run", "--rm", "--network=none", "--security-opt=proc-opts=nosuch", image, "true"];
+            t.rpod(wrong).run().fails(126, &["/proc"]);
+            Ok(())
+        }),
         trial("security::privileged", User::Sub, |t| {
             let image = t.busybox()?;
             let out = rpod!(

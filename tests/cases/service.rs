@@ -104,7 +104,9 @@ fn requires(t: &Sandbox) -> Outcome {
     assert_eq!(running(), "abd");
     rpod!(t, "rm", "-f", "-t", "0", "b").run().fails(125, &["dependent containers"]);
     rpod!(t, "rm", "-f", "-t", "0", "c", "d").run().ok();
-    rpod!(t, "rm", "-f", "-t", "0", "--depend", "a").run().ok();
+    let id = |name: &str| rpod!(t, "inspect", "--format", "{{.Id}}", name).run().ok().trim().to_owned();
+    let b = id("b");
+    rpod!(t, "rm", "-f", "-t", "0", "--depend", "a").run().prints(&format!("{b}\na"));
     assert_eq!(rpod!(t, "ps", "-aq").run().ok(), "");
     rpod!(t, "create", "--requires", "nosuch", image, "true").run().fails(125, &["nosuch"]);
     Ok(())

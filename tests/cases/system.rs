@@ -90,7 +90,9 @@ fn prune(t: &Sandbox) -> Outcome {
     rpod!(t, "system", "prune").stdin("no\n").run().prints("WARNING! This command removes:");
     rpod!(t, "container", "exists", "old").run().code(0);
     rpod!(t, "system", "prune", "--external", "-f").run().fails(125, &["other programs"]);
-    rpod!(t, "system", "prune", "-f").run().prints("Deleted Containers").prints("Total reclaimed space");
+    rpod!(t, "network", "create", "unused").run().ok();
+    let pruned = rpod!(t, "system", "prune", "-f").run();
+    pruned.prints("Deleted Containers").prints("Deleted Networks\nunused").prints("Total reclaimed space");
     rpod!(t, "container", "exists", "old").run().code(1);
     rpod!(t, "image", "exists", "second").run().code(0);
     let before = rpod!(t, "system", "df", "--format", "json").run().json()[0]["RawSize"].as_u64().unwrap();

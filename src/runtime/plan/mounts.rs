@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use oci_spec::runtime::{Linux, Mount, Spec};
 
 use super::{Builder, Op, Slot, cstring, path};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::spec::settings::SUBPATH;
 use crate::sys::mount::Attributes;
 use crate::userns::IdMaps;

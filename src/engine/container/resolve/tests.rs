@@ -79,6 +79,7 @@ fn options() -> RunOptions {
         user: None,
         groups: vec![],
         umask: defaults::UMASK,
+        domainname: None,
         hostname: None,
         labels: [("m".to_owned(), "mine".to_owned())].into(),
         annotations: [].into(),
