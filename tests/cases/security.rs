@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
             let out = t.rpod(words).run();
             out.prints("hidepid=").prints("example.org");
             let wrong = ["run", "--rm", "--network=none", "--security-opt=proc-opts=nosuch", image, "true"];
-            t.rpod(wrong).run().fails(126, &["/proc"]);
+            t.rpod(wrong).run().fails(125, &["/proc"]);
             Ok(())
         }),
         trial("security::privileged", User::Sub, |t| {
