@@ -281,7 +281,8 @@ fn open_dir(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn times(stat: &Stat) -> Timestamps {
+/// To be set again, or on a copy.
+pub(super) fn times(stat: &Stat) -> Timestamps {
     let nanoseconds = |n| i64::try_from(n).unwrap_or_default();
     Timestamps {
         last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: nanoseconds(stat.st_atime_nsec) },

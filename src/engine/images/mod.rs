@@ -32,6 +32,7 @@ mod search;
 mod sign;
 mod skipped;
 mod space;
+mod summary;
 mod tag;
 mod tags;
 mod tree;
@@ -46,7 +47,7 @@ use crate::image::manifest::{Document, Manifest};
 use crate::image::reference::Reference;
 use crate::storage::Store;
 
-pub(crate) use apart::pull_apart;
+pub(crate) use apart::{Download, apart, pull_apart};
 pub(crate) use filter::Filter;
 pub(crate) use history::{HistoryEntry, history};
 pub(crate) use import::{ImportOptions, import};

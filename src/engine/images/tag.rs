@@ -1,8 +1,8 @@
 //! `tag` and `untag`.
 
 use super::resolve::is_tag;
-use super::{Image, keep_nameless, name_image, not_known, resolve_all};
-use crate::error::{Error, Result};
+use super::{Image, keep_nameless, name_image, resolve_all};
+use crate::error::{Error, Kind, Result};
 use crate::image::reference::Reference;
 use crate::storage::Store;
 
@@ -27,9 +27,10 @@ pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()
         resolve_all(store)?.into_iter().filter(|(m, _)| *m == image.manifest).flat_map(|(_, names)| names).collect();
     let mut doomed = Vec::new();
     for name in names {
-        let candidates = [Reference::parse_local(name)?, Reference::parse(name)?].map(|r| r.store_name());
-        let found = candidates.into_iter().find(|full| own.contains(full)).ok_or_else(|| not_known(name))?;
-        doomed.push(found);
+        let [local, hub] = [Reference::parse_local(name)?, Reference::parse(name)?].map(|r| r.store_name());
+        let unknown = || Error::new(format!("{local}: tag not known")).with_kind(Kind::NoSuchObject);
+        let found = [&local, &hub].into_iter().find(|full| own.contains(full)).ok_or_else(unknown)?;
+        doomed.push(found.clone());
     }
     if names.is_empty() {
         doomed = own.iter().filter(|name| is_tag(name)).cloned().collect();

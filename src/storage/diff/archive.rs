@@ -224,7 +224,8 @@ pub(in crate::storage) fn of_this_host(name: &[u8]) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-pub(super) fn attribute_names(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
+/// Names of a file's extended attributes.
+pub(in crate::storage) fn attribute_names(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
     let split =
         |list: &[u8]| list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect();
     // Nearly no file has any.

@@ -35,7 +35,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use self::archive::Archive;
-pub(super) use self::archive::of_this_host;
+pub(super) use self::archive::{attribute_names, of_this_host};
 pub(crate) use self::ids::Ids;
 pub(crate) use self::list::{Change, ChangeKind};
 use self::merged::Merged;

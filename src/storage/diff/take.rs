@@ -24,7 +24,7 @@ use crate::image::digest::Digest;
 use crate::storage::layer::{self, LayerMeta, Skipped};
 use crate::storage::unpack::ASIDE;
 use crate::storage::unpack::record::{self, Content, Recorder};
-use crate::storage::{RootfsPlan, whiteout};
+use crate::storage::{RootfsPlan, copy, whiteout};
 
 const BUFFER: usize = 256 * 1024;
 
@@ -137,17 +137,7 @@ impl Sink for Take {
         let removed = || {
             let stat = fstat(parent)?;
             unlinkat(parent, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
-            let time = |seconds, nanoseconds| Timespec {
-                tv_sec: seconds,
-                tv_nsec: i64::try_from(nanoseconds).unwrap_or_default(),
-            };
-            futimens(
-                parent,
-                &Timestamps {
-                    last_access: time(stat.st_atime, stat.st_atime_nsec),
-                    last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-                },
-            )
+            futimens(parent, &copy::times(&stat))
         };
         removed().context(|| format!("cannot remove {} from the layer", name.escape_ascii()))
     }
