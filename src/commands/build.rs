@@ -9,6 +9,7 @@ use super::build_output::Output;
 use super::{Context, build_options, build_share};
 use crate::build::{self, Failure};
 use crate::cli::build::Build;
+use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
@@ -66,6 +67,7 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
         }
     }
     for built in &built {
+        events::image(dirs, "build", "", &built.id.hex());
         let image = Image::read(&store, built.manifest)?;
         outputs.iter().try_for_each(|output| output.write(context, &image, built))?;
     }

@@ -92,7 +92,8 @@ pub(super) fn image(name: &str, flags: &Flags, store: &Store, context: &Context<
     };
     let progress = progress(context.ui, wanted.quiet);
     let dirs = context.dirs()?;
-    let image = images::pull_apart(dirs, store, &IdMaps::for_user()?, name, &options, &*progress)?;
+    let image = images::pull_apart(dirs, store, &IdMaps::for_user()?, name, &options, &*progress)
+        .inspect_err(|error| events::pull_error(dirs, name, error))?;
     events::image(dirs, "pull", &image.id.hex(), name);
     Ok(image)
 }

@@ -413,7 +413,6 @@ mod tests {
                 "--network mine --network host i",
                 "cannot set multiple networks without bridge network mode, selected mode host",
             ),
-            ("--network mine --network mine i", "network \"mine\" is named twice"),
             ("--ip 10.1.1.1 i", "--ip, --ip6, --mac-address and --network-alias need a bridge network"),
             (
                 "--network a --network b --ip 10.1.1.1 i",

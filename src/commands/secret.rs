@@ -11,7 +11,7 @@ use crate::cli::secret::{Create, Exists, Inspect, Ls, Rm};
 use crate::engine::secrets::{self, CreateOptions, Secret};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::output::listing::{Column, Listing};
-use crate::output::{self, human, json as printed, listing};
+use crate::output::{self, human, json as printed, listing, podman_types};
 
 const COLUMNS: &[Column] = &[
     Column("ID", "ID"),
@@ -107,9 +107,9 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
     let all: Vec<Value> = found.into_iter().map(|(_, shown)| shown).collect();
     match args.format.as_deref() {
         None | Some("json") => printed::pretty(context.ui, &all)?,
-        Some(format) => {
-            all.iter().try_for_each(|one| listing::object(context.ui, "secret inspect", format, one, false))?
-        }
+        Some(format) => all.iter().try_for_each(|one| {
+            listing::typed_object(context.ui, "secret inspect", format, one, false, &podman_types::SECRET_REPORT)
+        })?,
     }
     Ok(code)
 }

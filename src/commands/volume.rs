@@ -15,7 +15,7 @@ use crate::engine::container::volumes::Volume;
 use crate::engine::volumes::{self, CreateOptions, Filters};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::output::listing::{Column, Listing};
-use crate::output::{self, human, json as printed, listing};
+use crate::output::{self, human, json as printed, listing, podman_types};
 use crate::state::paths::Dirs;
 
 const COLUMNS: &[Column] = &[Column("Driver", "DRIVER"), Column("Name", "VOLUME NAME")];
@@ -102,7 +102,9 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
     let compact: String = args.format.chars().filter(|c| !c.is_whitespace()).collect();
     match compact.as_str() {
         "json" => printed::pretty(context.ui, &all)?,
-        _ => all.iter().try_for_each(|one| listing::object(context.ui, "volume inspect", &args.format, one, false))?,
+        _ => all.iter().try_for_each(|one| {
+            listing::typed_object(context.ui, "volume inspect", &args.format, one, false, &podman_types::VOLUME)
+        })?,
     }
     Ok(code)
 }

@@ -14,7 +14,7 @@ use super::place::leave_exit_code;
 use super::protocol::{Event, Failure};
 use super::restart::Backoff;
 use super::serve::Serving;
-use super::start::{Program, Started, oom_killed, start};
+use super::start::{Program, Started, after_end, oom_killed, start};
 use super::state::{State, Status};
 use crate::error::{Context, Error, Result};
 use crate::network::helper::Ending;
@@ -69,7 +69,8 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         true => note(launch.events, &serving.terms.named, &[("init", None)]),
         false => {
             serving.notifier.iter().for_each(Notifier::started);
-            note(launch.events, &serving.terms.named, &[("init", None), ("start", None)]);
+            let begun = [("init", None), ("start", None), ("attach", None)];
+            note(launch.events, &serving.terms.named, &begun[..if launch.attached { 3 } else { 2 }]);
         }
     }
     let (code, ending) = laps(&mut launch, &mut serving);
@@ -121,6 +122,7 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> (u8, Option<E
         // What it said at its very end.
         serving.notifier.iter().for_each(Notifier::pass_on);
         let ending = ended(serving, code);
+        after_end(launch.place, launch.spec).iter().for_each(|warning| serving.warn(warning));
         note(launch.events, &serving.terms.named, &[("died", Some(code))]);
         // What was asked for before the program ended counts, also when it has not been heard yet.
         serving.listen();
@@ -128,7 +130,10 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> (u8, Option<E
             let wanted = serving.terms.restart.wants(serving.state.exit_code, serving.state.restarts);
             if serving.halted || !(wanted || std::mem::take(&mut serving.again)) {
                 serving.state.stopped = serving.halted;
-                note(launch.events, &serving.terms.named, &[("cleanup", None)]);
+                // With --rm that is the removal.
+                if launch.removal.is_none() {
+                    note(launch.events, &serving.terms.named, &[("cleanup", None)]);
+                }
                 return (serving.state.exit_code, ending);
             }
             serving.state.status = Status::Restarting;
@@ -189,7 +194,7 @@ fn ended(serving: &mut Serving<'_>, code: u8) -> Option<Ending> {
 /// Makes the container unknown or writes its last state.
 fn finish(launch: &Launch<'_>, state: &State) -> Result<()> {
     match launch.removal {
-        Some(removal) => (removal.forget)(&launch.lock),
+        Some(removal) => (removal.forget)(&launch.lock, state.finished_at.is_some().then_some(state.exit_code)),
         None => State { monitor: 0, ..state.clone() }.store(&launch.place.record),
     }
 }

@@ -107,7 +107,7 @@ impl Serving<'_> {
                         self.program.log.end();
                         return code;
                     }
-                    Source::Connection => self.reconnect(),
+                    Source::Connection => self.program.connection.strike(),
                     Source::Check => self.checked(),
                     Source::Notify => self.notifier.iter().for_each(Notifier::pass_on),
                     Source::Signals => self.forward_signals(),
@@ -133,7 +133,7 @@ impl Serving<'_> {
     /// When there is something to do even if nothing is heard.
     fn alarm(&self) -> Option<Instant> {
         let check = self.clock.as_ref().and_then(Clock::next);
-        self.deadline.into_iter().chain(check).min()
+        self.deadline.into_iter().chain(check).chain(self.program.connection.due()).min()
     }
 
     fn ring(&mut self) {
@@ -141,6 +141,9 @@ impl Serving<'_> {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
             let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
+        }
+        if self.program.connection.due().is_some_and(|due| due <= now) {
+            self.reconnect();
         }
         if let Some(clock) = self.clock.as_mut().filter(|clock| clock.next().is_some_and(|next| next <= now)) {
             match self.state.status {
@@ -220,11 +223,15 @@ impl Serving<'_> {
         }
     }
 
-    /// A process of the network has ended.
+    /// A process of the network has ended, and is to be started again.
     fn reconnect(&mut self) {
         // Published under the numbers that were chosen.
         self.program.connection.ports.clone_from(&self.state.ports);
-        let said = self.program.connection.repair().unwrap_or_else(|error| error.to_string());
+        let said = match self.program.connection.repair() {
+            Ok(said) => said,
+            Err(error) if error.to_string() == self.state.error => return,
+            Err(error) => error.to_string(),
+        };
         self.warn(&said);
         self.program.log.write(Stream::Stderr, format!("rpod: {said}\n").as_bytes());
         self.state.error = said;

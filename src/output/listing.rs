@@ -8,6 +8,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::template::types::{Type, dress};
 use super::template::{Options, Template};
 use super::ui::Ui;
 use super::{json, table};
@@ -101,6 +102,18 @@ impl Listing<'_> {
 
 /// `inspect`, `info`, `version`: one object through `--format`. JSON keeps the order of the type's fields.
 pub(crate) fn object<T: Serialize>(ui: &Ui, name: &str, format: &str, object: &T, any_case: bool) -> Result<()> {
+    typed_object(ui, name, format, object, any_case, &Type::Any)
+}
+
+/// [`object`] whose type in Go is known.
+pub(crate) fn typed_object<T: Serialize>(
+    ui: &Ui,
+    name: &str,
+    format: &str,
+    object: &T,
+    any_case: bool,
+    of: &Type,
+) -> Result<()> {
     let compact: String = format.chars().filter(|c| !c.is_whitespace()).collect();
     match compact.as_str() {
         "json" => json::pretty(ui, object),
@@ -108,7 +121,7 @@ pub(crate) fn object<T: Serialize>(ui: &Ui, name: &str, format: &str, object: &T
         _ => {
             let options = Options { escape: ui.stdout_is_terminal(), any_case, headers: false };
             let value = serde_json::to_value(object).context(|| "cannot encode the answer as JSON")?;
-            line(ui, format, &Template::parse(name, format, options)?.render(&value)?)
+            line(ui, format, &Template::parse(name, format, options)?.render(&dress(value, of))?)
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{LinuxSeccomp, PosixRlimitType};
+use oci_spec::runtime::{Hooks, LinuxSeccomp, PosixRlimitType};
 
 use super::capabilities::Capabilities;
 
@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     pub seccomp: Option<LinuxSeccomp>,
     pub resources: Resources,
     pub annotations: BTreeMap<String, String>,
+    pub hooks: Hooks,
 }
 
 /// What the container's first process is.

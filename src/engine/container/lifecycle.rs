@@ -112,6 +112,11 @@ pub(crate) fn ask_to_stop<'c>(dirs: &Dirs, container: &'c Container, patience: P
 }
 
 impl Stopping<'_> {
+    /// It ran, and was told to end.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !matches!(self.target, Target::Nobody)
+    }
+
     /// Waits until the container has ended; kills it at the end of its time. Answers whether it had to be killed.
     pub(crate) fn finish(self) -> Result<bool> {
         let what = || format!("cannot stop container {}", self.container.id());

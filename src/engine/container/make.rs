@@ -17,6 +17,7 @@ use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
 use super::{borrowed, cdi, image_mounts, joining, requires, secrets, volumes};
+use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
 use crate::monitor::restart::Policy;
@@ -90,6 +91,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         root: &reserved.place.disk.join("rootfs"),
     })?;
     resolved.network = network;
+    resolved.settings.root = rootfs.place().to_path_buf();
     let mut warnings = [unshared, resolved.warnings.clone()].concat();
     if let Some(reason) = &whole.single {
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
@@ -97,7 +99,8 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let (own, mounts) = (resolved.maps.as_ref().unwrap_or(&whole), &mut resolved.settings.mounts);
     let secret_variables = secrets::place(dirs, &reserved.place.record, &options.secrets, own, mounts)?;
     let owner = ids.outside(&resolved.settings.process.user);
-    volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
+    let made = volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
+    made.iter().for_each(|name| events::volume(dirs, "create", name));
     write_accounts(&reserved.place.record, &resolved.accounts)?;
     let mut record = Record { mounted_layers, ..record(&reserved, &order, &resolved, &ids)? };
     let (life, log) = (options.life.clone(), options.log.clone());

@@ -21,7 +21,7 @@
 pub(crate) mod asked;
 pub(crate) mod attached;
 mod borrowed;
-mod bridges;
+pub(crate) mod bridges;
 pub(crate) mod cdi;
 pub(crate) mod cleanup;
 pub(crate) mod create;
@@ -36,6 +36,7 @@ mod image_mounts;
 pub(crate) mod inspect;
 mod joining;
 pub(crate) mod lifecycle;
+pub(crate) mod links;
 pub(crate) mod logout;
 pub(crate) mod make;
 pub(crate) mod namefiles;

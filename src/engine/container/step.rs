@@ -112,6 +112,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         seccomp: filter.as_ref(),
         cgroup: cgroup.fd.take(),
         parent: None,
+        subject: None,
         held: false,
     };
     let mut created = runtime::create(bundle, &mut Network(&mut network))?;

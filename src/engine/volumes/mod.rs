@@ -205,6 +205,7 @@ pub(crate) fn prune(dirs: &Dirs, all: bool, filters: &Filters) -> Result<(Vec<St
         let size = size(dirs, &volume)?;
         match remove(dirs, &volume, false, None) {
             Ok(()) => {
+                events::volume(dirs, "prune", &volume.name);
                 gone.push(volume.name);
                 bytes += size;
             }

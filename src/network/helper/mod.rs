@@ -36,6 +36,7 @@ use crate::runtime::netdev::Setup;
 use crate::sys::namespace;
 use crate::userns::IdMaps;
 use bridge::Bridge;
+pub(crate) use bridge::facts as facts_on_bridges;
 use program::Started;
 
 /// No helper needs longer to come up, however busy the machine is.

@@ -88,7 +88,7 @@ pub(crate) fn data_dir(volumes: &Path, name: &str) -> PathBuf {
     volumes.join(name).join("_data")
 }
 
-/// Makes the volumes that are not there and fills the new ones. For a single-threaded process.
+/// Makes the volumes that are not there and fills the new ones; answers the names of those. For a single-threaded process.
 ///
 /// `lower` are the directories of the image's layers (or the root file system itself), top first; `owner` gets a
 /// volume for which the image has no directory.
@@ -98,8 +98,8 @@ pub(crate) fn prepare(
     lower: &[PathBuf],
     owner: &Identity,
     maps: &IdMaps,
-) -> Result<()> {
-    let mut made = Vec::new();
+) -> Result<Vec<String>> {
+    let (mut made, mut created) = (Vec::new(), Vec::new());
     for wanted in uses {
         let meta = load(volumes, &wanted.name)?;
         if meta.as_ref().is_none_or(|meta| wanted.copy && !meta.filled) {
@@ -107,7 +107,7 @@ pub(crate) fn prepare(
         }
     }
     if made.is_empty() {
-        return Ok(());
+        return Ok(created);
     }
     // In one order everywhere, so that two containers with the same volumes do not wait for each other.
     made.sort_by(|a, b| a.name.cmp(&b.name));
@@ -120,10 +120,14 @@ pub(crate) fn prepare(
         // Another process may have made it while this one waited.
         let meta = load(volumes, &wanted.name)?;
         if meta.as_ref().is_none_or(|meta| wanted.copy && !meta.filled) {
+            let new = meta.is_none();
             make(volumes, wanted, meta, lower, owner, maps).context(what)?;
+            if new {
+                created.push(wanted.name.clone());
+            }
         }
     }
-    Ok(())
+    Ok(created)
 }
 
 fn make(
