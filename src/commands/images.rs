@@ -18,7 +18,6 @@ use crate::state::paths::Dirs;
 use crate::storage::Store;
 
 const NONE: &str = "<none>";
-const MADE_HERE: &str = "localhost/";
 
 const COLUMNS: &[Column] = &[
     Column("Repository", "REPOSITORY"),
@@ -119,10 +118,8 @@ fn rows<'a>(listed: &'a Listed, names: &[&'a str]) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> =
         names.iter().map(|name| split(name)).map(|(repository, tag)| Row { repository, tag, listed }).collect();
     if rows.is_empty() {
-        // Known by its digest in a registry only, as Docker shows it. What was made here is not known by one.
-        let mut pinned =
-            listed.digests.iter().filter_map(|name| name.split_once('@')).map(|(repository, _)| repository);
-        let repository = pinned.find(|name| !name.starts_with(MADE_HERE)).unwrap_or(NONE);
+        // Known by its digest only.
+        let repository = listed.digests.first().and_then(|name| name.split_once('@')).map_or(NONE, |(name, _)| name);
         rows.push(Row { repository, tag: NONE, listed });
     }
     rows

@@ -118,6 +118,7 @@ pub(crate) fn push(args: Push, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let list = manifests::get(&store, &args.list)?;
     let destination = args.destination.as_deref().unwrap_or(&list.name);
+    push::can_sign(destination, args.sign_by.as_deref())?;
     let digest = push::list(context, &store, &list, destination, args.all != Some(false), args.quiet, &options)?;
     push::sign(destination, digest, args.sign_by.as_deref())?;
     if let Some(file) = &args.digestfile {

@@ -245,6 +245,10 @@ fn rmi_of_a_digest(t: &Sandbox) -> Outcome {
     for name in [&tag, "localhost/mine"] {
         rpod!(t, "run", "--rm", "--network=none", name, "true").run().ok();
     }
+    // With the last tag of a repository goes the digest there.
+    rpod!(t, "untag", &tag, &tag).run().ok();
+    rpod!(t, "images", "--format", "{{.RepoTags}}", "x/y").run().lines_are(&[]);
+    rpod!(t, "tag", "localhost/mine", &tag).run().ok();
     rpod!(t, "untag", &tag, "nosuch").run().fails(125, &["localhost/nosuch:latest: tag not known"]);
     rpod!(t, "rmi", "-f", &tag, "localhost/mine").run().ok();
     rpod!(t, "pull", "-q", "--tls-verify=false", &pinned).run().ok();

@@ -245,8 +245,8 @@ fn gpg(t: &Sandbox) -> Outcome {
         let words = ["push", "-q", "--tls-verify=false", "--sign-by", key, image, target];
         t.rpod(words).env("GNUPGHOME", &keys).run()
     };
-    push("nobody@example.com", &signed).fails(125, &["was pushed, but it is not signed", "gpg cannot sign"]);
-    pull(t, &signed).fails(125, &["is rejected", "there is none"]);
+    push("nobody@example.com", &signed).fails(125, &["gpg cannot sign"]);
+    pull(t, &signed).code(125);
     push("good@example.com", "dir:o").fails(125, &["only what is pushed to a registry can be signed"]);
     push("good@example.com", &signed).ok();
     pull(t, &signed).ok();

@@ -1,6 +1,7 @@
 //! `rmi`: takes names away, and with the last one the image.
 
 use super::list::{Listed, listed};
+use super::tag::forget_digests;
 use super::{Image, list, not_known, resolve, resolve_all, split_pinned};
 use crate::engine::container::store as container;
 use crate::engine::manifests::{self, List};
@@ -56,6 +57,9 @@ pub(crate) fn remove(
     let listed = listed(store, &image)?;
     if let Some(named) = image.name.clone().filter(|name| is_one_of_several(name, &listed)) {
         store.remove_ref(&named)?;
+        if super::resolve::is_tag(&named) {
+            forget_digests(store, &named, &image.manifest)?;
+        }
         return Ok(Removal { id: image.id.hex(), untagged: vec![named], deleted: None });
     }
     if image.name.is_none() && listed.tags.len() > 1 && !options.force && !options.all_names {

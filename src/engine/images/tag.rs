@@ -3,6 +3,7 @@
 use super::resolve::is_tag;
 use super::{Image, keep_nameless, name_image, resolve_all};
 use crate::error::{Error, Kind, Result};
+use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::storage::Store;
 
@@ -43,5 +44,29 @@ pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()
     }
     // Images from archives of older days may have nothing but the tag.
     keep_nameless(store, &image.manifest)?;
-    doomed.iter().try_for_each(|name| store.remove_ref(name))
+    doomed.iter().try_for_each(|name| store.remove_ref(name))?;
+    doomed.iter().try_for_each(|name| forget_digests(store, name, &image.manifest))
+}
+
+/// After the image has lost the tag `name`: unless it has another one in that repository, it is not known there by its digest
+/// either, which came with the tag.
+pub(super) fn forget_digests(store: &Store, name: &str, manifest: &Digest) -> Result<()> {
+    let repository = repository_of(name);
+    let names = store.list_refs_from(repository)?.into_iter().filter(|(_, digest)| digest == manifest);
+    let names: Vec<String> = names.map(|(name, _)| name).filter(|name| repository_of(name) == repository).collect();
+    if names.iter().any(|name| is_tag(name)) {
+        return Ok(());
+    }
+    for name in names {
+        if store.has_own_ref(&name)? {
+            store.remove_ref(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// A ref's name without its tag or digest.
+fn repository_of(name: &str) -> &str {
+    let parts = name.split_once('@').or_else(|| name.rsplit_once(':'));
+    parts.map_or(name, |(repository, _)| repository)
 }
