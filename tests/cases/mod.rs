@@ -61,7 +61,9 @@ mod push;
 mod readme;
 mod resolving;
 mod restart;
+mod restart_unit;
 mod resume;
+mod retry;
 mod run;
 mod scenario;
 mod secrets;
@@ -88,6 +90,7 @@ pub fn trials() -> Vec<Trial> {
         harness::trials(),
         additional::trials(),
         cli::trials(),
+        retry::trials(),
         run::trials(),
         userns::trials(),
         namespaces::trials(),
@@ -136,6 +139,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        restart_unit::trials(),
         resume::trials(),
         push::trials(),
         login::trials(),

@@ -182,7 +182,7 @@ fn scp(t: &Sandbox) -> Outcome {
     rpod!(t, "rmi", "-af").run().ok();
     scp(&["u@two.example::busybox"]).lines_are(&[&format!("Loaded image: {BUSYBOX}")]);
     rpod!(t, "run", "--rm", "--network=none", image, "echo", "runs").run().lines_are(&["runs"]);
-    // From host to host both are asked at once.
+    // The two ends of the second one are asked side by side.
     let hosts = std::fs::read_to_string(t.home().join("hosts"))?;
     let mut hosts: Vec<&str> = hosts.lines().collect();
     hosts.sort_unstable();
