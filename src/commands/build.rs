@@ -9,6 +9,7 @@ use super::build_output::Output;
 use super::{Context, build_options, build_share};
 use crate::build::{self, Failure};
 use crate::cli::build::Build;
+use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
@@ -29,8 +30,11 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
     if platforms.len() > 1 && outputs.iter().any(|output| !matches!(output, Output::Store | Output::Push)) {
         return Err(Error::new("-o writes the files of one image: build one platform at a time for it"));
     }
-    let requests =
+    let mut requests =
         platforms.into_iter().map(|platform| build_options::request(&args, platform)).collect::<Result<Vec<_>>>()?;
+    for request in &mut requests {
+        request.template.cgroups.manager = context.cgroup_manager();
+    }
     let shown = shown(&args, context)?;
     let quiet = shown == Shown::Quiet;
     let sink = match &args.cache.logfile {
@@ -66,6 +70,7 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
         }
     }
     for built in &built {
+        events::image(dirs, "build", "", &built.id.hex());
         let image = Image::read(&store, built.manifest)?;
         outputs.iter().try_for_each(|output| output.write(context, &image, built))?;
     }

@@ -10,7 +10,6 @@ use crate::error::{Context as _, Result};
 pub(crate) fn run(args: Commit, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let container = store::find(dirs, &args.container)?;
-    let name = args.image.clone().unwrap_or_default();
     let options = CommitOptions {
         name: args.image,
         changes: args.change,
@@ -22,7 +21,7 @@ pub(crate) fn run(args: Commit, context: &Context<'_>) -> Result<u8> {
         pause: args.pause.unwrap_or(false),
     };
     let id = commit::commit(dirs, &context.store()?, &container, options)?;
-    events::image(dirs, "commit", &id.to_string(), &name);
+    events::container(dirs, "commit", &container.record);
     if let Some(path) = &args.iidfile {
         std::fs::write(path, id.hex()).context(|| format!("cannot write the image's ID to {}", path.display()))?;
     }

@@ -41,7 +41,7 @@ pub(crate) fn run(args: Clone, context: &Context<'_>) -> Result<u8> {
     }
     if args.run {
         context.ui.flush()?;
-        let client = start::start(dirs, &made.container, &made.config, made.lock, None)?;
+        let client = start::start(dirs, &made.container, &made.config, made.lock, start::Audience::default())?;
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
         client.detach();
     }

@@ -17,7 +17,7 @@ use crate::userns::IdMaps;
 pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
     let mut settings = Settings::default();
     args.change.iter().try_for_each(|text| change::apply(&mut settings, text))?;
-    let name = args.name.clone().unwrap_or_default();
+    let name = args.name.clone();
     let options = ImportOptions {
         name: args.name,
         settings,
@@ -40,7 +40,9 @@ pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
         }
     };
     drop(progress);
-    events::image(context.dirs()?, "import", &id.to_string(), &name);
+    if let Some(name) = &name {
+        events::image(context.dirs()?, "tag", &id.to_string(), name);
+    }
     context.ui.line(id)?;
     Ok(0)
 }

@@ -10,7 +10,8 @@ use crate::engine::container::store;
 use crate::engine::images::{self, Inspection};
 use crate::engine::{network, volumes};
 use crate::error::{Error, Kind, Result};
-use crate::output::{json, listing, report};
+use crate::output::template::types::Type;
+use crate::output::{json, listing, podman_types, report};
 
 /// Something that has the name.
 #[derive(Debug, Serialize)]
@@ -101,7 +102,14 @@ fn inspect(args: &InspectContainer, kind: InspectedKind, context: &Context<'_>) 
                     Object::Network(network) => {
                         listing::object(context.ui, "inspect", &args.format, &network.fields(), false)?;
                     }
-                    object => listing::object(context.ui, "inspect", &args.format, object, any_case)?,
+                    object => {
+                        let of = match object {
+                            Object::Container(_) => &podman_types::CONTAINER,
+                            Object::Volume(_) => &podman_types::VOLUME,
+                            _ => &Type::Any,
+                        };
+                        listing::typed_object(context.ui, "inspect", &args.format, object, any_case, of)?;
+                    }
                 }
             }
         }

@@ -5,8 +5,9 @@ use super::each::each;
 use crate::cli::network::{Connect, Disconnect, Reload};
 use crate::engine::container::select::Selection;
 use crate::engine::container::store;
+use crate::engine::events;
 use crate::engine::network::connect;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::network::bridge::endpoint::{self, Endpoint};
 
 pub(crate) fn connect(args: Connect, context: &Context<'_>) -> Result<u8> {
@@ -20,26 +21,26 @@ pub(crate) fn connect(args: Connect, context: &Context<'_>) -> Result<u8> {
     }
     endpoint.mac = args.mac_address.as_deref().map(endpoint::mac).transpose()?;
     endpoint.aliases = args.alias.iter().map(|alias| endpoint::alias(alias)).collect::<Result<_>>()?;
-    connect::connect(dirs, &store::find(dirs, &args.container)?, &endpoint)?;
+    let container = store::find(dirs, &args.container)?;
+    connect::connect(dirs, &container, &endpoint)?;
+    events::connection(dirs, "connect", &container.record, &args.network);
     Ok(0)
 }
 
 pub(crate) fn disconnect(args: Disconnect, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    let container = match store::find(dirs, &args.container) {
-        Err(e) if args.force && e.kind() == Kind::NoSuchObject => return Ok(0),
-        result => result?,
-    };
-    connect::disconnect(dirs, &container, &args.network)?;
+    let container = store::find(dirs, &args.container)?;
+    connect::disconnect(dirs, &container, &args.network, args.force)?;
+    events::connection(dirs, "disconnect", &container.record, &args.network);
     Ok(0)
 }
 
 pub(crate) fn reload(args: Reload, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let selection = Selection { names: &args.containers, all: args.all, latest: args.latest, ..Selection::default() };
-    let containers = selection.resolve(dirs, "you must provide at least one container name or id")?;
-    each(context, &containers, |(_, container)| {
-        connect::reload(dirs, container)?;
-        context.ui.line(container.id())
+    let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
+    each(context, &containers, |(_, container)| match connect::reload(dirs, container)? {
+        true => context.ui.line(container.id()),
+        false => Ok(()),
     })
 }

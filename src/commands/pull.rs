@@ -40,7 +40,8 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
         let progress = progress(context.ui, args.quiet);
         if let Some(Transport::Local(local)) = Transport::parse(name)? {
             let wanted = options.platform.clone().unwrap_or_else(Platform::host);
-            let loaded = images::pull_local(dirs, &store, &maps, &local, &wanted, &*progress)?;
+            let loaded = images::pull_local(dirs, &store, &maps, &local, &wanted, &*progress)
+                .inspect_err(|error| events::pull_error(dirs, name, error))?;
             drop(progress);
             for image in loaded {
                 events::image(dirs, "pull", &image.id.hex(), name);
@@ -48,7 +49,8 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
             }
             continue;
         }
-        let image = images::pull(dirs, &store, &maps, name, &options, &*progress)?;
+        let image = images::pull(dirs, &store, &maps, name, &options, &*progress)
+            .inspect_err(|error| events::pull_error(dirs, name, error))?;
         drop(progress);
         events::image(dirs, "pull", &image.id.hex(), name);
         context.ui.line(image.id.hex())?;

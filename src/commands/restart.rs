@@ -4,7 +4,9 @@ use super::Context;
 use super::each::each;
 use crate::cli::container::Restart;
 use crate::engine::container::select::Selection;
+use crate::engine::container::start::Audience;
 use crate::engine::container::{lifecycle, requires, start};
+use crate::engine::events;
 use crate::error::Result;
 use crate::monitor::state::Status;
 
@@ -23,9 +25,10 @@ pub(crate) fn run(args: Restart, context: &Context<'_>) -> Result<u8> {
         if args.running && container.state(dirs)?.status != Status::Running {
             return Ok(());
         }
+        events::container(dirs, "restart", &container.record);
         lifecycle::ask_to_stop(dirs, container, lifecycle::patience(container, args.time))?.finish()?;
         requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
-        if let Some(client) = start::up(dirs, container, None)? {
+        if let Some(client) = start::up(dirs, container, Audience::default())? {
             client.wait_started(&mut |warning| context.ui.warn(warning))?;
             client.detach();
         }

@@ -28,11 +28,15 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     for name in &names {
         match images::remove(&store, name, options, &|image| users(dirs, image, args.force)) {
             Ok(removal) => {
-                for name in removal.untagged {
-                    events::image(dirs, "untag", "", &name);
+                for name in &removal.untagged {
+                    events::image(dirs, "untag", &removal.id, name);
                     context.ui.line(format_args!("Untagged: {name}"))?;
                 }
-                removal.deleted.iter().for_each(|id| events::image(dirs, "remove", id, ""));
+                let first = removal.untagged.first().map_or("", String::as_str);
+                // One that was not there and need not be has no id.
+                if !removal.id.is_empty() {
+                    events::image(dirs, "remove", &removal.id, first);
+                }
                 deleted.extend(removal.deleted);
             }
             Err(error) => {

@@ -6,6 +6,7 @@ use super::foreground::{self, Connect};
 use crate::cli::run::Run;
 use crate::engine::container::create::flush;
 use crate::engine::container::lifecycle::{self, Removal};
+use crate::engine::container::start::Audience;
 use crate::engine::container::{logout, preserved, requires, start, store};
 use crate::engine::events;
 use crate::engine::images::{self, RemoveOptions};
@@ -28,16 +29,16 @@ pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
     let made = create::container(&args.container, &store, context)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;
-    let client =
-        start::start_with(dirs, container, config, made.lock, foreground::size(), &preserved).inspect_err(|_| {
-            if container.record.rm {
-                // It never ran; what keeps it from being removed now will be told by `rm`.
-                let _ = lifecycle::remove(dirs, container, Removal { force: false, seconds: None, volumes: true });
-            }
-        })?;
+    events::container(dirs, "create", &container.record);
+    let audience = Audience { size: foreground::size(), attached: !args.detach };
+    let client = start::start_with(dirs, container, config, made.lock, audience, &preserved).inspect_err(|_| {
+        if container.record.rm {
+            // It never ran; what keeps it from being removed now will be told by `rm`.
+            let _ = lifecycle::remove(dirs, container, Removal { force: false, seconds: None, volumes: true });
+        }
+    })?;
     // While the monitor is at work, which writes nothing that has to be flushed.
     flush(container)?;
-    events::container(dirs, "create", &container.record);
     if args.detach {
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
         client.detach();

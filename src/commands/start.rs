@@ -6,8 +6,10 @@ use super::foreground::{self, Connect};
 use crate::cli::container::Start;
 use crate::engine::container::logout;
 use crate::engine::container::select::Selection;
+use crate::engine::container::start::Audience;
 use crate::engine::container::store::Container;
 use crate::engine::container::{requires, start};
+use crate::engine::events;
 use crate::error::{Error, Kind, Result};
 use crate::monitor::client::Client;
 
@@ -37,7 +39,7 @@ pub(crate) fn run(args: Start, context: &Context<'_>) -> Result<u8> {
 fn start_detached(container: &Container, context: &Context<'_>) -> Result<()> {
     let dirs = context.dirs()?;
     requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
-    if let Some(client) = start::up(dirs, container, None)? {
+    if let Some(client) = start::up(dirs, container, Audience::default())? {
         client.wait_started(&mut |warning| context.ui.warn(warning))?;
         client.detach();
         if let Some(warning) = logout::warning(dirs, container) {
@@ -65,9 +67,12 @@ fn start_attached(args: &Start, container: &Container, context: &Context<'_>) ->
     };
     context.ui.flush()?;
     requires::start_all(dirs, &container.record.requires, &mut |warning| context.ui.warn(warning))?;
-    let client = match start::up(dirs, container, foreground::size())? {
+    let client = match start::up(dirs, container, Audience { size: foreground::size(), attached: true })? {
         Some(client) => client,
-        None => Client::connect(&container.place)?,
+        None => {
+            events::container(dirs, "attach", &container.record);
+            Client::connect(&container.place)?
+        }
     };
     foreground::follow(client, container, &connect, context)
 }

@@ -3,7 +3,7 @@
 use super::Context;
 use super::each::each;
 use crate::cli::container::Stop;
-use crate::engine::container::lifecycle;
+use crate::engine::container::lifecycle::{self, Stopping};
 use crate::engine::container::select::Selection;
 use crate::engine::events;
 use crate::error::Result;
@@ -24,12 +24,15 @@ pub(crate) fn run(args: Stop, context: &Context<'_>) -> Result<u8> {
         .iter()
         .map(|(name, container)| {
             let patience = lifecycle::patience(container, args.time);
-            (name, container, patience, lifecycle::ask_to_stop(dirs, container, patience))
+            let asked = lifecycle::ask_to_stop(dirs, container, patience);
+            if asked.as_ref().is_ok_and(Stopping::is_under_way) {
+                events::container(dirs, "stop", &container.record);
+            }
+            (name, container, patience, asked)
         })
         .collect();
     each(context, asked, |(name, container, patience, asked)| {
         let killed = asked?.finish()?;
-        events::container(dirs, "stop", &container.record);
         if let Some(patience) = patience.filter(|patience| killed && !patience.is_zero()) {
             context.ui.warn(format!(
                 "StopSignal {} failed to stop container {} in {} seconds, resorting to SIGKILL",

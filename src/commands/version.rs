@@ -1,19 +1,23 @@
 //! `rpod version`: Podman's fields; `--format` with Go templates.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Context;
 use crate::cli::system::Version;
 use crate::error::Result;
-use crate::output::listing;
+use crate::output::{listing, podman_types};
 
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn run(args: Version, context: &Context<'_>) -> Result<u8> {
     match args.format.as_deref() {
         Some(format) => {
-            let facts = std::collections::BTreeMap::from([("Client", facts())]);
-            listing::object(context.ui, "version", format, &facts, false)?;
+            // Of a server, scripts ask for the version to see whether there is one: there is no need of one here.
+            let sides: &[&str] = if format == "json" { &["Client"] } else { &["Client", "Server"] };
+            let facts: BTreeMap<_, _> = sides.iter().map(|side| (side, facts())).collect();
+            listing::typed_object(context.ui, "version", format, &facts, false, &podman_types::VERSION)?;
         }
         None => {
             let (os, arch) = (std::env::consts::OS, arch());

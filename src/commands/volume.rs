@@ -15,7 +15,7 @@ use crate::engine::container::volumes::Volume;
 use crate::engine::volumes::{self, CreateOptions, Filters};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::output::listing::{Column, Listing};
-use crate::output::{self, human, json as printed, listing};
+use crate::output::{self, human, json as printed, listing, podman_types};
 use crate::state::paths::Dirs;
 
 const COLUMNS: &[Column] = &[Column("Driver", "DRIVER"), Column("Name", "VOLUME NAME")];
@@ -100,14 +100,16 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
     let compact: String = args.format.chars().filter(|c| !c.is_whitespace()).collect();
     match compact.as_str() {
         "json" => printed::pretty(context.ui, &all)?,
-        _ => all.iter().try_for_each(|one| listing::object(context.ui, "volume inspect", &args.format, one, false))?,
+        _ => all.iter().try_for_each(|one| {
+            listing::typed_object(context.ui, "volume inspect", &args.format, one, false, &podman_types::VOLUME)
+        })?,
     }
     Ok(code)
 }
 
 /// What is known about a volume; `users` are the containers of every one.
 pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, Vec<String>>) -> Value {
-    json!({
+    let mut inspected = json!({
         "Name": volume.name,
         "Driver": "local",
         "Mountpoint": volumes::mountpoint(dirs, volume),
@@ -118,7 +120,14 @@ pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, V
         "Anonymous": volume.anonymous,
         "MountCount": users.get(&volume.name).map_or(0, Vec::len),
         "NeedsCopyUp": !volume.filled,
-    })
+    });
+    for name in ["UID", "GID"] {
+        if let Some(number) = volume.number(&name.to_lowercase()) {
+            inspected[name] = number.into();
+            inspected["Options"][name] = number.to_string().into();
+        }
+    }
+    inspected
 }
 
 pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
@@ -127,15 +136,7 @@ pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
     let users = if filters.needs_users() || args.format.is_some() { volumes::users(dirs)? } else { BTreeMap::new() };
     let mut all = volumes::list(dirs)?;
     all.retain(|volume| filters.matches(volume, users.contains_key(&volume.name)));
-    let rows: Vec<Value> = all
-        .iter()
-        .map(|volume| {
-            let mut row = inspected(dirs, volume, &users);
-            let labels: Vec<String> = volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            row["Labels"] = labels.join(",").into();
-            row
-        })
-        .collect();
+    let rows: Vec<Value> = all.iter().map(|volume| inspected(dirs, volume, &users)).collect();
     let listing = Listing {
         name: "volume ls",
         columns: COLUMNS,

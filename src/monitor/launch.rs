@@ -35,6 +35,8 @@ pub(crate) struct Launch<'a> {
     pub lock: Lock,
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
+    /// Those of the namespace that it is in, new or joined.
+    pub ids: Option<&'a IdMaps>,
     pub rootfs: Rootfs,
     /// Another container's /dev/shm.
     pub shm: Option<OwnedFd>,
@@ -67,6 +69,8 @@ pub(crate) struct Launch<'a> {
     pub events: &'a Path,
     pub terms: Terms<'a>,
     pub reload: &'a Reload<'a>,
+    /// Its first client stays connected.
+    pub attached: bool,
     /// The program waits until a client lets it run.
     pub held: bool,
     /// A service manager that waits for the container.
@@ -93,12 +97,14 @@ pub(crate) type Renew<'a> = dyn Fn() -> Result<Fresh> + 'a;
 #[derive(Clone, Copy)]
 pub(crate) struct Removal<'a> {
     /// Ends its existence for everybody.
-    pub forget: &'a Remove<'a>,
+    pub forget: &'a Forget<'a>,
     /// Removes what is left on the disk.
     pub clear: &'a Remove<'a>,
 }
 
 type Remove<'a> = dyn Fn(&Lock) -> Result<()> + 'a;
+/// With the exit code of the program, if that ran.
+type Forget<'a> = dyn Fn(&Lock, Option<u8>) -> Result<()> + 'a;
 
 /// Forks the monitor, which starts the container. The client hears `Started` or `Error` from it.
 ///

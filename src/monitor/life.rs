@@ -14,7 +14,7 @@ use super::place::leave_exit_code;
 use super::protocol::{Event, Failure};
 use super::restart::Backoff;
 use super::serve::Serving;
-use super::start::{Program, Started, oom_killed, start};
+use super::start::{Program, Started, after_end, oom_killed, start};
 use super::state::{State, Status};
 use crate::error::{Context, Error, Result};
 use crate::network::helper::Ending;
@@ -55,6 +55,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         spec: launch.spec,
         state: started.state,
         halted: false,
+        stopped: false,
         again: false,
         deadline: launch.timeout.filter(|_| !held).map(|time| Instant::now() + time),
         stop_timeout: launch.stop_timeout,
@@ -64,12 +65,14 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         terms: launch.terms.clone(),
         reload: launch.reload,
         timeout: launch.timeout,
+        timed_out: false,
     };
     match held {
         true => note(launch.events, &serving.terms.named, &[("init", None)]),
         false => {
             serving.notifier.iter().for_each(Notifier::started);
-            note(launch.events, &serving.terms.named, &[("init", None), ("start", None)]);
+            let begun = [("init", None), ("start", None), ("attach", None)];
+            note(launch.events, &serving.terms.named, &begun[..if launch.attached { 3 } else { 2 }]);
         }
     }
     let (code, ending) = laps(&mut launch, &mut serving);
@@ -121,14 +124,18 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> (u8, Option<E
         // What it said at its very end.
         serving.notifier.iter().for_each(Notifier::pass_on);
         let ending = ended(serving, code);
+        after_end(launch.place, launch.spec).iter().for_each(|warning| serving.warn(warning));
         note(launch.events, &serving.terms.named, &[("died", Some(code))]);
         // What was asked for before the program ended counts, also when it has not been heard yet.
         serving.listen();
         loop {
             let wanted = serving.terms.restart.wants(serving.state.exit_code, serving.state.restarts);
             if serving.halted || !(wanted || std::mem::take(&mut serving.again)) {
-                serving.state.stopped = serving.halted;
-                note(launch.events, &serving.terms.named, &[("cleanup", None)]);
+                serving.state.stopped = serving.stopped;
+                // With --rm that is the removal.
+                if launch.removal.is_none() {
+                    note(launch.events, &serving.terms.named, &[("cleanup", None)]);
+                }
                 return (serving.state.exit_code, ending);
             }
             serving.state.status = Status::Restarting;
@@ -164,6 +171,7 @@ fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
     let Started { program, state, warnings, .. } = start(launch, serving.state.restarts + 1)?;
     (serving.program, serving.state) = (program, state);
     serving.deadline = launch.timeout.map(|time| Instant::now() + time);
+    serving.timed_out = false;
     serving.clock = serving.subject.clock(&serving.terms);
     warnings.iter().for_each(|warning| serving.warn(warning));
     Ok(())
@@ -189,7 +197,7 @@ fn ended(serving: &mut Serving<'_>, code: u8) -> Option<Ending> {
 /// Makes the container unknown or writes its last state.
 fn finish(launch: &Launch<'_>, state: &State) -> Result<()> {
     match launch.removal {
-        Some(removal) => (removal.forget)(&launch.lock),
+        Some(removal) => (removal.forget)(&launch.lock, state.finished_at.is_some().then_some(state.exit_code)),
         None => State { monitor: 0, ..state.clone() }.store(&launch.place.record),
     }
 }

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use jiff::Timestamp;
+use oci_spec::runtime::Spec;
 use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -21,6 +22,7 @@ use crate::network::forward;
 use crate::network::helper::Prepared;
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::crun::{self, Crun};
+use crate::runtime::hook::{self, Subject};
 use crate::runtime::{self, Bundle, Created, Guard, Init, Rootfs, Stdio, netdev};
 use crate::state::paths::create_private;
 use crate::sys::tty::{self, Size};
@@ -139,11 +141,24 @@ pub(super) struct Started {
 
 /// Makes and starts the container; writes its state. `restarts`: how often its monitor has done so before.
 pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
+    let started = make(launch, restarts);
+    started.map_err(|error| after_end(launch.place, launch.spec).into_iter().fold(error, Error::hint))
+}
+
+/// The hooks of a container that has ended, or did not come up. Answers warnings.
+pub(super) fn after_end(place: &Place, spec: &Spec) -> Vec<String> {
+    match spec.hooks() {
+        None => Vec::new(),
+        Some(_) => hook::after_end(spec, Subject { id: &id(place), bundle: &place.record }),
+    }
+}
+
+fn make(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     leave_exit_code(&launch.lock, None);
     let held = launch.held && restarts == 0;
     let listeners = match &launch.ports[..] {
         [] => None,
-        ports => Some(forward::listen::listen(ports)?),
+        ports => Some(forward::listen::listen(ports, &launch.state.ports)?),
     };
     let (stdio, feed, outputs) = streams(launch)?;
     let mut cgroup = cgroup(launch)?;
@@ -167,6 +182,7 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     let bundle = Bundle {
         spec: launch.spec,
         maps: launch.maps,
+        ids: launch.ids,
         parent: parent.as_ref().map(|(user, maps)| (user.as_fd(), maps)),
         rootfs: std::mem::replace(&mut launch.rootfs, Rootfs::Directory { path: "/".into() }),
         shm: launch.shm.take(),
@@ -177,6 +193,7 @@ pub(super) fn start(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         init: launch.init,
         seccomp: launch.seccomp,
         cgroup: cgroup.fd.take(),
+        subject: Some(Subject { id: &id(launch.place), bundle: &launch.place.record }),
         held,
     };
     let mut created = match launch.crun {

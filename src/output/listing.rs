@@ -8,6 +8,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::template::types::{Type, dress};
 use super::template::{Options, Template};
 use super::ui::Ui;
 use super::{json, table};
@@ -101,14 +102,32 @@ impl Listing<'_> {
 
 /// `inspect`, `info`, `version`: one object through `--format`. JSON keeps the order of the type's fields.
 pub(crate) fn object<T: Serialize>(ui: &Ui, name: &str, format: &str, object: &T, any_case: bool) -> Result<()> {
+    typed_object(ui, name, format, object, any_case, &Type::Any)
+}
+
+/// [`object`] whose type in Go is known.
+pub(crate) fn typed_object<T: Serialize>(
+    ui: &Ui,
+    name: &str,
+    format: &str,
+    object: &T,
+    any_case: bool,
+    of: &Type,
+) -> Result<()> {
     let compact: String = format.chars().filter(|c| !c.is_whitespace()).collect();
     match compact.as_str() {
         "json" => json::pretty(ui, object),
         "{{json.}}" | "{{json}}" => json::compact(ui, object),
         _ => {
+            // A table without a heading: of one object nothing is to be lined up.
+            let headless = format.strip_prefix("table ");
             let options = Options { escape: ui.stdout_is_terminal(), any_case, headers: false };
             let value = serde_json::to_value(object).context(|| "cannot encode the answer as JSON")?;
-            line(ui, format, &Template::parse(name, format, options)?.render(&value)?)
+            let text = Template::parse(name, headless.unwrap_or(format), options)?.render(&dress(value, of))?;
+            match headless {
+                Some(_) => ui.print(&table::render(&[split(&text)])),
+                None => line(ui, format, &text),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod escape;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod listing;
+pub(crate) mod podman_types;
 pub(crate) mod progress;
 pub(crate) mod prompt;
 pub(crate) mod report;

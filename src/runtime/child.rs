@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
+use super::hook::Hook;
+use super::hook::run::{Ended, output, run as run_to_end};
 use super::plan::{Op, Plan};
 use super::protocol::{self, Kind, STEP_EXECUTE};
 use super::{Given, Netdev, ops};
@@ -32,6 +34,8 @@ pub(super) struct State<'a> {
     pub null: Option<OwnedFd>,
     pub empty: Option<OwnedFd>,
     pub mapped: bool,
+    /// What hooks read.
+    pub document: Option<OwnedFd>,
     /// The number of the operation being carried out.
     pub step: u32,
 }
@@ -60,8 +64,10 @@ pub(super) fn run(state: &mut State<'_>) -> ! {
 type Outcome = Result<(), (Errno, &'static str)>;
 
 fn perform(op: &Op, state: &mut State<'_>) -> Outcome {
-    if let Op::Network = op {
-        return network(state);
+    match op {
+        Op::Network => return network(state),
+        Op::Hook(hook) => return run_hook(hook, state).map_err(|e| (e, "")),
+        _ => {}
     }
     let result = ops::perform(op, state);
     if result.is_err() && !state.mapped {
@@ -98,11 +104,34 @@ pub(super) fn ready(state: &State<'_>) -> Result<(), Errno> {
     protocol::send(state.channel, Kind::Ready, 0, 0, None)
 }
 
+/// Blocks until the caller has run its hooks.
+pub(super) fn wait_for_hooks(state: &mut State<'_>) -> Result<(), Errno> {
+    protocol::send(state.channel, Kind::Hooked, 0, 0, None)?;
+    wait_for_go(state)
+}
+
 /// Blocks until the program may run.
-pub(super) fn wait_for_go(state: &State<'_>) -> Result<(), Errno> {
+pub(super) fn wait_for_go(state: &mut State<'_>) -> Result<(), Errno> {
     match protocol::receive(state.channel)? {
-        Some(message) if message.kind == Kind::Go => Ok(()),
+        Some(message) if message.kind == Kind::Go => {
+            // An earlier one's number was closed with all others, and may be the new one's.
+            std::mem::forget(std::mem::replace(&mut state.document, message.fd));
+            Ok(())
+        }
         _ => exit_now(FAILED),
+    }
+}
+
+/// Does not return when the hook has failed: the caller hears how.
+fn run_hook(hook: &Hook, state: &State<'_>) -> Result<(), Errno> {
+    let document = state.document.as_ref().ok_or(Errno::BADF)?;
+    let written = output()?;
+    match run_to_end(hook, document.as_fd(), written.as_fd()) {
+        Ended::Exited(0) => Ok(()),
+        ended => {
+            let _ = protocol::send(state.channel, Kind::Failed, state.step, ended.to_number(), Some(written.as_fd()));
+            exit_now(FAILED)
+        }
     }
 }
 

@@ -6,8 +6,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 
 use super::child::{self, State};
+use super::hook::run::Ended;
+use super::hook::{self, Later};
 use super::nested::Nested;
-use super::plan::{self, Plan};
+use super::plan::{self, Op, Plan};
 use super::protocol::{self, Kind, Message, STEP_EXECUTE};
 use super::{Bundle, Created, Given, Hooks, Init, Join, Netdev, Rootfs, Stdio, fuse, ops, trampoline};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
@@ -47,6 +49,10 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
     if let Err(e) = result {
         return Err(guard.explain(&plan, e));
     }
+    let later = match guard.init.as_ref().map_or(Ok(None), |init| Later::of(&bundle, init.pid)) {
+        Ok(later) => later.map(Box::new),
+        Err(e) => return Err(guard.explain(&plan, e)),
+    };
     let Guard { init, channel } = guard;
     let Some(Init { pid, pidfd, .. }) = init else { return Err(Error::new("the container's process is gone")) };
     let mut plan = plan;
@@ -57,7 +63,7 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         console,
         warnings,
         guard: None,
-        rest: Some(super::Rest::Own { channel, plan: Box::new(plan) }),
+        rest: Some(super::Rest::Own { channel, plan: Box::new(plan), later }),
     })
 }
 
@@ -105,6 +111,9 @@ pub(super) fn bring_up(
         protocol::send(&guard.channel, Kind::Mapped, 0, 0, mount).map_err(|_| gone())?;
     }
     hooks.mapped(init)?;
+    if plan.hooked {
+        hook::before_pivot(&guard.channel, plan, bundle, init.pid)?;
+    }
     if matches!(bundle.stdio, Stdio::Terminal { .. }) {
         *console = expect(&guard.channel, plan, Kind::Console)?.fd;
     }
@@ -117,7 +126,7 @@ fn ready(channel: &OwnedFd, plan: &Plan, warnings: &mut Vec<String>) -> Result<(
         match protocol::receive(channel).context(|| "cannot hear the container's process")? {
             Some(message) if message.kind == Kind::Ready => return Ok(()),
             Some(message) if message.kind == Kind::Warning => warnings.push(warning(plan, &message)),
-            Some(message) if message.kind == Kind::Failed => return Err(failure(plan, &message)),
+            Some(message) if message.kind == Kind::Failed => return Err(failure(plan, message)),
             _ => return Err(gone()),
         }
     }
@@ -134,7 +143,7 @@ pub(super) fn expect(channel: &OwnedFd, plan: &Plan, kind: Kind) -> Result<Messa
         match protocol::receive(channel).context(|| "cannot hear the container's process")? {
             Some(message) if message.kind == kind => return Ok(message),
             Some(message) if message.kind == Kind::Warning => {}
-            Some(message) if message.kind == Kind::Failed => return Err(failure(plan, &message)),
+            Some(message) if message.kind == Kind::Failed => return Err(failure(plan, message)),
             _ => return Err(gone()),
         }
     }
@@ -178,6 +187,7 @@ impl Process<'_> {
             null: None,
             empty: None,
             mapped: self.mapped,
+            document: None,
             step: 0,
         };
         if let (Some(slot), Some(shm)) = (self.plan.shm, self.shm) {
@@ -272,7 +282,7 @@ impl Guard {
         kill(&init.pidfd);
         while let Ok(Some(message)) = protocol::receive(&self.channel) {
             if message.kind == Kind::Failed {
-                return failure(plan, &message);
+                return failure(plan, message);
             }
         }
         error
@@ -300,16 +310,22 @@ pub(super) fn exit_status(pidfd: &OwnedFd) -> u8 {
     }
 }
 
-/// Sends the go and waits until the program runs.
-pub(super) fn start(channel: impl AsFd, plan: &Plan, pidfd: &OwnedFd, warnings: &mut Vec<String>) -> Result<()> {
+/// Sends the go, with the state for hooks that there may be, and waits until the program runs.
+pub(super) fn start(
+    channel: impl AsFd,
+    plan: &Plan,
+    pidfd: &OwnedFd,
+    state: Option<BorrowedFd<'_>>,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
     // A child that failed has closed its end; what it said is still there to be read.
-    let _ = protocol::send(channel.as_fd(), Kind::Go, 0, 0, None);
+    let _ = protocol::send(channel.as_fd(), Kind::Go, 0, 0, state);
     loop {
         match protocol::receive(channel.as_fd()).context(|| "cannot hear the container's process")? {
             None => return Ok(()),
             Some(message) if message.kind == Kind::Failed => {
                 wait(pidfd);
-                return Err(failure(plan, &message));
+                return Err(failure(plan, message));
             }
             Some(message) if message.kind == Kind::Warning => {
                 warnings.push(warning(plan, &message));
@@ -320,7 +336,10 @@ pub(super) fn start(channel: impl AsFd, plan: &Plan, pidfd: &OwnedFd, warnings: 
 }
 
 /// What a failed step means to the person.
-fn failure(plan: &Plan, message: &Message) -> Error {
+fn failure(plan: &Plan, message: Message) -> Error {
+    if let Some(Op::Hook(hook)) = plan.ops.get(message.step as usize) {
+        return hook.failure(Ended::from_number(message.value), message.fd);
+    }
     let errno = Errno::from_raw_os_error(message.value);
     let source = std::io::Error::from(errno);
     if message.step == STEP_EXECUTE {
@@ -338,12 +357,10 @@ fn failure(plan: &Plan, message: &Message) -> Error {
     }
     let kind = match plan.ops.get(message.step as usize) {
         // As Podman answers `exec --workdir` with something that is not there, or cannot be entered.
-        Some(plan::Op::Directory { .. } | plan::Op::CopyBelow { .. } | plan::Op::Overlay { .. })
-            if errno == Errno::NOENT =>
-        {
+        Some(Op::Directory { .. } | Op::CopyBelow { .. } | Op::Overlay { .. }) if errno == Errno::NOENT => {
             ErrorKind::ProgramNotFound
         }
-        Some(plan::Op::Directory { .. }) => ErrorKind::CannotInvoke,
+        Some(Op::Directory { .. }) => ErrorKind::CannotInvoke,
         _ => ErrorKind::General,
     };
     Error::wrap(what, source).with_kind(kind)

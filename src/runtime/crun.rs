@@ -108,7 +108,7 @@ fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut V
     }
     let create::Guard { init, channel } = guard;
     let pidfd = init.map(|init| init.pidfd).ok_or_else(|| Error::new("crun is gone"))?;
-    create::start(&channel, plan, &pidfd, warnings)?;
+    create::start(&channel, plan, &pidfd, None, warnings)?;
     Ok(pidfd)
 }
 

@@ -91,6 +91,6 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
             }
         }
     }
-    create::start(&channel, &plan, &pidfd, &mut warnings)?;
+    create::start(&channel, &plan, &pidfd, None, &mut warnings)?;
     Ok(ExecChild { pid: pid.as_raw_nonzero().get(), pidfd, console, warnings })
 }

@@ -28,6 +28,7 @@ pub(crate) mod crun;
 mod exec;
 mod fuse;
 mod guard;
+pub(crate) mod hook;
 mod nested;
 pub(crate) mod netdev;
 mod ops;
@@ -44,7 +45,7 @@ pub(crate) use exec::{Target, enters_user, exec};
 pub(crate) use guard::Guard;
 pub(crate) use plan::{kind as namespace_kind, report_fd};
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
@@ -61,6 +62,8 @@ pub(crate) struct Bundle<'a> {
     pub spec: &'a Spec,
     /// The new user namespace's ids; `None` makes no user namespace (or joins one through `join`).
     pub maps: Option<&'a IdMaps>,
+    /// The ids of the namespace that the container is in, new or joined, where they are known.
+    pub ids: Option<&'a IdMaps>,
     /// The user namespace in which the new one is made, with its ids; `None`: the caller's.
     pub parent: Option<(BorrowedFd<'a>, &'a IdMaps)>,
     pub rootfs: Rootfs,
@@ -79,6 +82,8 @@ pub(crate) struct Bundle<'a> {
     pub cgroup: Option<OwnedFd>,
     /// Beside the standard streams, by number; nothing else of the caller's stays open.
     pub given: &'a [Given],
+    /// `None` for a container without hooks.
+    pub subject: Option<hook::Subject<'a>>,
     /// It may be long until the start: everything is made, and has been seen to be, before the container counts as created.
     pub held: bool,
 }
@@ -182,7 +187,7 @@ pub(crate) struct Created {
 /// The way from [`create()`] to [`Created::start`].
 #[derive(Debug)]
 enum Rest {
-    Own { channel: OwnedFd, plan: Box<plan::Plan> },
+    Own { channel: OwnedFd, plan: Box<plan::Plan>, later: Option<Box<hook::Later>> },
     Crun(Crun),
 }
 
@@ -194,7 +199,12 @@ impl Created {
     /// process has ended and has been reaped then.
     pub(crate) fn start(&mut self) -> Result<()> {
         match self.rest.take() {
-            Some(Rest::Own { channel, plan }) => create::start(&channel, &plan, &self.pidfd, &mut self.warnings),
+            Some(Rest::Own { channel, plan, later }) => {
+                let state = later.as_ref().map(|later| later.created.as_fd());
+                create::start(&channel, &plan, &self.pidfd, state, &mut self.warnings)?;
+                self.warnings.extend(later.iter().flat_map(|later| later.started()));
+                Ok(())
+            }
             Some(Rest::Crun(crun)) => crun::start(&crun),
             None => Err(Error::new("the container was started already")),
         }

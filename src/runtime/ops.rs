@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 use rustix::process::{fchdir, pivot_root};
 use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::child::{State, ready, wait_for_go, wait_for_ids, warn};
+use super::child::{State, ready, wait_for_go, wait_for_hooks, wait_for_ids, warn};
 use super::plan::{Credentials, Op, Root, Slot};
 use super::{place, streams};
 use crate::sys::lookup::openat2;
@@ -23,7 +23,9 @@ const NOTHING_RUNS: u64 = 2 | 4 | 8;
 
 pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
     match op {
-        Op::Network => Ok(()),
+        // By the child itself.
+        Op::Network | Op::Hook(_) => Ok(()),
+        Op::Hooked => wait_for_hooks(state),
         Op::CgroupNamespace => namespace::unshare(UnshareFlags::NEWCGROUP),
         Op::Names { host, domain } => exec::set_names(host.as_deref(), domain.as_deref()),
         Op::DetachFromHost => mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
@@ -71,6 +73,7 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         Op::Mask(path) => mask(state, path),
         Op::ReadOnly(path) => read_only(state, path),
         Op::Sysctl { path, value } => sysctl(path, value),
+        Op::Protect { slot } => change(slot_fd(state, *slot)?, &Attributes::new(RDONLY, 0, 0), false),
         Op::RootReadOnly => change(root(state)?, &Attributes::new(RDONLY, 0, 0), false),
         Op::Pivot => pivot(state),
         Op::Streams { terminal, owner } => streams::set_up(state, *terminal, *owner),

@@ -5,12 +5,13 @@
 //! |---|---|---|---|
 //! | Device | child | | a socket of the network namespace, which hears of its devices |
 //! | Console | child | | the terminal's master side |
-//! | Failed | child, trampoline | operation, errno | |
+//! | Failed | child, trampoline | operation, errno | what a hook wrote |
 //! | Warning | child | operation, errno | |
 //! | Pid | go-between of a join | pid | |
 //! | Mapped | caller | | a root file system mounted by a helper, if any |
 //! | Ready | child | | |
-//! | Go | caller | | |
+//! | Hooked | child | | |
+//! | Go | caller | | the state for hooks that run in the container, if any |
 //!
 //! The end of the stream tells the caller that the program runs, and the child that the caller has gone.
 
@@ -32,10 +33,20 @@ pub(super) enum Kind {
     Mapped = 6,
     Go = 7,
     Ready = 8,
+    Hooked = 9,
 }
 
-const KINDS: [Kind; 8] =
-    [Kind::Device, Kind::Console, Kind::Failed, Kind::Warning, Kind::Pid, Kind::Mapped, Kind::Go, Kind::Ready];
+const KINDS: [Kind; 9] = [
+    Kind::Device,
+    Kind::Console,
+    Kind::Failed,
+    Kind::Warning,
+    Kind::Pid,
+    Kind::Mapped,
+    Kind::Go,
+    Kind::Ready,
+    Kind::Hooked,
+];
 
 /// The step of a failure to execute the program, as the trampoline reports it.
 pub(super) const STEP_EXECUTE: u32 = u32::MAX;

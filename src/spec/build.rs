@@ -30,6 +30,7 @@ pub(crate) fn build(settings: &Settings) -> Result<oci::Spec> {
     let propagation = propagation(&mounts);
     spec.set_mounts(Some(mounts.into_iter().map(mount).collect::<Result<_>>()?));
     spec.set_annotations(Some(annotations).filter(|a| !a.is_empty()));
+    spec.set_hooks(Some(settings.hooks.clone()).filter(|hooks| *hooks != oci::Hooks::default()));
     spec.set_linux(Some(linux(settings, propagation)?));
     Ok(spec)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{LinuxSeccomp, PosixRlimitType};
+use oci_spec::runtime::{Hooks, LinuxSeccomp, PosixRlimitType};
 
 use super::capabilities::Capabilities;
 
@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub shm_size: u64,
     /// Without a /dev/shm.
     pub no_shm: bool,
+    /// /dev and /dev/shm are as read-only as the root.
+    pub read_only_dev: bool,
     pub namespaces: Namespaces,
     /// Empty without a user namespace of its own.
     pub uid_map: Vec<IdMapping>,
@@ -38,6 +40,7 @@ pub(crate) struct Settings {
     pub seccomp: Option<LinuxSeccomp>,
     pub resources: Resources,
     pub annotations: BTreeMap<String, String>,
+    pub hooks: Hooks,
 }
 
 /// What the container's first process is.

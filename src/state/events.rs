@@ -74,6 +74,9 @@ pub(crate) struct Event<'e> {
     pub time_nano: i64,
     #[serde(rename = "Type")]
     pub subject: Subject,
+    /// Why an image could not be pulled.
+    #[serde(rename = "Error", default, skip_serializing_if = "str::is_empty")]
+    pub error: Cow<'e, str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub health_status: Cow<'e, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +103,7 @@ impl<'e> Event<'e> {
             time: now.as_second(),
             time_nano: i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX),
             subject,
+            error: empty.clone(),
             health_status: empty.clone(),
             health_failing_streak: None,
             health_log: empty,

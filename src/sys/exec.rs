@@ -36,6 +36,15 @@ pub(crate) fn execute(program: BorrowedFd<'_>, arguments: &Strings, environment:
     super::last_errno()
 }
 
+/// execve(2) of a path: returns only when it failed.
+pub(crate) fn execute_path(path: &CStr, arguments: &Strings, environment: &Strings) -> Errno {
+    // SAFETY: as in `execute`.
+    unsafe {
+        libc::execve(path.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr());
+    }
+    super::last_errno()
+}
+
 /// Closes every descriptor from `first` on (close_range(2), Linux 5.9).
 pub(crate) fn close_from(first: RawFd) -> Result<(), Errno> {
     // SAFETY: the callers own nothing behind these descriptors any more; a Rust owner of one is never dropped, because

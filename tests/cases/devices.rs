@@ -44,10 +44,14 @@ devices:
   containerEdits:
     deviceNodes:
     - {path: /dev/thing2, hostPath: /dev/full}
-- name: hooked
+- name: hookless
   containerEdits:
     hooks:
     - {hookName: createContainer, path: /usr/bin/nosuch-hook, args: [x]}
+- name: unknown
+  containerEdits:
+    hooks:
+    - {hookName: whenever, path: /bin/true}
 - name: broken
   containerEdits:
     mounts:
@@ -69,11 +73,16 @@ fn by_name(t: &Sandbox) -> Outcome {
     for (device, words) in [
         ("vendor.com/thing=three", "unresolvable CDI devices vendor.com/thing=three"),
         ("vendor.com/other=one", "unresolvable CDI devices vendor.com/other=one"),
-        ("vendor.com/thing=hooked", "needs the hook /usr/bin/nosuch-hook (createContainer), and rpod runs no hooks"),
+        (
+            "vendor.com/thing=unknown",
+            "the CDI device vendor.com/thing=unknown has an unknown kind of hook \"whenever\"",
+        ),
         ("vendor.com/thing=broken", "cannot bind /nosuch/library for a CDI device"),
     ] {
         run(device, "true").fails(125, &[words]);
     }
+    let missing = "the createContainer hook /usr/bin/nosuch-hook failed: No such file or directory";
+    run("vendor.com/thing=hookless", "true").fails(126, &[missing]);
     rpod!(t, "run", "--rm", "--network=none", "--gpus=all", image, "true")
         .run()
         .fails(125, &["unresolvable CDI devices nvidia.com/gpu=all", "nvidia-ctk cdi generate"]);

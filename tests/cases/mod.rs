@@ -1,6 +1,9 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
 mod additional;
+mod bridge_live;
+mod bridge_names;
+mod bridge_storm;
 mod bridges;
 mod build;
 mod build_inputs;
@@ -17,14 +20,17 @@ mod cve;
 mod devices;
 mod drivers;
 mod egress;
+mod event_sequences;
 mod events;
 mod everyday;
 mod exec;
 mod files;
 mod harness;
 mod health;
+mod hooks;
 mod hostile_images;
 mod hostile_layers;
+mod hostile_networks;
 mod hostile_registry;
 mod image_space;
 mod images;
@@ -55,7 +61,9 @@ mod push;
 mod readme;
 mod resolving;
 mod restart;
+mod restart_unit;
 mod resume;
+mod retry;
 mod run;
 mod scenario;
 mod secrets;
@@ -82,6 +90,7 @@ pub fn trials() -> Vec<Trial> {
         harness::trials(),
         additional::trials(),
         cli::trials(),
+        retry::trials(),
         run::trials(),
         userns::trials(),
         namespaces::trials(),
@@ -99,11 +108,13 @@ pub fn trials() -> Vec<Trial> {
         pause::trials(),
         peers::trials(),
         health::trials(),
+        hooks::trials(),
         systemd::trials(),
         terminal::trials(),
         devices::trials(),
         exec::trials(),
         files::trials(),
+        event_sequences::trials(),
         events::trials(),
         logs::trials(),
         journal::trials(),
@@ -128,6 +139,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        restart_unit::trials(),
         resume::trials(),
         push::trials(),
         login::trials(),
@@ -138,6 +150,10 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        bridge_live::trials(),
+        bridge_names::trials(),
+        bridge_storm::trials(),
+        hostile_networks::trials(),
         drivers::trials(),
         overlay::trials(),
         resolving::trials(),

@@ -15,7 +15,8 @@ use super::record::{CONFIG, Config, Record, Root};
 use super::resolve::MountKind;
 use super::store::{self, Container};
 use super::volumes::{self, VolumeUse};
-use super::{requires, update};
+use super::{image_mounts, requires, update};
+use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Kind, Result};
 use crate::spec::settings::{Identity, Resources};
@@ -83,6 +84,10 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
         Root::Directory(path) => crate::storage::RootfsPlan::Directory { path: path.clone() },
         Root::Overlay(path) => make::above(path, &reserved.place.disk)?,
     };
+    image_mounts::repeat(store, &config, &ids.shift)?;
+    if let Some(root) = config.spec.root_mut() {
+        root.set_path(config.rootfs.place().to_path_buf());
+    }
     copy_files(&original.place.record, &reserved.place.record, &whole)?;
     let user = config.spec.process().as_ref().map(|process| process.user());
     let identity = Identity {
@@ -92,7 +97,8 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
     };
     let uses = volume_uses(&config, &record.volumes);
     let data = dirs.data.join("volumes");
-    volumes::prepare(&data, &uses, &config.rootfs.directories(), &ids.outside(&identity), &whole)?;
+    let made = volumes::prepare(&data, &uses, &config.rootfs.directories(), &ids.outside(&identity), &whole)?;
+    made.iter().for_each(|name| events::volume(dirs, "create", name));
     let (container, lock) = reserved.commit(record, &config)?;
     requires::note(dirs, &container.record, &config.spec)?;
     Ok(Made { container, config, lock, warnings })

@@ -112,6 +112,11 @@ pub(crate) fn ask_to_stop<'c>(dirs: &Dirs, container: &'c Container, patience: P
 }
 
 impl Stopping<'_> {
+    /// It ran, and was told to end.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !matches!(self.target, Target::Nobody)
+    }
+
     /// Waits until the container has ended; kills it at the end of its time. Answers whether it had to be killed.
     pub(crate) fn finish(self) -> Result<bool> {
         let what = || format!("cannot stop container {}", self.container.id());
@@ -137,6 +142,11 @@ impl Stopping<'_> {
         self.container.place.wait_unlocked()?;
         Ok(!ended)
     }
+}
+
+/// Whether the process has ended.
+pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
+    wait_ended(pidfd, Some(Instant::now())).unwrap_or(false)
 }
 
 /// Whether the process has ended before `deadline`.

@@ -10,6 +10,7 @@ use super::volumes;
 use crate::engine::events;
 use crate::error::{Error, Kind, Result};
 use crate::monitor::place::Place;
+use crate::monitor::state::State;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
 use crate::storage::remove_path;
@@ -17,13 +18,14 @@ use crate::userns::{IdMaps, enter};
 
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
 pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
-    forget(dirs, container, lock)?;
+    let state = State::load(&container.place.record);
+    forget(dirs, container, lock, state.finished_at.is_some().then_some(state.exit_code))?;
     clear(&container.place, lock)?;
     if volumes { remove_volumes(dirs, container) } else { Ok(()) }
 }
 
-/// Removes the record, and with it everything by which others know the container.
-pub(super) fn forget(dirs: &Dirs, container: &Container, _held: &Lock) -> Result<()> {
+/// Removes the record, and with it everything by which others know the container. `code`: of its program, if that ever ran.
+pub(super) fn forget(dirs: &Dirs, container: &Container, _held: &Lock, code: Option<u8>) -> Result<()> {
     let owns = |name: &str| store::name_target(dirs, name).as_deref() == Some(container.id());
     let mut name = container.record.name.clone();
     if !owns(&name)
@@ -45,7 +47,7 @@ pub(super) fn forget(dirs: &Dirs, container: &Container, _held: &Lock) -> Result
     if let Some(cidfile) = &container.record.cidfile {
         let _ = std::fs::remove_file(cidfile);
     }
-    events::container(dirs, "remove", &container.record);
+    events::removal(dirs, &container.record, code);
     Ok(())
 }
 

@@ -59,7 +59,7 @@ fn visit(dirs: &Dirs, names: &[String], seen: &mut BTreeSet<String>, warn: &mut 
             continue;
         }
         visit(dirs, &container.record.requires, seen, warn)?;
-        if let Some(client) = start::up(dirs, &container, None)? {
+        if let Some(client) = start::up(dirs, &container, start::Audience::default())? {
             let what = || format!("cannot start the required container {}", container.record.name);
             client.wait_started(warn).context(what)?;
             client.detach();

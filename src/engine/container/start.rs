@@ -18,6 +18,7 @@ use crate::monitor::notify::{self, Manager};
 use crate::monitor::state::{State, Status};
 use crate::monitor::{self, Changed, Fresh, Launch, Removal, Terms};
 use crate::network::helper;
+use crate::network::keeper::order::Order;
 use crate::network::mode::Mode;
 use crate::runtime::Rootfs;
 use crate::spec::seccomp;
@@ -53,16 +54,19 @@ pub(crate) fn claim(dirs: &Dirs, container: &Container) -> Result<Option<Lock>> 
 }
 
 /// Has the container run, if it does not: starts it, or lets the program go that waits since `init`. The client hears
-/// `Started`. `size` is that of the terminal it will be seen on.
-pub(crate) fn up(dirs: &Dirs, container: &Container, size: Option<Size>) -> Result<Option<Client>> {
+/// `Started`.
+pub(crate) fn up(dirs: &Dirs, container: &Container, audience: Audience) -> Result<Option<Client>> {
     if let Some(lock) = claim(dirs, container)? {
-        return start(dirs, container, &container.config()?, lock, size).map(Some);
+        return start(dirs, container, &container.config()?, lock, audience).map(Some);
     }
     if container.state(dirs)?.status != Status::Initialized {
         return Ok(None);
     }
     let client = Client::connect(&container.place)?;
     client.go()?;
+    if audience.attached {
+        crate::engine::events::container(dirs, "attach", &container.record);
+    }
     Ok(Some(client))
 }
 
@@ -72,9 +76,9 @@ pub(crate) fn start(
     container: &Container,
     config: &Config,
     lock: Lock,
-    size: Option<Size>,
+    audience: Audience,
 ) -> Result<Client> {
-    start_with(dirs, container, config, lock, size, &preserved::at_start(None, &[])?)
+    start_with(dirs, container, config, lock, audience, &preserved::at_start(None, &[])?)
 }
 
 /// [`start`] of a program that gets more than its standard streams.
@@ -83,11 +87,11 @@ pub(crate) fn start_with(
     container: &Container,
     config: &Config,
     lock: Lock,
-    size: Option<Size>,
+    audience: Audience,
     preserved: &Preserved,
 ) -> Result<Client> {
     let notify = Manager::of_environment(config.sdnotify);
-    launch(dirs, container, config, lock, How { size, notify, held: false, preserved })
+    launch(dirs, container, config, lock, How { audience, notify, held: false, preserved })
 }
 
 /// Makes everything that the container needs and leaves its program waiting for [`up`].
@@ -97,20 +101,29 @@ pub(crate) fn init(dirs: &Dirs, container: &Container, lock: Lock) -> Result<Cli
         container,
         &container.config()?,
         lock,
-        How { size: None, notify: None, held: true, preserved: &Preserved::default() },
+        How { audience: Audience::default(), notify: None, held: true, preserved: &Preserved::default() },
     )
+}
+
+/// Who sees a start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Audience {
+    /// Of the terminal that the program will be seen on.
+    pub size: Option<Size>,
+    /// The caller stays connected.
+    pub attached: bool,
 }
 
 /// What is particular about one start.
 struct How<'a> {
-    size: Option<Size>,
+    audience: Audience,
     notify: Option<Manager>,
     held: bool,
     preserved: &'a Preserved,
 }
 
 fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: How<'_>) -> Result<Client> {
-    let How { size, notify, held, preserved } = how;
+    let How { audience, notify, held, preserved } = how;
     let record = &container.record;
     let (spec, join) = joining::at_start(dirs, &config.spec)?;
     let spec = secrets::at_start(dirs, &config.secret_variables, spec)?;
@@ -139,21 +152,23 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
     let renew = || fresh(joining::at_start(dirs, &config.spec)?.1);
     let seccomp = seccomp(&config.spec)?;
     let events = events::directory(dirs);
-    let forget = |lock: &Lock| {
-        remove::forget(dirs, container, lock)?;
+    let forget = |lock: &Lock, code| {
+        remove::forget(dirs, container, lock, code)?;
         remove::remove_volumes(dirs, container)
     };
     let clear = |lock: &Lock| remove::clear(&container.place, lock);
     let reload = || {
         let (record, config) = (container.reread()?, container.config()?);
         let resources = config.spec.linux().as_ref().and_then(|linux| linux.resources().clone());
-        Ok(Changed { name: record.name, restart: record.restart, health: config.health, resources })
+        let facts = Order::load(&container.place.runtime)?.map(|order| helper::facts_on_bridges(&order));
+        Ok(Changed { name: record.name, restart: record.restart, health: config.health, resources, facts })
     };
     monitor::launch(Launch {
         place: &container.place,
         lock,
         spec: &spec,
         maps: config.maps.as_ref().filter(|_| !joining::has_joined(&config.spec)),
+        ids: config.maps.as_ref(),
         rootfs: first.rootfs,
         shm: first.shm,
         init: config.init,
@@ -163,7 +178,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
         cgroup: &config.cgroups,
         network: Some(first.network),
         ports: Cow::Borrowed(&record.ports),
-        terminal: record.tty.then(|| size.unwrap_or(UNSEEN)),
+        terminal: record.tty.then(|| audience.size.unwrap_or(UNSEEN)),
         interactive: record.interactive,
         log: &config.log,
         stop_signal: record.stop_signal,
@@ -181,6 +196,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
             resources: None,
         },
         reload: &reload,
+        attached: audience.attached,
         held,
         notify,
         inherited,

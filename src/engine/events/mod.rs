@@ -19,14 +19,21 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::container::record::Record;
+use crate::error::Error;
 pub(crate) use crate::state::events::{Event, Subject};
 use crate::state::events::{append, directory};
 use crate::state::paths::Dirs;
 
-/// `status` has happened to an image: pull, push, tag, untag, remove, loadfromarchive, save, import, build.
+/// `status` has happened to an image: pull, push, tag, untag, remove, loadfromarchive, save, build.
 pub(crate) fn image(dirs: &Dirs, status: &str, id: &str, name: &str) {
     let id = Cow::from(id.strip_prefix("sha256:").unwrap_or(id));
     append(&directory(dirs), &[Event { id, name: name.into(), ..Event::new(Subject::Image, status) }]);
+}
+
+/// An image could not be pulled.
+pub(crate) fn pull_error(dirs: &Dirs, name: &str, error: &Error) {
+    let error = error.to_string().into();
+    append(&directory(dirs), &[Event { name: name.into(), error, ..Event::new(Subject::Image, "pull-error") }]);
 }
 
 /// `status` has happened to a volume: create, remove, prune.
@@ -44,6 +51,22 @@ pub(crate) fn network(dirs: &Dirs, status: &str, id: &str, name: &str, driver: &
         ..Event::new(Subject::Network, status)
     };
     append(&directory(dirs), &[event]);
+}
+
+/// A container was connected to a network or taken off it: `status` is connect or disconnect.
+pub(crate) fn connection(dirs: &Dirs, status: &str, record: &Record, network: &str) {
+    let event = Event {
+        id: record.id.as_str().into(),
+        name: record.name.as_str().into(),
+        network: network.into(),
+        ..Event::new(Subject::Network, status)
+    };
+    append(&directory(dirs), &[event]);
+}
+
+/// A container is gone; with the exit code of its program, if that ever ran.
+pub(crate) fn removal(dirs: &Dirs, record: &Record, exit_code: Option<u8>) {
+    append(&directory(dirs), &[Event { exit_code, ..record.named().event("remove") }]);
 }
 
 /// `status` has happened to a container. Its monitor notes the start and the end itself.

@@ -23,6 +23,8 @@ pub(crate) struct RemoveOptions {
 /// What has gone.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Removal {
+    /// Of the image that the names meant.
+    pub id: String,
     pub untagged: Vec<String>,
     /// The image's id, when nothing is left of it.
     pub deleted: Option<String>,
@@ -54,7 +56,7 @@ pub(crate) fn remove(
     let listed = listed(store, &image)?;
     if let Some(named) = named_tag(&image).filter(|_| listed.tags.len() > 1) {
         store.remove_ref(&named)?;
-        return Ok(Removal { untagged: vec![named], deleted: None });
+        return Ok(Removal { id: image.id.hex(), untagged: vec![named], deleted: None });
     }
     if image.name.is_none() && listed.tags.len() > 1 && !options.force && !options.all_names {
         return Err(Error::new(format!(
@@ -75,7 +77,7 @@ pub(crate) fn remove(
 fn remove_list(store: &Store, list: &List, name: &str, options: RemoveOptions) -> Result<Removal> {
     let forgotten = manifests::forget(store, list, name, options.force || options.all_names)?;
     let deleted = forgotten.deleted.then(|| list.digest.hex());
-    Ok(Removal { untagged: forgotten.untagged, deleted })
+    Ok(Removal { id: list.digest.hex(), untagged: forgotten.untagged, deleted })
 }
 
 /// Every image of the store, for `rmi --all`.
@@ -117,7 +119,7 @@ fn forget(store: &Store, image: &Image, listed: Listed) -> Result<Removal> {
         unless_gone(store.remove_ref(name))?;
     }
     let untagged = listed.tags.into_iter().filter(|tag| own.contains(tag)).collect();
-    Ok(Removal { untagged, deleted: foreign.is_none().then(|| image.id.hex()) })
+    Ok(Removal { id: image.id.hex(), untagged, deleted: foreign.is_none().then(|| image.id.hex()) })
 }
 
 fn remove_damaged(store: &Store, name: &str) -> Option<Result<Removal>> {
@@ -133,7 +135,7 @@ fn remove_damaged(store: &Store, name: &str) -> Option<Result<Removal>> {
             return Some(Err(error));
         }
     }
-    Some(Ok(Removal { untagged: vec![full], deleted: Some(manifest.hex()) }))
+    Some(Ok(Removal { id: manifest.hex(), untagged: vec![full], deleted: Some(manifest.hex()) }))
 }
 
 /// Somebody else may remove the same image.

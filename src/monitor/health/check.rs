@@ -117,7 +117,7 @@ impl Check<'_> {
         }
         let event = Event {
             health_status: report.status.as_str().into(),
-            health_failing_streak: Some(report.failing_streak),
+            health_failing_streak: Some(report.failing_streak).filter(|streak| *streak > 0),
             health_log: if self.health.log == Destination::Events { said.into() } else { "".into() },
             ..self.named.event("health_status")
         };

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::ast::{Branch, Command, Kind, Node, Operand, Pipeline};
 use super::parser::Parsed;
-use super::{Options, Position, functions, text};
+use super::types::{View, view};
+use super::{Options, Position, functions, text, time};
 use crate::output::escape;
 
 /// A value; `None` is Go's `<no value>`, what a map answers for a key that it lacks.
@@ -256,22 +257,33 @@ impl<'v> State<'_, 'v> {
         let Some(value) = value else {
             return Err((format!("nil pointer evaluating interface {{}}.{name}"), None));
         };
-        let key = match value.as_ref() {
-            Value::Object(map) => match self.key(map, name) {
+        let view = view(value.as_ref());
+        if let (View::Time(time), false) = (&view, self.options.headers) {
+            let found = time::method(time, name).map(|found| Some(Cow::Owned(found)));
+            return found.ok_or_else(|| (format!("can't evaluate field {name} in type time.Time"), None));
+        }
+        let key = match (view, value.as_ref()) {
+            (View::Nil(_), _) => return Ok(None),
+            (View::Struct(structure), _) => match structure.find(name) {
+                Some(key) => key.to_owned(),
+                None if self.options.headers => return Ok(None),
+                None => return Err(unknown(name, structure.names())),
+            },
+            (_, Value::Object(map)) => match self.key(map, name) {
                 Some(key) => key,
                 None if is_struct_field
                     && !self.options.headers
                     && (self.options.any_case || looks_like_struct(map)) =>
                 {
-                    let known: Vec<_> = map.keys().map(|key| format!(".{key}")).collect();
-                    let known = format!("the fields here are {}", known.join(" "));
-                    return Err((format!("can't evaluate field {name}"), Some(known)));
+                    return Err(unknown(name, map.keys().map(String::as_str)));
                 }
                 None => return Ok(None),
             },
-            Value::Null if is_struct_field => return Err((format!("nil pointer evaluating .{name}"), None)),
-            Value::Null => return Ok(None),
-            other => return Err((format!("can't evaluate field {name} in type {}", text::type_name(other)), None)),
+            (_, Value::Null) if is_struct_field => return Err((format!("nil pointer evaluating .{name}"), None)),
+            (_, Value::Null) => return Ok(None),
+            (_, other) => {
+                return Err((format!("can't evaluate field {name} in type {}", text::type_name(other)), None));
+            }
         };
         Ok(match value {
             Cow::Borrowed(object) => object.get(&key).map(Cow::Borrowed),
@@ -290,6 +302,12 @@ impl<'v> State<'_, 'v> {
     }
 }
 
+/// A field that a struct does not have, and those that it has.
+fn unknown<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> (String, Option<String>) {
+    let known: Vec<_> = known.map(|key| format!(".{key}")).collect();
+    (format!("can't evaluate field {name}"), Some(format!("the fields here are {}", known.join(" "))))
+}
+
 /// Labels and networks have keys of all kinds; the fields of Docker's and Podman's types are capitalised.
 fn looks_like_struct(map: &serde_json::Map<String, Value>) -> bool {
     !map.is_empty() && map.keys().all(|key| key.starts_with(|c: char| c.is_ascii_uppercase()))
@@ -304,6 +322,10 @@ fn items<'v>(over: Option<&Cow<'v, Value>>) -> Result<Vec<(Value, Val<'v>)>, Str
     };
     match over.as_ref() {
         Value::Null => Ok(Vec::new()),
+        marked if !matches!(view(marked), View::Plain) => match view(marked) {
+            View::Nil(_) => Ok(Vec::new()),
+            _ => Err(format!("range can't iterate over {}", text::of(marked))),
+        },
         Value::Array(list) => {
             Ok((0..list.len()).map(|i| (Value::from(i), element(over, &|whole| whole.get(i)))).collect())
         }

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::eval::Val;
 use super::text::{of, of_optional, type_name};
-use super::{compare, printf, text};
+use super::types::{View, json, view};
+use super::{compare, printf, text, time};
 
 const NAMES: &[&str] = &[
     "and", "or", "not", "len", "index", "slice", "print", "printf", "println", "html", "js", "urlquery", "eq", "ne",
@@ -31,7 +32,7 @@ pub(super) fn call<'v>(name: &str, args: &[Val<'v>]) -> Result<Val<'v>, String> 
         "js" => Value::String(javascript(&print(args))),
         "urlquery" => Value::String(query(&print(args))),
         "eq" | "ne" | "lt" | "le" | "gt" | "ge" => compare::call(name, args)?,
-        "json" => Value::String(one(name, args)?.unwrap_or(&Value::Null).to_string()),
+        "json" => Value::String(json(one(name, args)?.unwrap_or(&Value::Null))),
         "join" => join(args)?,
         "split" => {
             let [source, separator] = strings(name, args)?;
@@ -77,6 +78,10 @@ pub(super) fn method(name: &str, object: Option<&Value>, args: &[Val<'_>]) -> Re
                 _ => "".into(),
             })
         }
+        ("Format", Some(object)) => match view(object) {
+            View::Time(time) => time::format(time, &strings::<1>(name, args)?[0]).map(Value::from),
+            _ => Err(format!("{name} is not a method of this value")),
+        },
         _ => Err(format!("{name} is not a method but has arguments")),
     }
 }
@@ -119,6 +124,10 @@ fn print(args: &[Val<'_>]) -> String {
 
 fn len(value: Option<&Value>) -> Result<Value, String> {
     match value {
+        Some(marked) if !matches!(view(marked), View::Plain) => match view(marked) {
+            View::Nil(_) => Ok(0.into()),
+            _ => Err("len of type struct".to_owned()),
+        },
         Some(Value::String(text)) => Ok(text.len().into()),
         Some(Value::Array(list)) => Ok(list.len().into()),
         Some(Value::Object(map)) => Ok(map.len().into()),
@@ -137,6 +146,8 @@ fn index<'v>(args: &[Val<'v>]) -> Result<Val<'v>, String> {
         let key = key.as_deref().unwrap_or(&Value::Null);
         let find = |whole: &Value| -> Result<Option<Where>, String> {
             match (whole, key) {
+                (whole, Value::String(_)) if matches!(view(whole), View::Nil("map[]")) => Ok(None),
+                (whole, key) if matches!(view(whole), View::Nil(_)) => Err(format!("index out of range: {key}")),
                 (Value::Array(list), Value::Number(n)) => match n.as_u64().and_then(|n| usize::try_from(n).ok()) {
                     Some(i) if i < list.len() => Ok(Some(Where::Index(i))),
                     _ => Err(format!("index out of range: {n}")),
@@ -215,6 +226,7 @@ fn join(args: &[Val<'_>]) -> Result<Value, String> {
             Ok(items.join(&separator).into())
         }
         None | Some(Value::Null) => Ok("".into()),
+        Some(empty) if matches!(view(empty), View::Nil(_)) => Ok("".into()),
         Some(other) => Err(format!("wrong type for value; expected []string; got {}", type_name(other))),
     }
 }

@@ -3,9 +3,9 @@
 //! lexer → parser → [`ast`] → eval. Written here because the `gtmpl` crate keeps objects in hash maps (`{{json .}}` and
 //! `{{range}}` in random order), starts a thread for each template, and lacks `break`, `slice` and `else with`.
 //!
-//! A field that an object lacks is an error when the object looks like a Go struct (each key begins with a capital
-//! letter), and `<no value>` when it looks like a map (labels, networks by name). So what is given to a template must
-//! have all its fields, empty ones too.
+//! What a value is beyond JSON is said by its type, where there is one ([`types`]). Elsewhere a field that an object lacks
+//! is an error when the object looks like a Go struct (each key begins with a capital letter), and `<no value>` when it
+//! looks like a map (labels, networks by name): what is given to a template must have all its fields, empty ones too.
 
 mod ast;
 mod compare;
@@ -16,6 +16,8 @@ mod literal;
 mod parser;
 mod printf;
 mod text;
+mod time;
+pub(crate) mod types;
 
 use serde_json::Value;
 

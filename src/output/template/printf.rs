@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::eval::Val;
 use super::text::{general, go_exponent, of, of_optional, quote, type_name};
+use super::types::{View, view};
 
 /// Widths and precisions beyond this are refused, as Go refuses them.
 const MAX: usize = 1_000_000;
@@ -95,6 +96,12 @@ impl Spec {
             Some(Value::Array(items)) if verb != 'T' => {
                 list("[", items.iter().map(|v| self.value(verb, Some(v))).collect(), "]")
             }
+            Some(marked) if !matches!(view(marked), View::Plain) => match view(marked) {
+                View::Struct(structure) => {
+                    list("{", structure.values().map(|v| self.value(verb, Some(v))).collect(), "}")
+                }
+                _ => self.scalar(verb, Some(&Value::from(of(marked)))),
+            },
             Some(Value::Object(map)) if verb != 'T' => {
                 let mut keys: Vec<_> = map.iter().collect();
                 keys.sort_by_key(|(key, _)| *key);

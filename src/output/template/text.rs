@@ -5,11 +5,23 @@ use std::fmt::Write as _;
 
 use serde_json::{Number, Value};
 
+use super::time;
+use super::types::{View, view};
+
 pub(super) fn of_optional(value: Option<&Value>) -> Cow<'_, str> {
     value.map_or(Cow::Borrowed("<no value>"), of)
 }
 
 pub(super) fn of(value: &Value) -> Cow<'_, str> {
+    match view(value) {
+        View::Struct(structure) => {
+            let values: Vec<_> = structure.values().map(of).collect();
+            return Cow::Owned(format!("{{{}}}", values.join(" ")));
+        }
+        View::Time(text) => return Cow::Owned(time::usual(text)),
+        View::Nil(text) => return Cow::Borrowed(text),
+        View::Plain => {}
+    }
     match value {
         Value::Null => Cow::Borrowed("<nil>"),
         Value::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
@@ -62,7 +74,10 @@ pub(super) fn truth(value: Option<&Value>) -> bool {
         Some(Value::Number(value)) => value.as_f64() != Some(0.0),
         Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Array(list)) => !list.is_empty(),
-        Some(Value::Object(map)) => !map.is_empty(),
+        Some(value @ Value::Object(map)) => match view(value) {
+            View::Nil(_) => false,
+            _ => !map.is_empty(),
+        },
     }
 }
 

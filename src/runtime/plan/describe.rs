@@ -56,7 +56,10 @@ impl Plan {
             Op::Mask(path) => format!("cannot mask {}", text(path)),
             Op::ReadOnly(path) => format!("cannot make {} read-only", text(path)),
             Op::Sysctl { path, .. } => format!("cannot set the sysctl {}", text(path)),
+            Op::Protect { .. } => "cannot make /dev read-only".to_owned(),
             Op::RootReadOnly => "cannot make the root read-only".to_owned(),
+            Op::Hooked => "cannot wait for the container's hooks".to_owned(),
+            Op::Hook(_) => "cannot run a hook".to_owned(),
             Op::Pivot => "cannot change to the container's root".to_owned(),
             Op::Streams { .. } => "cannot set up the standard streams".to_owned(),
             Op::Limit(limit) => {

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, Spec};
 
+use super::hook::{self, Hook, Stage};
 use super::{Bundle, Given, Rootfs, Stdio};
 use crate::error::{Context, Error, Result};
 use crate::spec::settings::KEEP_GROUPS_ANNOTATION;
@@ -139,6 +140,14 @@ pub(super) enum Op {
         value: CString,
     },
     RootReadOnly,
+    /// Makes one mount read-only, what is mounted below it not.
+    Protect {
+        slot: Slot,
+    },
+    /// Everything is mounted: waits until the caller has run its hooks, for what the container's own will read.
+    Hooked,
+    /// A program that runs to its end.
+    Hook(Box<Hook>),
     /// The new root becomes /, the host's mounts disappear.
     Pivot,
     /// Session, standard streams, and nothing else open.
@@ -208,6 +217,8 @@ pub(super) struct Plan {
     pub oom_score: Option<CString>,
     pub process: Process,
     pub warnings: Vec<String>,
+    /// It has [`Op::Hooked`].
+    pub hooked: bool,
 }
 
 /// Compiles the whole way from the clone to the program.
@@ -215,7 +226,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let spec = bundle.spec;
     let process = spec.process().as_ref().ok_or_else(|| Error::new("the container has no process to run"))?;
     let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the container's Spec is not for Linux"))?;
-    unsupported::check(spec, process, linux)?;
+    unsupported::check(process, linux)?;
     let filter = filter(linux, bundle.seccomp)?;
     let mut program = Process::compile(process, bundle.maps, bundle.init, filter, bundle.given)?;
     if spec.annotations().as_ref().is_some_and(|all| all.contains_key(KEEP_GROUPS_ANNOTATION)) {
@@ -251,6 +262,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
         builder.push(Op::RootReadOnly);
     }
+    let hooked = hooks(&mut builder, bundle)?;
     builder.push(Op::Pivot);
     let terminal = match bundle.stdio {
         Stdio::Pipes { .. } => None,
@@ -262,7 +274,8 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program, true, bundle.held)?;
+    let last = hook::compile(spec, [Stage::StartContainer])?;
+    finish(&mut builder, process, &program, true, bundle.held, last)?;
 
     let mut plan = Plan {
         slots: builder.slots,
@@ -272,8 +285,9 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
         namespaces: if bundle.cgroup.is_some() { namespaces & !(libc::CLONE_NEWCGROUP as u64) } else { namespaces },
         oom_score: None,
         process: program,
+        hooked,
     };
-    if !outsider::is_inside(bundle.maps) {
+    if !outsider::is_inside(bundle.ids) {
         outsider::rearrange(&mut plan)?;
     }
     Ok(plan)
@@ -300,9 +314,9 @@ pub(super) fn compile_exec(
     let credentials = &program.credentials;
     let owner = (terminal.is_some() || credentials.uid != 0).then_some((credentials.uid, credentials.gid));
     builder.push(Op::Streams { terminal, owner });
-    finish(&mut builder, process, &program, false, false)?;
+    finish(&mut builder, process, &program, false, false, Vec::new())?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, shm: None, warnings, namespaces: 0, oom_score, process: program })
+    Ok(Plan { ops, slots, shm: None, warnings, namespaces: 0, oom_score, process: program, hooked: false })
 }
 
 /// The way of a process that becomes another runtime: in the container's user namespace, with its network device and root.
@@ -335,7 +349,7 @@ pub(super) fn compile_crun(bundle: &Bundle<'_>, arguments: Vec<String>) -> Resul
     let namespaces = namespaces(bundle, linux)? & made as u64;
     let process = Process::helper(arguments)?;
     let Builder { ops, slots, warnings } = builder;
-    Ok(Plan { ops, slots, shm: None, warnings, namespaces, oom_score: None, process })
+    Ok(Plan { ops, slots, shm: None, warnings, namespaces, oom_score: None, process, hooked: false })
 }
 
 /// Whether the caller is the container's root: what it makes before the ids are mapped belongs to the right one then.
@@ -359,6 +373,7 @@ fn finish(
     program: &Process,
     make_directory: bool,
     held: bool,
+    hooks: Vec<Hook>,
 ) -> Result<()> {
     for limit in &program.limits {
         builder.push(Op::Limit(*limit));
@@ -369,8 +384,24 @@ fn finish(
         builder.push(Op::Ready);
     }
     builder.push(Op::Wait);
+    hooks.into_iter().for_each(|hook| builder.push(Op::Hook(Box::new(hook))));
     builder.push(Op::Execute);
     Ok(())
+}
+
+/// Those that run before the root is entered; whether there are any.
+fn hooks(builder: &mut Builder, bundle: &Bundle<'_>) -> Result<bool> {
+    let inside = hook::compile(bundle.spec, [Stage::CreateContainer])?;
+    if inside.is_empty() && hook::compile(bundle.spec, [Stage::Prestart, Stage::CreateRuntime])?.is_empty() {
+        return Ok(false);
+    }
+    if !outsider::is_inside(bundle.ids) {
+        return Err(Error::new("a container in which this user has no id cannot have hooks that find its files")
+            .hint("use another --userns than auto or nomap"));
+    }
+    builder.push(Op::Hooked);
+    inside.into_iter().for_each(|hook| builder.push(Op::Hook(Box::new(hook))));
+    Ok(true)
 }
 
 /// Collects operations and hands out slots.

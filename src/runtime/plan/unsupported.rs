@@ -1,15 +1,14 @@
 //! Wishes of a Spec that this runtime cannot fulfil: refused, never passed over.
 
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, Process};
 
 use crate::error::{Error, Result};
 
 /// # Errors
 /// When the Spec asks for something that would not happen.
-pub(super) fn check(spec: &Spec, process: &Process, linux: &Linux) -> Result<()> {
+pub(super) fn check(process: &Process, linux: &Linux) -> Result<()> {
     let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let wishes = [
-        ("OCI hooks", spec.hooks().is_some()),
         ("AppArmor profiles", given(process.apparmor_profile())),
         ("SELinux labels", given(process.selinux_label()) || given(linux.mount_label())),
         ("I/O priorities", process.io_priority().is_some()),
@@ -30,6 +29,8 @@ pub(super) fn check(spec: &Spec, process: &Process, linux: &Linux) -> Result<()>
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::runtime::Spec;
+
     use super::*;
 
     #[test]
@@ -42,12 +43,11 @@ mod tests {
             change(&mut spec);
             let spec: Spec = serde_json::from_value(spec).expect("a Spec");
             let (process, linux) = (spec.process().clone().expect("a process"), spec.linux().clone().expect("linux"));
-            check(&spec, &process, &linux).err().map(|e| e.to_string()).unwrap_or_default()
+            check(&process, &linux).err().map(|e| e.to_string()).unwrap_or_default()
         };
         assert_eq!(refused(|_| {}), "");
         assert!(refused(|s| s["process"]["apparmorProfile"] = "x".into()).contains("AppArmor"));
         assert!(refused(|s| s["linux"]["mountLabel"] = "x".into()).contains("SELinux"));
-        assert!(refused(|s| s["hooks"] = serde_json::json!({})).contains("hooks"));
         assert!(
             refused(|s| s["linux"]["personality"] = serde_json::json!({ "domain": "LINUX32" })).contains("personal")
         );

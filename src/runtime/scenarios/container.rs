@@ -11,6 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde_json::{Value, json};
 
 use crate::error::Result;
+use crate::runtime::hook::Subject;
 use crate::runtime::{Bundle, Created, NoHooks, Rootfs, Stdio, create};
 use crate::userns::IdMaps;
 
@@ -96,6 +97,7 @@ impl Fixture {
             parent: None,
             spec,
             maps: Some(&self.maps),
+            ids: Some(&self.maps),
             rootfs,
             given: &[],
             shm: None,
@@ -105,6 +107,7 @@ impl Fixture {
             seccomp: None,
             init: self.init,
             cgroup: None,
+            subject: Some(Subject { id: "scenario", bundle: &self.dir }),
             held: false,
         }
     }

@@ -71,6 +71,11 @@ pub(super) struct MountEntry {
 pub(super) struct Hook {
     pub hook_name: String,
     pub path: String,
+    /// With the program's own name first.
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    /// Seconds.
+    pub timeout: Option<i64>,
 }
 
 /// Reads a file by the end of its name.

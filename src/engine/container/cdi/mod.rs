@@ -5,14 +5,15 @@
 //! document  one file, JSON or YAML         registry  all files of the directories, and which of them names a device
 //! ```
 //!
-//! What a device needs (nodes, mounts, variables, groups) becomes part of the container as if it had been asked for.
-//! Hooks are programs of the host that change the container's files before it starts; rpod has none, so a device with
-//! hooks is refused unless all of them are known to be of use to other runtimes only.
+//! What a device needs (nodes, mounts, variables, groups) becomes part of the container as if it had been asked for; its hooks
+//! (programs of the host that change the container's files before it starts) become hooks of the Spec.
 
 mod document;
 mod registry;
 
 use std::path::PathBuf;
+
+use oci_spec::runtime::{self as oci, Hooks};
 
 pub(crate) use registry::Registry;
 
@@ -59,6 +60,7 @@ pub(crate) struct Edits {
     pub devices: Vec<Device>,
     pub mounts: Vec<Mount>,
     pub groups: Vec<u32>,
+    pub hooks: Hooks,
 }
 
 /// A mount of a device.
@@ -73,12 +75,8 @@ pub(crate) struct Mount {
 
 impl Edits {
     fn add(&mut self, edits: &ContainerEdits, of: &str) -> Result<()> {
-        if let Some(hook) = edits.hooks.first() {
-            return Err(Error::new(format!(
-                "the CDI device {of} needs the hook {} ({}), and rpod runs no hooks",
-                hook.path, hook.hook_name
-            ))
-            .hint("a description without hooks works; with NVIDIA's: nvidia-ctk cdi generate --disable-hook=all"));
+        for hook in &edits.hooks {
+            self.add_hook(hook, of)?;
         }
         if edits.intel_rdt.is_some() || !edits.net_devices.is_empty() {
             return Err(Error::new(format!("the CDI device {of} needs Intel RDT or a network device of the host"))
@@ -115,6 +113,32 @@ impl Edits {
         self.groups.extend(edits.additional_gids.iter().filter(|gid| **gid != 0));
         Ok(())
     }
+
+    fn add_hook(&mut self, hook: &document::Hook, of: &str) -> Result<()> {
+        let document::Hook { hook_name, path, args, env, timeout } = hook;
+        let list = list(&mut self.hooks, hook_name)
+            .ok_or_else(|| Error::new(format!("the CDI device {of} has an unknown kind of hook {hook_name:?}")))?;
+        let mut hook = oci::Hook::default();
+        hook.set_path(absolute(path, of)?.into());
+        hook.set_args(Some(args.clone()).filter(|args| !args.is_empty()));
+        hook.set_env(Some(env.clone()).filter(|env| !env.is_empty()));
+        hook.set_timeout(*timeout);
+        list.get_or_insert_default().push(hook);
+        Ok(())
+    }
+}
+
+/// The list of `hooks` that has this name.
+fn list<'h>(hooks: &'h mut Hooks, name: &str) -> Option<&'h mut Option<Vec<oci::Hook>>> {
+    Some(match name {
+        "prestart" => hooks.prestart_mut(),
+        "createRuntime" => hooks.create_runtime_mut(),
+        "createContainer" => hooks.create_container_mut(),
+        "startContainer" => hooks.start_container_mut(),
+        "poststart" => hooks.poststart_mut(),
+        "poststop" => hooks.poststop_mut(),
+        _ => return None,
+    })
 }
 
 fn absolute(path: &str, of: &str) -> Result<String> {

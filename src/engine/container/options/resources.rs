@@ -187,14 +187,17 @@ pub(crate) fn cgroup(mode: Option<&str>, parent: Option<&str>) -> Result<Wish> {
     if parent.is_some() && matches!(mode, Mode::Disabled | Mode::Split) {
         return Err(Error::new("--cgroup-parent cannot be used with --cgroups=disabled or --cgroups=split"));
     }
-    Ok(Wish { mode, parent })
+    Ok(Wish { mode, parent, manager: None })
 }
 
 /// `--device-cgroup-rule`: needs a BPF program that only the machine's root may attach.
 pub(crate) fn device_rules(rules: &[String]) -> Result<()> {
     match rules.first() {
         None => Ok(()),
-        Some(rule) if !rule.starts_with(['a', 'b', 'c']) => {
+        Some(rule) if rule.split(' ').count() != 3 => Err(Error::new(format!(
+            "invalid device cgroup rule requires type, major:Minor, and access rules: {rule:?}"
+        ))),
+        Some(rule) if !["a ", "b ", "c "].iter().any(|kind| rule.starts_with(kind)) => {
             let kind = rule.split(' ').next().unwrap_or_default();
             Err(Error::new(format!("invalid device type in device-access-add: {kind}")))
         }

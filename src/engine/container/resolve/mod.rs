@@ -65,7 +65,7 @@ pub(crate) struct Request<'a> {
     pub volumes: &'a Path,
     /// The container's record directory, where `hostname`, `hosts`, `resolv.conf` and `.containerenv` are.
     pub record: &'a Path,
-    /// Where the Spec says the root file system is.
+    /// The directory beside which overlays of volumes are kept.
     pub root: &'a Path,
 }
 
@@ -160,6 +160,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         mounts: plan.mounts,
         shm_size: options.shm_size,
         no_shm: options.sharing == Sharing::None,
+        read_only_dev: options.read_only && !options.read_only_tmpfs,
         uid_map: maps.as_ref().map(|m| id_map(&m.uids)).unwrap_or_default(),
         gid_map: maps.as_ref().map(|m| id_map(&m.gids)).unwrap_or_default(),
         sysctls: sysctls(options, &namespaces, maps.as_ref())?,
@@ -170,6 +171,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         seccomp: filter(request, &capabilities)?,
         resources: options.resources.clone(),
         annotations: annotations(options, stop_signal),
+        hooks: request.cdi.hooks.clone(),
         namespaces,
     };
     Ok(Resolved {
@@ -283,6 +285,11 @@ fn published(options: &RunOptions, exposed: Option<Vec<&str>>, warnings: &mut Ve
     if dns_given && matches!(network.mode, Mode::None | Mode::Container(_)) {
         let mode = if network.mode == Mode::None { "none" } else { "container" };
         return Err(Error::new(format!("conflicting options: dns and the network mode: {mode}")));
+    }
+    if !network.add_hosts.is_empty() && matches!(network.mode, Mode::Container(_)) {
+        return Err(Error::new(
+            "invalid config provided: cannot set extra host entries when the container is joined to another containers network namespace: invalid configuration",
+        ));
     }
     let asked: Vec<&str> = network.expose.iter().map(String::as_str).collect();
     for port in &asked {
