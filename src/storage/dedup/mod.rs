@@ -44,6 +44,9 @@ pub(crate) struct Shared {
     pub before: u64,
 }
 
+/// What is done with the files of one size.
+type SameSize<'a> = dyn FnMut(u64, &[Found], &mut Shared) -> Result<()> + 'a;
+
 /// A file of a layer.
 struct Found {
     path: PathBuf,
@@ -93,11 +96,7 @@ impl Store {
         })
     }
 
-    fn share(
-        &self,
-        layers: &[DiffId],
-        same_size: &mut dyn FnMut(u64, &[Found], &mut Shared) -> Result<()>,
-    ) -> Result<Shared> {
+    fn share(&self, layers: &[DiffId], same_size: &mut SameSize<'_>) -> Result<Shared> {
         let layers: Vec<PathBuf> =
             layers.iter().filter_map(|id| self.layer(id)).map(|layer: Layer| layer.diff()).collect();
         enter::run(&IdMaps::for_user()?, || {
