@@ -223,10 +223,14 @@ const VERBS: &str = "attach, commit, cp, diff, exec, export, init, inspect, kill
     network rm, network connect, network disconnect, network exists";
 
 /// What is typed behind each verb.
-const ARGUMENTS: [&str; 6] = ["", "--nosuch", "nosuch", "''", "a/b", "$'a\\001b'"];
+const ARGUMENTS: [&str; 6] = ["", "--nosuch", "nosuch", "''", "a/b", "$'a\\002b'"];
 
 /// Where the two differ, and why.
-const DIFFERENT: [(&str, &str); 6] = [
+const DIFFERENT: [(&str, &str); 10] = [
+    ("network inspect ''", "there an empty name stands for all networks"),
+    ("network exists ''", "the same"),
+    ("network rm ''", "the same"),
+    ("diff ''", "said of a layer there"),
     ("run nosuch", "what a short name means is the registries' configuration"),
     ("create nosuch", "the same"),
     ("run a/b", "the same"),
@@ -274,6 +278,7 @@ fn kind(text: &str) -> &'static str {
         ("no such object", "no such thing"),
         ("image not known", "no such thing"),
         ("network not found", "no such thing"),
+        ("layer not known", "no such thing"),
     ];
     kinds.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, kind)| kind)
 }
