@@ -29,7 +29,6 @@ mod event;
 pub(crate) mod export;
 mod extract;
 mod fetch;
-mod glob;
 mod layer;
 mod lint;
 mod mounts;

@@ -30,8 +30,11 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
     if platforms.len() > 1 && outputs.iter().any(|output| !matches!(output, Output::Store | Output::Push)) {
         return Err(Error::new("-o writes the files of one image: build one platform at a time for it"));
     }
-    let requests =
+    let mut requests =
         platforms.into_iter().map(|platform| build_options::request(&args, platform)).collect::<Result<Vec<_>>>()?;
+    for request in &mut requests {
+        request.template.cgroups.manager = context.cgroup_manager();
+    }
     let shown = shown(&args, context)?;
     let quiet = shown == Shown::Quiet;
     let sink = match &args.cache.logfile {

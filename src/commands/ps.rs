@@ -99,7 +99,11 @@ fn select(args: &Ps, context: &Context<'_>) -> Result<Vec<(Container, State)>> {
     let last = if args.latest { 1 } else { usize::try_from(args.last).unwrap_or(0) };
     let all = args.all || last > 0 || filters.name_states();
     let mut shown = Vec::new();
-    for container in store::list(dirs)? {
+    let (containers, damaged) = store::survey(dirs)?;
+    for one in damaged {
+        context.ui.warn(format!("container {0} is left out, `rpod rm -f {0}` removes it: {1}", one.id, one.why));
+    }
+    for container in containers {
         let state = container.state(dirs)?;
         // Settling it may have removed it.
         let gone = container.record.rm && state.status == Status::Exited;

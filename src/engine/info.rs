@@ -36,7 +36,7 @@ pub(crate) fn host(arch: &str, version: &str) -> Result<Value> {
         "cgroupVersion": if cgroup2 { "v2" } else { "v1" },
         "cpus": std::thread::available_parallelism().map_or(1, usize::from),
         "distribution": distribution(),
-        "eventLogger": "none",
+        "eventLogger": "file",
         "hostname": uname.nodename().to_string_lossy(),
         "idMappings": { "uidmap": ranges(&maps.uids), "gidmap": ranges(&maps.gids) },
         "kernel": uname.release().to_string_lossy(),

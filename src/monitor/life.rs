@@ -65,6 +65,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         terms: launch.terms.clone(),
         reload: launch.reload,
         timeout: launch.timeout,
+        timed_out: false,
     };
     match held {
         true => note(launch.events, &serving.terms.named, &[("init", None)]),
@@ -170,6 +171,7 @@ fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
     let Started { program, state, warnings, .. } = start(launch, serving.state.restarts + 1)?;
     (serving.program, serving.state) = (program, state);
     serving.deadline = launch.timeout.map(|time| Instant::now() + time);
+    serving.timed_out = false;
     serving.clock = serving.subject.clock(&serving.terms);
     warnings.iter().for_each(|warning| serving.warn(warning));
     Ok(())

@@ -74,7 +74,12 @@ pub(super) struct Serving<'a> {
     pub reload: &'a Reload<'a>,
     /// `--timeout`, for a program that does not run yet.
     pub timeout: Option<Duration>,
+    /// The program was killed because of it.
+    pub timed_out: bool,
 }
+
+/// The exit code of a container that `--timeout` has ended: conmon's -1.
+const TIMED_OUT: u8 = 255;
 
 /// What a poll slot stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +147,8 @@ impl Serving<'_> {
         let now = Instant::now();
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
+            // Else the deadline is of somebody who wanted it to end.
+            self.timed_out = self.timeout.is_some() && !self.halted && !self.again;
             let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
         }
         if self.program.connection.due().is_some_and(|due| due <= now) {
@@ -294,6 +301,7 @@ impl Serving<'_> {
     fn reap(&self) -> u8 {
         loop {
             match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Ok(Some(_)) if self.timed_out => return TIMED_OUT,
                 Ok(Some(status)) => return exit_code(&status),
                 Ok(None) | Err(Errno::INTR) => {}
                 // It failed to become the program, and whoever started it has collected it.

@@ -140,6 +140,10 @@ pub(super) enum Op {
         value: CString,
     },
     RootReadOnly,
+    /// Makes one mount read-only, what is mounted below it not.
+    Protect {
+        slot: Slot,
+    },
     /// Everything is mounted: waits until the caller has run its hooks, for what the container's own will read.
     Hooked,
     /// A program that runs to its end.
