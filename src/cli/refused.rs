@@ -55,6 +55,7 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(&["build"], "--sbom-purl-output", SBOM),
     refused(&["build"], "--sbom-scanner-command", SBOM),
     refused(&["build"], "--sbom-scanner-image", SBOM),
+    refused(&["build"], "--debug", "rpod --log-level debug build … tells more"),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
 ];
 

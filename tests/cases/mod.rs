@@ -3,6 +3,7 @@
 mod additional;
 mod bridges;
 mod build;
+mod build_docker;
 mod build_inputs;
 mod build_live;
 mod build_parity;
@@ -149,6 +150,7 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_docker::trials(),
         build_inputs::trials(),
         build_live::trials(),
         build_parity::trials(),
