@@ -62,7 +62,7 @@ fn call(t: &Sandbox) -> Outcome {
     let out = rpod!(t, "build", "--call=outline", "--target", "base", &dir).run();
     out.prints("TARGET:       base\nDESCRIPTION:  has what both need\n");
     assert!(!out.stdout.contains("WHO"), "{}", out.stdout);
-    rpod!(t, "build", "--call=check", &dir).run().code(0);
+    rpod!(t, "build", "--call=check", &dir).run().code(1).prints("Dockerfile:10: UnusedStage: ");
     rpod!(t, "build", "--call=sing", &dir).run().fails(125, &["--call sing is not known"]);
     rpod!(t, "build", "--call=outline", "--target", "nosuch", &dir).run().fails(125, &["could not be found"]);
     assert_eq!(rpod!(t, "images", "-q").run().ok(), "", "nothing is built, no base image is brought");
