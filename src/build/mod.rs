@@ -36,7 +36,6 @@ mod event;
 pub(crate) mod export;
 mod extract;
 mod fetch;
-mod glob;
 mod layer;
 mod link;
 mod lint;

@@ -87,7 +87,7 @@ pub(crate) struct Connect {
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod network disconnect [options] NETWORK CONTAINER")]
 pub(crate) struct Disconnect {
-    /// Do not complain about a container that does not exist
+    /// Also when the container is cut off from the network
     #[arg(short, long)]
     pub force: bool,
     /// Network to leave

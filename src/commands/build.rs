@@ -127,7 +127,12 @@ fn requests(args: &Build, context: &Context<'_>, call: Option<Call>) -> Result<V
         platforms = all.into_iter().map(Some).collect();
     }
     let several = platforms.len() > 1;
-    platforms.into_iter().map(|platform| build_options::request(args, platform, several)).collect()
+    let request = |platform| {
+        let mut request = build_options::request(args, platform, several)?;
+        request.template.cgroups.manager = context.cgroup_manager();
+        Ok(request)
+    };
+    platforms.into_iter().map(request).collect()
 }
 
 /// The directory for the files of one platform of several, as BuildKit calls it: `linux_arm_v7`.

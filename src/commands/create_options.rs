@@ -41,7 +41,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     let mut words = args.words.iter().map(text).collect::<Result<Vec<_>>>()?.into_iter();
     let first = words.next().filter(|word| !word.is_empty());
     let first = first.ok_or_else(|| Error::new("an image name must be specified"))?;
-    if let Some(name) = &args.general.name {
+    if let Some(name) = args.general.name.as_deref().filter(|name| !name.is_empty()) {
         names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
     }
     if let Some(stream) = args.process.attach.iter().find(|s| !["stdin", "stdout", "stderr"].contains(&s.as_str())) {
@@ -413,7 +413,6 @@ mod tests {
                 "--network mine --network host i",
                 "cannot set multiple networks without bridge network mode, selected mode host",
             ),
-            ("--network mine --network mine i", "network \"mine\" is named twice"),
             ("--ip 10.1.1.1 i", "--ip, --ip6, --mac-address and --network-alias need a bridge network"),
             (
                 "--network a --network b --ip 10.1.1.1 i",

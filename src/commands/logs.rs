@@ -8,7 +8,7 @@ use super::Context;
 use crate::cli::container::Logs;
 use crate::engine::container::select::Selection;
 use crate::engine::container::store::Container;
-use crate::engine::container::when;
+use crate::engine::when;
 use crate::error::{Error, Result};
 use crate::monitor::log::Options;
 use crate::monitor::log::reader::{self, Entry, Filter, Sink};

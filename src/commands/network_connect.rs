@@ -7,7 +7,7 @@ use crate::engine::container::select::Selection;
 use crate::engine::container::store;
 use crate::engine::events;
 use crate::engine::network::connect;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::network::bridge::endpoint::{self, Endpoint};
 
 pub(crate) fn connect(args: Connect, context: &Context<'_>) -> Result<u8> {
@@ -29,11 +29,8 @@ pub(crate) fn connect(args: Connect, context: &Context<'_>) -> Result<u8> {
 
 pub(crate) fn disconnect(args: Disconnect, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
-    let container = match store::find(dirs, &args.container) {
-        Err(e) if args.force && e.kind() == Kind::NoSuchObject => return Ok(0),
-        result => result?,
-    };
-    connect::disconnect(dirs, &container, &args.network)?;
+    let container = store::find(dirs, &args.container)?;
+    connect::disconnect(dirs, &container, &args.network, args.force)?;
     events::connection(dirs, "disconnect", &container.record, &args.network);
     Ok(0)
 }
@@ -41,9 +38,9 @@ pub(crate) fn disconnect(args: Disconnect, context: &Context<'_>) -> Result<u8> 
 pub(crate) fn reload(args: Reload, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let selection = Selection { names: &args.containers, all: args.all, latest: args.latest, ..Selection::default() };
-    let containers = selection.resolve(dirs, "you must provide at least one container name or id")?;
-    each(context, &containers, |(_, container)| {
-        connect::reload(dirs, container)?;
-        context.ui.line(container.id())
+    let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
+    each(context, &containers, |(_, container)| match connect::reload(dirs, container)? {
+        true => context.ui.line(container.id()),
+        false => Ok(()),
     })
 }

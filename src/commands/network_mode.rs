@@ -3,13 +3,18 @@
 use crate::cli::run::Network;
 use crate::engine::container::record::Link;
 use crate::error::{Error, Result};
-use crate::network::bridge::endpoint;
+use crate::network::bridge::endpoint::{self, Endpoint};
+use crate::network::bridge::object::DEFAULT;
 use crate::network::mode::{self, Mode};
 use crate::state::names;
 
 /// The mode with addresses and aliases.
 pub(super) fn mode(network: &Network) -> Result<Mode> {
-    let mut mode = mode::parse_all(&network.network)?;
+    let mut mode = match network.network.is_empty() && !network.link.is_empty() {
+        // Docker's default network, the one that links were made for.
+        true => Mode::Bridge(vec![Endpoint::on(DEFAULT)]),
+        false => mode::parse_all(&network.network)?,
+    };
     let single = network.ip.is_some() || network.ip6.is_some() || network.mac_address.is_some();
     if !single && network.network_alias.is_empty() {
         return Ok(mode);

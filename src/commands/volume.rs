@@ -111,7 +111,7 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
 
 /// What is known about a volume; `users` are the containers of every one.
 pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, Vec<String>>) -> Value {
-    json!({
+    let mut inspected = json!({
         "Name": volume.name,
         "Driver": "local",
         "Mountpoint": volumes::mountpoint(dirs, volume),
@@ -122,7 +122,14 @@ pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, V
         "Anonymous": volume.anonymous,
         "MountCount": users.get(&volume.name).map_or(0, Vec::len),
         "NeedsCopyUp": !volume.filled,
-    })
+    });
+    for name in ["UID", "GID"] {
+        if let Some(number) = volume.number(&name.to_lowercase()) {
+            inspected[name] = number.into();
+            inspected["Options"][name] = number.to_string().into();
+        }
+    }
+    inspected
 }
 
 pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
@@ -131,15 +138,7 @@ pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
     let users = if filters.needs_users() || args.format.is_some() { volumes::users(dirs)? } else { BTreeMap::new() };
     let mut all = volumes::list(dirs)?;
     all.retain(|volume| filters.matches(volume, users.contains_key(&volume.name)));
-    let rows: Vec<Value> = all
-        .iter()
-        .map(|volume| {
-            let mut row = inspected(dirs, volume, &users);
-            let labels: Vec<String> = volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            row["Labels"] = labels.join(",").into();
-            row
-        })
-        .collect();
+    let rows: Vec<Value> = all.iter().map(|volume| inspected(dirs, volume, &users)).collect();
     let listing = Listing {
         name: "volume ls",
         columns: COLUMNS,

@@ -2,18 +2,19 @@
 //!
 //! The container's namespaces stay what they are, so a new helper finds its device, addresses and routes there (pasta
 //! makes them anew) and connections inside come to life again. Published ports are taken again under the same numbers.
+//! One that ends again and again is waited with, longer each time; the container is never given up.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use super::restart::{Backoff, UP};
 use crate::error::{Error, Result};
 use crate::network::forward::{self, Forwarder, Listeners};
 use crate::network::helper::{Ending, Facts, Prepared, Running};
 use crate::network::ports::PortMapping;
 
-/// How often in a row a process that ends at once is started again, and how long it must stay to count as up.
-const TRIES: u32 = 5;
-const UP: Duration = Duration::from_secs(10);
+/// The longest that a container is cut off when what had ended could stay again.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What is connected, and how. Dropped, the processes end: the forwarder first, it leads into the helper's network.
 #[derive(Debug, Default)]
@@ -23,9 +24,18 @@ pub(super) struct Connection {
     facts: Facts,
     /// The published ports, with those host ports that were chosen.
     pub ports: Vec<PortMapping>,
-    tries: u32,
-    /// When the last repair was done.
-    repaired: Option<Instant>,
+    lost: Option<Lost>,
+    /// When the last repair was done, and the waits before those that follow it soon.
+    repaired: Option<(Instant, Backoff)>,
+}
+
+/// What has ended and is not there again yet.
+#[derive(Debug)]
+struct Lost {
+    /// The helper; otherwise the forwarder alone.
+    helper: bool,
+    /// When the next repair is due.
+    due: Instant,
 }
 
 /// Waits for the network and publishes the ports.
@@ -59,45 +69,72 @@ impl Connection {
         helper.map(Running::end)
     }
 
-    /// Readable when one of the processes has ended.
+    /// Readable when one of the processes has ended; none while a repair is due.
     pub(super) fn pidfds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let helper = self.helper.as_ref().and_then(Running::pidfd);
-        helper.into_iter().chain(self.forwarder.as_ref().map(Forwarder::pidfd))
+        let all = helper.into_iter().chain(self.forwarder.as_ref().map(Forwarder::pidfd));
+        all.filter(|_| self.lost.is_none())
     }
 
-    /// One of the processes has ended: starts what is missing. Answers what there is to say about it.
+    /// One of the processes has ended: a repair is due, at once unless the last one was a moment ago.
+    pub(super) fn strike(&mut self) {
+        if self.lost.is_some() {
+            return;
+        }
+        let helper = self.helper.as_ref().and_then(Running::pidfd).is_some_and(ended);
+        // It leads into a network that is not what it was.
+        self.forwarder = None;
+        let wait = match &mut self.repaired {
+            Some((at, backoff)) if at.elapsed() < UP => backoff.next(at.elapsed()),
+            _ => {
+                self.repaired = None;
+                Duration::ZERO
+            }
+        };
+        self.lost = Some(Lost { helper, due: Instant::now() + wait });
+    }
+
+    /// The container is on other networks.
+    pub(super) fn readdress(&mut self, facts: Facts) {
+        if self.facts != facts {
+            self.facts = facts;
+            // One that has ended is started again with what is known now.
+            let _ = self.forwarder.as_ref().map(|forwarder| forwarder.readdress(&self.facts));
+        }
+    }
+
+    /// When [`Connection::repair`] is to be called.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.lost.as_ref().map(|lost| lost.due)
+    }
+
+    /// Starts what is missing. Answers what there is to say about it.
     ///
     /// # Errors
-    /// When the container stays without (a part of) its network.
+    /// When the container stays without (a part of) its network until the next time, which is due then.
     pub(super) fn repair(&mut self) -> Result<String> {
-        let helper = self.helper.as_ref().filter(|helper| helper.pidfd().is_some_and(ended)).map(Running::name);
-        let what = helper.unwrap_or("the port forwarder");
-        let lost = |error: Error| {
-            let lost = if helper.is_some() { "the container has no network" } else { "no port is published" };
-            Error::wrap(format!("{what} ended and {lost} any more"), error)
-        };
-        self.forwarder = None;
-        let result = self.again(helper.is_some());
-        if result.is_err() {
-            // Nothing is left that would be waited for.
-            (self.helper, self.forwarder) = (None, None);
+        let Some(Lost { helper, .. }) = self.lost.take() else { return Ok(String::new()) };
+        let what = self.helper.as_ref().filter(|_| helper).map_or("the port forwarder", Running::name);
+        let result = self.again(helper);
+        let (at, backoff) = self.repaired.get_or_insert_with(|| (Instant::now(), Backoff::up_to(LONGEST)));
+        *at = Instant::now();
+        match result {
+            Ok(()) => Ok(format!("{what} ended and was started again; its connections were lost")),
+            Err(error) => {
+                self.lost = Some(Lost { helper, due: Instant::now() + backoff.next(Duration::ZERO) });
+                let lost = if helper { "the container has no network" } else { "no port is published" };
+                Err(Error::wrap(format!("{what} ended and {lost} until it can be started again"), error))
+            }
         }
-        result.map_err(lost)?;
-        Ok(format!("{what} ended and was started again; its connections were lost"))
     }
 
     fn again(&mut self, helper: bool) -> Result<()> {
-        self.tries = if self.repaired.is_some_and(|at| at.elapsed() < UP) { self.tries + 1 } else { 1 };
-        self.repaired = Some(Instant::now());
-        if self.tries > TRIES {
-            return Err(Error::new(format!("it was started again {TRIES} times and did not stay")));
-        }
         if let Some(running) = self.helper.as_mut().filter(|_| helper) {
             running.restart()?;
         }
         match &self.ports[..] {
             [] => Ok(()),
-            ports => forward::listen::listen(ports).and_then(|listeners| self.publish(listeners)),
+            ports => forward::listen::listen(ports, &[]).and_then(|listeners| self.publish(listeners)),
         }
     }
 }

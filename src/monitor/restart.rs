@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(60);
 /// Having run for this long counts as having come up.
-const UP: Duration = Duration::from_secs(10);
+pub(super) const UP: Duration = Duration::from_secs(10);
 
 /// When it is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -70,17 +70,30 @@ impl Policy {
 }
 
 /// The waits between an end and the next start.
-#[derive(Debug, Default)]
-pub(super) struct Backoff(Option<Duration>);
+#[derive(Debug)]
+pub(super) struct Backoff {
+    last: Option<Duration>,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::up_to(LONGEST)
+    }
+}
 
 impl Backoff {
+    pub(super) fn up_to(longest: Duration) -> Self {
+        Self { last: None, longest }
+    }
+
     /// How long to wait now, after a run of `ran`.
     pub(super) fn next(&mut self, ran: Duration) -> Duration {
-        let wait = match self.0 {
-            Some(last) if ran < UP => (last * 2).min(LONGEST),
+        let wait = match self.last {
+            Some(last) if ran < UP => (last * 2).min(self.longest),
             _ => FIRST,
         };
-        self.0 = Some(wait);
+        self.last = Some(wait);
         wait
     }
 }
@@ -119,5 +132,7 @@ mod tests {
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]);
         assert_eq!(backoff.next(UP), FIRST);
         assert_eq!(backoff.next(short), FIRST * 2);
+        let mut capped = Backoff::up_to(FIRST * 3);
+        assert_eq!([(); 3].map(|()| capped.next(short)), [FIRST, FIRST * 2, FIRST * 3]);
     }
 }

@@ -8,6 +8,7 @@ use super::restart::Policy;
 use super::serve::Serving;
 use super::state::Status;
 use crate::error::Result;
+use crate::network::helper::Facts;
 use crate::state::events::Named;
 
 /// As it holds now.
@@ -28,6 +29,8 @@ pub(crate) struct Changed {
     pub restart: Policy,
     pub health: Option<Healthcheck>,
     pub resources: Option<LinuxResources>,
+    /// On bridge networks.
+    pub facts: Option<Facts>,
 }
 
 /// Reads it.
@@ -50,7 +53,10 @@ impl Serving<'_> {
     }
 
     fn adopt(&mut self, changed: Changed) {
-        let Changed { name, restart, health, resources } = changed;
+        let Changed { name, restart, health, resources, facts } = changed;
+        if let Some(facts) = facts {
+            self.program.connection.readdress(facts);
+        }
         (self.terms.restart, self.terms.resources) = (restart, resources);
         // Names and checks are kept for good: this process ends with its container, and few people change them often.
         let renamed = name != self.terms.named.name;

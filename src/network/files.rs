@@ -109,6 +109,23 @@ pub(crate) struct HostNames<'a> {
     pub name: &'a str,
 }
 
+impl HostNames<'_> {
+    /// What the container is called in its own line.
+    fn own(&self) -> String {
+        let mut names = vec![self.hostname, self.name];
+        names.retain(|name| !name.is_empty());
+        names.dedup();
+        names.join(" ")
+    }
+}
+
+/// The hosts file of a container in the network of another one, whose file this is.
+pub(crate) fn joined_hosts(theirs: &str, names: &HostNames<'_>) -> String {
+    let own = names.own();
+    let line = if own.is_empty() { String::new() } else { format!("{}\t{own}\n", Ipv4Addr::LOCALHOST) };
+    [theirs, &line].concat()
+}
+
 /// The container's hosts file, from the host's. Earlier entries win when a name is looked up.
 pub(crate) fn hosts(host: &str, facts: &Facts, names: &HostNames<'_>) -> Result<String> {
     let host_address = facts
@@ -138,13 +155,11 @@ pub(crate) fn hosts(host: &str, facts: &Facts, names: &HostNames<'_>) -> Result<
         // pasta gives the container the host's own address.
         let copied = || (!facts.dns.is_empty()).then(|| preferred_address(Ipv4Addr::UNSPECIFIED.into())).flatten();
         let address = own.or_else(copied).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let mut own_names = vec![names.hostname, names.name];
-        own_names.retain(|name| !name.is_empty());
-        own_names.dedup();
-        if !own_names.is_empty() {
-            let _ = writeln!(text, "{address}\t{}", own_names.join(" "));
+        let own = names.own();
+        if !own.is_empty() {
+            let _ = writeln!(text, "{address}\t{own}");
             for more in facts.container.iter().skip(1).filter(|_| facts.bridged) {
-                let _ = writeln!(text, "{more}\t{}", own_names.join(" "));
+                let _ = writeln!(text, "{more}\t{own}");
             }
         }
     }
@@ -153,10 +168,7 @@ pub(crate) fn hosts(host: &str, facts: &Facts, names: &HostNames<'_>) -> Result<
 
 /// The lines of a hosts file that say who the container is, for other addresses; everything else stays.
 pub(crate) fn own_lines(text: &str, before: &[IpAddr], after: &[IpAddr], names: &HostNames<'_>) -> String {
-    let mut own_names = vec![names.hostname, names.name];
-    own_names.retain(|name| !name.is_empty());
-    own_names.dedup();
-    let own = own_names.join(" ");
+    let own = names.own();
     let stale = |line: &&str| {
         let address = line.split_whitespace().next().and_then(|word| word.parse::<IpAddr>().ok());
         address.is_some_and(|ip| before.contains(&ip)) && line.split_once('\t').is_some_and(|(_, rest)| rest == own)
@@ -165,6 +177,25 @@ pub(crate) fn own_lines(text: &str, before: &[IpAddr], after: &[IpAddr], names: 
     lines.extend(after.iter().map(|ip| format!("{ip}\t{own}")));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// A hosts file in which `names`, a linked container's, have these addresses; `is_near` tells addresses that it may have had.
+pub(crate) fn linked_lines(text: &str, names: &str, after: &[IpAddr], is_near: impl Fn(IpAddr) -> bool) -> String {
+    let stale = |line: &str| {
+        let (ip, rest) = line.split_once('\t').unwrap_or_default();
+        rest == names && ip.parse().is_ok_and(&is_near)
+    };
+    // Where the lines were: earlier ones win.
+    let place = text.lines().position(stale).unwrap_or(0);
+    let mut lines: Vec<String> = text.lines().filter(|line| !stale(line)).map(str::to_owned).collect();
+    lines.splice(place..place, after.iter().map(|ip| format!("{ip}\t{names}")));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Whether a resolv.conf names one of these servers.
+pub(crate) fn names_any(text: &str, servers: &[IpAddr]) -> bool {
+    host_resolvers(text).iter().any(|server| servers.contains(server))
 }
 
 /// A resolv.conf with the name servers of other networks; everything else stays.
@@ -281,6 +312,7 @@ mod tests {
                  10.0.2.2\thost.containers.internal host.docker.internal\n10.0.2.100\th1 c1\n"
             )
         );
+        assert_eq!(joined_hosts("10.1.0.2\tx\n", &names), "10.1.0.2\tx\n127.0.0.1\th1 c1\n");
         let same = HostNames { added: &[], hostname: "x", name: "x" };
         let none = hosts("", &Facts { host: slirp().host, ..Facts::default() }, &same).unwrap_or_default();
         assert!(
@@ -292,6 +324,21 @@ mod tests {
         for bad in ["x", ":1.2.3.4", "x:", "x:y", "a b:1.1.1.1", "a\nb:1.1.1.1"] {
             assert!(add_host(bad, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_a_linked_container_change() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("parses");
+        let near = |ip: IpAddr| ip.to_string().starts_with("10.1.");
+        let text = "192.0.2.1\tdb\n10.1.0.2\tdb\n10.1.0.3\tother\n";
+        for (after, expected) in [
+            (&["10.1.0.9"][..], "192.0.2.1\tdb\n10.1.0.9\tdb\n10.1.0.3\tother\n"),
+            (&[], "192.0.2.1\tdb\n10.1.0.3\tother\n"),
+        ] {
+            let after: Vec<_> = after.iter().map(|text| ip(text)).collect();
+            assert_eq!(linked_lines(text, "db", &after, near), expected);
+        }
+        assert_eq!(linked_lines("", "db", &[ip("10.1.0.2")], near), "10.1.0.2\tdb\n");
     }
 
     #[test]

@@ -148,7 +148,12 @@ pub(crate) fn parse(value: &str) -> Result<Mode> {
 
 /// The meaning of all `--network` values: several must be bridge networks.
 pub(crate) fn parse_all(values: &[String]) -> Result<Mode> {
-    let mut modes = values.iter().map(|value| parse(value)).collect::<Result<Vec<_>>>()?;
+    // Without options, a comma stands between names.
+    let names = values.iter().flat_map(|value| match value.contains(':') {
+        true => vec![value.as_str()],
+        false => value.split(',').collect(),
+    });
+    let mut modes = names.map(parse).collect::<Result<Vec<_>>>()?;
     if modes.len() < 2 {
         return Ok(modes.pop().unwrap_or_default());
     }
@@ -160,10 +165,11 @@ pub(crate) fn parse_all(values: &[String]) -> Result<Mode> {
             )));
         };
         for endpoint in more {
-            if endpoints.iter().any(|other| other.network == endpoint.network) {
-                return Err(Error::new(format!("network {:?} is named twice", endpoint.network)));
+            // Named twice: as it was named last.
+            match endpoints.iter_mut().find(|other| other.network == endpoint.network) {
+                Some(other) => *other = endpoint,
+                None => endpoints.push(endpoint),
             }
-            endpoints.push(endpoint);
         }
     }
     Ok(Mode::Bridge(endpoints))

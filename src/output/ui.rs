@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use super::escape;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 /// 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -50,6 +50,13 @@ impl Ui {
             #[cfg(test)]
             memory: false,
         }
+    }
+
+    /// `--out`: sends all of the process's standard output to a file, made or emptied.
+    pub(crate) fn write_to(&self, path: &std::path::Path) -> Result<()> {
+        let failed = || format!("cannot write to {}", path.display());
+        let file = std::fs::File::create(path).context(failed)?;
+        rustix::stdio::dup2_stdout(&file).context(failed)
     }
 
     /// Which messages [`Ui::warn`] and [`Ui::debug`] let through.

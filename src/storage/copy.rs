@@ -13,6 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::rootfs::ROOT_MODE;
 use super::{remove, whiteout};
 use crate::error::{Context, Result};
 use crate::userns::shift::Shift;
@@ -75,11 +76,12 @@ impl Copy<'_> {
         let stat = fstat(from)?;
         let (uid, gid) = self.owner(&stat)?;
         // A layer that says nothing about the root leaves it as it is.
-        if self.path.is_empty() && stat.st_mode & 0o7777 == 0o755 {
+        let mode = if self.path.is_empty() { stat.st_mode | ROOT_MODE } else { stat.st_mode };
+        if self.path.is_empty() && mode & 0o7777 == 0o755 {
             return if self.shift.is_some() { fchown(to, uid, gid) } else { Ok(()) };
         }
         fchown(to, uid, gid)?;
-        fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
+        fchmod(to, Mode::from_raw_mode(mode))?;
         xattrs(from, to, None)?;
         futimens(to, &times(&stat))
     }
@@ -132,7 +134,10 @@ impl Copy<'_> {
         let (uid, gid) = (stat.st_uid, stat.st_gid);
         let shifted = match self.shift {
             None => Some((uid, gid)),
-            Some(shift) => shift.uid(uid).zip(shift.gid(gid)),
+            Some(shift) => {
+                let (uid, gid) = shift.owner(uid, gid);
+                uid.zip(gid)
+            }
         };
         let (uid, gid) = shifted.ok_or_else(|| {
             self.unmapped = Some((uid, gid));

@@ -55,6 +55,14 @@ impl IdShift {
 }
 
 impl RootfsPlan {
+    /// Where changes go, if not into the root file system itself.
+    pub(crate) fn upper(&self) -> Option<&Path> {
+        match self {
+            Self::Overlay { upper, .. } | Self::FuseOverlayfs { upper, .. } => Some(upper),
+            Self::Directory { .. } => None,
+        }
+    }
+
     /// The directories that make up what the container sees, top first, for [`super::LayerView`].
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
         match self {
@@ -90,6 +98,10 @@ impl RootfsPlan {
     }
 }
 
+/// What everybody may do with a root directory. Docker and Podman take no mode of it from layers, so there are images made of
+/// private directories in which nobody but root could run a program.
+pub(super) const ROOT_MODE: u32 = 0o555;
+
 impl Store {
     /// Prepares the root file system of a container in its directory `dir`, from an image's layers, bottom first. Doing
     /// it again changes nothing. With the copy driver this needs a single-threaded process and takes its time; the same
@@ -104,7 +116,7 @@ impl Store {
             let diff = layer.diff();
             let meta = std::fs::metadata(&diff).context(|| format!("cannot examine {}", diff.display()))?;
             // 0755 is also what a layer has that says nothing about the root; the first that says something else wins.
-            mode = mode.or(Some(meta.mode() & 0o7777).filter(|mode| *mode != 0o755));
+            mode = mode.or(Some(meta.mode() & 0o7777 | ROOT_MODE).filter(|mode| *mode != 0o755));
             is_foreign |= !diff.starts_with(&self.data) && !owns(&meta)?;
             let opaque = std::fs::File::open(&diff).is_ok_and(whiteout::opaque);
             // overlayfs takes no directory twice, and the upper of two equal layers hides the other.

@@ -1,6 +1,9 @@
 //! One file per topic. Names are `topic::what`, with `::sub` or `::nosub` where both users go through it.
 
 mod additional;
+mod bridge_live;
+mod bridge_names;
+mod bridge_storm;
 mod bridges;
 mod build;
 mod build_docker;
@@ -28,6 +31,7 @@ mod health;
 mod hooks;
 mod hostile_images;
 mod hostile_layers;
+mod hostile_networks;
 mod hostile_registry;
 mod image_space;
 mod images;
@@ -58,7 +62,9 @@ mod push;
 mod readme;
 mod resolving;
 mod restart;
+mod restart_unit;
 mod resume;
+mod retry;
 mod run;
 mod scenario;
 mod secrets;
@@ -85,6 +91,7 @@ pub fn trials() -> Vec<Trial> {
         harness::trials(),
         additional::trials(),
         cli::trials(),
+        retry::trials(),
         run::trials(),
         userns::trials(),
         namespaces::trials(),
@@ -133,6 +140,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        restart_unit::trials(),
         resume::trials(),
         push::trials(),
         login::trials(),
@@ -143,6 +151,10 @@ pub fn trials() -> Vec<Trial> {
         network::trials(),
         ports::trials(),
         bridges::trials(),
+        bridge_live::trials(),
+        bridge_names::trials(),
+        bridge_storm::trials(),
+        hostile_networks::trials(),
         drivers::trials(),
         overlay::trials(),
         resolving::trials(),

@@ -68,6 +68,19 @@ pub fn trials() -> Vec<Trial> {
         let ask = "until nc 127.0.0.1 7000; do sleep 0.05; done";
         rpod!(t, "run", "--rm", "--network=container:one", image, "sh", "-c", ask).run().lines_are(&["hello"]);
         rpod!(t, "run", "--rm", "--network=container:nosuch", image, "true").run().fails(125, &["nosuch"]);
+        // Its names, and the new container's own.
+        let out = rpod!(
+            t,
+            "run",
+            "--rm",
+            "--network=container:one",
+            "--hostname=h",
+            "--name=two",
+            image,
+            "cat",
+            "/etc/hosts"
+        );
+        out.run().prints(" one\n").prints("127.0.0.1\th two\n");
         Ok(())
     }));
     trials.push(trial("network::refused", User::Sub, |t| {

@@ -96,6 +96,21 @@ pub fn trials() -> Vec<Trial> {
         rpod!(t, "start", "p").run().ok();
         Ok(())
     }));
+    trials.push(trial("ports::random_ones_stay", User::Sub, |t| {
+        let image = t.busybox()?;
+        rpod!(t, "run", "-d", "--name", "p", "-p", "80", "-p", "127.0.0.1::80/udp", image, "sleep", "1000").run().ok();
+        let ports = || rpod!(t, "port", "p").run().ok().to_owned();
+        let first = ports();
+        rpod!(t, "restart", "-t", "0", "p").run().ok();
+        assert_eq!(ports(), first);
+        // Unless somebody else has come there.
+        rpod!(t, "stop", "-t", "0", "p").run().ok();
+        let port: u16 = first.lines().next().and_then(|line| line.rsplit(':').next()).unwrap().parse()?;
+        let _taken = std::net::TcpListener::bind(("0.0.0.0", port))?;
+        rpod!(t, "start", "p").run().ok();
+        assert_ne!(ports(), first);
+        Ok(())
+    }));
     trials.extend(for_each_user("ports::half_close_and_many", half_close_and_many));
     trials
 }

@@ -12,13 +12,14 @@ type Case = fn(&Sandbox) -> Outcome;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    let cases: [(&str, Case); 6] = [
+    let cases: [(&str, Case); 7] = [
         ("whiteouts", whiteouts),
         ("metadata", metadata),
         ("upper", upper),
         ("replaced_kinds", replaced_kinds),
         ("deep", deep),
         ("hard_link_modes", hard_link_modes),
+        ("private_root", private_root),
     ];
     for driver in DRIVERS {
         for user in [User::Sub, User::NoSub] {
@@ -226,6 +227,21 @@ fn replaced_kinds(t: &Sandbox) -> Outcome {
         "not /etc/passwd",
         "1",
     ]);
+    Ok(())
+}
+
+/// The root directory of an image was a private one where it was made; everybody may look into the container's.
+fn private_root(t: &Sandbox) -> Outcome {
+    let image = Image::busybox()?.layer(Tarball::new().dir("./", 0o700).finish(), Compression::None);
+    let archive = t.write("image.tar", image.docker_archive(&["localhost/private"]))?;
+    rpod!(t, "load", "-qi", &archive).run().ok();
+    let run = ["run", "--rm", "--network", "none", "--read-only", "localhost/private", "stat", "-c", "%a", "/"];
+    t.rpod(run).run().lines_are(&["755"]);
+    if t.user() == User::Sub {
+        rpod!(t, "run", "--rm", "--network", "none", "--user", "65534", "localhost/private", "id", "-u")
+            .run()
+            .lines_are(&["65534"]);
+    }
     Ok(())
 }
 

@@ -18,14 +18,14 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// How often each of the seven strikes.
+/// How often each of the eight strikes.
 fn strikes() -> u64 {
     let all = std::env::var("RPOD_TEST_STORM").ok().and_then(|n| n.parse().ok()).unwrap_or(60u64);
-    all.div_ceil(7)
+    all.div_ceil(8)
 }
 
 /// Moments that differ each time and are the same in every run: a multiplicative sequence over `span`.
-fn moments(span: Duration) -> impl Iterator<Item = Duration> {
+pub fn moments(span: Duration) -> impl Iterator<Item = Duration> {
     let nanos = u64::try_from(span.as_nanos()).unwrap().max(1);
     (1..=strikes()).map(move |n| Duration::from_nanos(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % nanos))
 }

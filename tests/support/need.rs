@@ -23,6 +23,7 @@ pub enum Need {
     Xz,
     Bzip2,
     SshAgent,
+    SystemdAnalyze,
     /// Root, to wire network namespaces together as another host would be.
     ClientHost,
     /// A cgroup v2 tree with the memory, cpu and pids controllers, delegated to the user.
@@ -58,6 +59,7 @@ fn check(need: Need) -> Result<(), Stop> {
         Need::Xz => program("xz", "xz-utils"),
         Need::Bzip2 => program("bzip2", "bzip2"),
         Need::SshAgent => program("ssh-agent", "openssh-client"),
+        Need::SystemdAnalyze => program("systemd-analyze", "systemd"),
         Need::ClientHost => {
             if !is_root() {
                 return skip("needs root, to make a network namespace that plays another host");

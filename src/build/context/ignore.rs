@@ -2,7 +2,7 @@
 //!
 //! The last pattern that matches a path, or a directory above it, decides; `!` takes back.
 
-use crate::build::glob::Glob;
+use crate::glob::Glob;
 
 /// The patterns of one file. Empty: everything is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

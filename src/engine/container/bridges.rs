@@ -4,17 +4,18 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::record::{Config, Link};
+use super::links;
+use super::record::{Config, NameFiles};
 use super::store::{self, Container};
 use crate::engine::network;
-use crate::error::{Error, Kind, Result};
-use crate::network::bridge::endpoint::Endpoint;
+use crate::error::Result;
+use crate::network::bridge::endpoint::{self, Endpoint};
 use crate::network::helper::{self, Prepared};
 use crate::network::keeper;
 use crate::network::keeper::order::{Join, Order};
 use crate::network::mode::Mode as Network;
-use crate::state::events;
 use crate::state::paths::Dirs;
+use crate::state::{events, id};
 use crate::sys::namespace;
 
 /// The mode with its networks found, under their own names.
@@ -27,9 +28,8 @@ pub(super) fn settle(dirs: &Dirs, mode: &Network) -> Result<Network> {
     for endpoint in endpoints {
         let network = network::store::find(dirs, &endpoint.network)?;
         endpoint.check(&network)?;
-        if settled.iter().any(|other| other.network == network.name) {
-            return Err(Error::new(format!("network {:?} is named twice", network.name)));
-        }
+        // Named twice, also by its id: as it was named last.
+        settled.retain(|other| other.network != network.name);
         settled.push(Endpoint { network: network.name, ..endpoint.clone() });
     }
     Ok(Network::Bridge(settled))
@@ -40,24 +40,16 @@ pub(super) fn prepare(dirs: &Dirs, container: &Container, config: &Config, endpo
     let join = |endpoint: &Endpoint| {
         let network = network::peers::resolved(network::store::find(dirs, &endpoint.network)?)?;
         endpoint.check(&network)?;
-        Ok(Join { network, endpoint: endpoint.clone() })
+        Ok(Join { network, endpoint: with_hostname(endpoint.clone(), container, &config.names) })
     };
-    let links = config.links.iter().map(|link| Ok((link, linked(dirs, link)?))).collect::<Result<Vec<_>>>()?;
+    let links = links::find(dirs, config, endpoints)?;
     let joins = endpoints.iter().map(join).collect::<Result<Vec<_>>>()?;
-    let is_common = |join: &Join| endpoints.iter().any(|own| own.network == join.network.name);
-    if let Some((link, _)) = links.iter().find(|(_, (_, joins))| !joins.iter().any(is_common)) {
-        return Err(Error::new(format!(
-            "cannot link to container {}: it is on none of these networks",
-            link.container
-        ))
-        .with_kind(Kind::Conflict)
-        .hint(format!("rpod network connect NETWORK {}", link.container)));
-    }
     let guarded = config.egress.is_some() || joins.iter().any(|join| join.network.egress.is_some());
     let order = Order {
         container: container.record.id.clone(),
         name: container.record.name.clone(),
-        links: links.iter().map(|(link, (target, _))| (link.alias.clone(), target.record.id.clone())).collect(),
+        links: links.targets,
+        servers: config.names.dns.iter().filter_map(|server| server.parse().ok()).collect(),
         ports: container.record.ports.iter().map(|port| (port.protocol, port.container_port)).collect(),
         joins,
         egress: config.egress.clone(),
@@ -65,27 +57,18 @@ pub(super) fn prepare(dirs: &Dirs, container: &Container, config: &Config, endpo
     };
     let link = keeper::reserve(&dirs.runtime, &order, &|| survivors(dirs))?;
     link.order.store(&container.place.runtime)?;
-    let mut lines = Vec::new();
-    for (link, (target, joins)) in &links {
-        let mut names = vec![link.alias.as_str(), &target.record.name];
-        names.dedup();
-        let shared = joins.iter().filter(|join| is_common(join));
-        lines.extend(shared.flat_map(Join::addresses).map(|address| (address.ip, names.join(" "))));
-    }
-    Ok(helper::bridged(link, lines))
+    links::readdress(dirs, container, &link.order.joins, &link.linkers);
+    Ok(helper::bridged(link, links.hosts))
 }
 
-/// The container that a link leads to, and where it is.
-fn linked(dirs: &Dirs, link: &Link) -> Result<(Container, Vec<Join>)> {
-    let what = || format!("cannot link to container {}", link.container);
-    let target = store::find(dirs, &link.container).map_err(|e| Error::wrap(what(), e))?;
-    if !target.state(dirs)?.status.has_processes() {
-        return Err(Error::new(format!("{}: it does not run", what()))
-            .with_kind(Kind::Conflict)
-            .hint(format!("start it first: rpod start {}", link.container)));
-    }
-    let joins = Order::load(&target.place.runtime)?.map(|order| order.joins).unwrap_or_default();
-    Ok((target, joins))
+/// A container is known on its networks by a host name of its own too, where that can be one.
+pub(crate) fn with_hostname(mut endpoint: Endpoint, container: &Container, names: &NameFiles) -> Endpoint {
+    let hostname = &names.hostname;
+    let known = [id::short(container.id()), &container.record.name].contains(&hostname.as_str())
+        || endpoint.aliases.contains(hostname)
+        || rustix::system::uname().nodename().to_bytes() == hostname.as_bytes();
+    endpoint.aliases.extend(endpoint::alias(hostname).ok().filter(|_| !known));
+    endpoint
 }
 
 /// The user namespace above those of containers on bridges that still run.

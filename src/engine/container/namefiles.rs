@@ -1,5 +1,6 @@
 //! The container's hostname, hosts, resolv.conf and .containerenv.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::record::{NameFiles, Record};
@@ -22,10 +23,10 @@ pub(crate) fn write(
     let put = |name: &str, text: &str| file::write(&dir.join(name), text.as_bytes(), Durability::Volatile);
     put("hostname", &format!("{}\n", names.hostname))?;
     put(".containerenv", "")?;
-    if let Some(hosts) = other("hosts").filter(|_| !names.no_hosts && names.added.is_empty()) {
-        file::write(&dir.join("hosts"), &hosts, Durability::Volatile)?;
+    let wanted = HostNames { added: &names.added, hostname: &names.hostname, name: &record.name };
+    if let Some(hosts) = other("hosts").filter(|_| !names.no_hosts) {
+        put("hosts", &files::joined_hosts(&String::from_utf8_lossy(&hosts), &wanted))?;
     } else if !names.no_hosts {
-        let wanted = HostNames { added: &names.added, hostname: &names.hostname, name: &record.name };
         let base = match (&names.hosts_text, &names.hosts_file) {
             (Some(text), _) => text.clone(),
             (None, file) => text(file.as_deref().unwrap_or(Path::new("/etc/hosts"))),
@@ -36,8 +37,10 @@ pub(crate) fn write(
     if let Some(resolv) = other("resolv.conf").filter(|_| !names.unmanaged_dns && plain) {
         file::write(&dir.join("resolv.conf"), &resolv, Durability::Volatile)?;
     } else if !names.unmanaged_dns {
-        let options =
-            DnsOptions { servers: names.dns.clone(), search: names.search.clone(), options: names.options.clone() };
+        // Where containers' names are known, the name service asks the servers that were given.
+        let served = facts.bridged && facts.domain.is_some();
+        let servers = if served { Vec::new() } else { names.dns.clone() };
+        let options = DnsOptions { servers, search: names.search.clone(), options: names.options.clone() };
         if let Some(content) = files::resolv_conf(&text(Path::new("/etc/resolv.conf")), facts, &options)? {
             put("resolv.conf", &content)?;
         }
@@ -60,10 +63,19 @@ pub(crate) fn readdress(
         let ips = |addresses: &[Address]| addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
         edit(&dir.join("hosts"), |text| files::own_lines(text, &ips(before), &ips(after), &own))?;
     }
-    if !names.unmanaged_dns && names.dns.is_empty() {
-        edit(&dir.join("resolv.conf"), |text| files::own_servers(text, &gateways(before), &gateways(after)))?;
+    if !names.unmanaged_dns {
+        let before = gateways(before);
+        edit(&dir.join("resolv.conf"), |text| match names.dns.is_empty() || files::names_any(text, &before) {
+            true => files::own_servers(text, &before, &gateways(after)),
+            false => text.to_owned(),
+        })?;
     }
     Ok(())
+}
+
+/// What a running container knows by `names` has other addresses now; `is_near` tells those it may have had.
+pub(crate) fn relink(dir: &Path, names: &str, after: &[IpAddr], is_near: impl Fn(IpAddr) -> bool) -> Result<()> {
+    edit(&dir.join("hosts"), |text| files::linked_lines(text, names, after, is_near))
 }
 
 /// Writes in place. A reader may see the file half written, as it may with any editor that keeps the inode.

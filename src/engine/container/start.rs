@@ -18,6 +18,7 @@ use crate::monitor::notify::{self, Manager};
 use crate::monitor::state::{State, Status};
 use crate::monitor::{self, Changed, Fresh, Launch, Removal, Terms};
 use crate::network::helper;
+use crate::network::keeper::order::Order;
 use crate::network::mode::Mode;
 use crate::runtime::Rootfs;
 use crate::spec::seccomp;
@@ -159,13 +160,15 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
     let reload = || {
         let (record, config) = (container.reread()?, container.config()?);
         let resources = config.spec.linux().as_ref().and_then(|linux| linux.resources().clone());
-        Ok(Changed { name: record.name, restart: record.restart, health: config.health, resources })
+        let facts = Order::load(&container.place.runtime)?.map(|order| helper::facts_on_bridges(&order));
+        Ok(Changed { name: record.name, restart: record.restart, health: config.health, resources, facts })
     };
     monitor::launch(Launch {
         place: &container.place,
         lock,
         spec: &spec,
         maps: config.maps.as_ref().filter(|_| !joining::has_joined(&config.spec)),
+        ids: config.maps.as_ref(),
         rootfs: first.rootfs,
         shm: first.shm,
         init: config.init,

@@ -96,6 +96,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
     let bundle = Bundle {
         spec: &spec,
         maps: resolved.maps.as_ref(),
+        ids: resolved.maps.as_ref(),
         rootfs: match step.rootfs.clone() {
             RootfsPlan::Overlay { lower, upper, work } => {
                 Rootfs::Overlay { lower, upper, work, volatile: step.volatile }

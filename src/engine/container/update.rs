@@ -55,7 +55,7 @@ fn holder(container: &Container) -> Result<Holder> {
 }
 
 /// Has the container's monitor, if there is one, read what was written down.
-pub(super) fn tell(container: &Container) -> Result<()> {
+pub(crate) fn tell(container: &Container) -> Result<()> {
     if !container.place.locked()? {
         return Ok(());
     }

@@ -49,6 +49,17 @@ impl Inspected {
     /// With the names that Podman's templates use.
     pub(crate) fn fields(&self) -> Value {
         let network = &self.network;
+        let named = |value: &Value, of: &dyn Fn(&Value) -> Value| -> Value {
+            value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), of(value))).collect()
+        };
+        let subnet = |subnet: &Value| json!({ "IPNet": subnet["ipnet"], "Gateway": subnet["gateway"] });
+        let interface = |interface: &Value| {
+            let subnets = interface["subnets"].as_array().into_iter().flatten().map(subnet);
+            json!({ "Subnets": subnets.collect::<Vec<_>>(), "MacAddress": interface["mac_address"] })
+        };
+        let container =
+            |shown: &Value| json!({ "Name": shown["name"], "Interfaces": named(&shown["interfaces"], &interface) });
+        let containers: BTreeMap<_, _> = self.containers.iter().map(|(id, shown)| (id, container(shown))).collect();
         json!({
             "Name": network.name,
             "ID": network.id,
@@ -68,7 +79,7 @@ impl Inspected {
             "Labels": network.labels,
             "Options": network.options,
             "IPAMOptions": network.ipam_options,
-            "Containers": self.containers,
+            "Containers": containers,
             "Peers": self.look.peers,
             "Egress": network.egress,
             "Refused": self.look.refused,

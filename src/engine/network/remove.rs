@@ -32,8 +32,15 @@ pub(crate) fn remove(dirs: &Dirs, name: &str, force: Force) -> Result<()> {
             ))
             .with_kind(Kind::Conflict));
         }
-        for container in &containers {
-            lifecycle::remove(dirs, container, Removal { force: true, seconds: force.seconds, volumes: false })?;
+        let removal = Removal { force: true, seconds: force.seconds, volumes: false };
+        // All are asked before the first is waited for.
+        let asked: Vec<_> =
+            containers.iter().map(|container| lifecycle::ask_to_leave(dirs, container, removal)).collect();
+        for (container, asked) in containers.iter().zip(asked) {
+            if let Some(stopping) = asked? {
+                stopping.finish()?;
+            }
+            lifecycle::remove(dirs, container, removal)?;
         }
     }
     delete(dirs, &network)

@@ -1,17 +1,18 @@
 //! `network create` as typed → [`Network`]. Pure: what is taken already comes in as data. Refusals have Podman's words.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 
+use super::addresses::{free, lease, range, route, subnets, unique_local};
 use super::driver::{self, Driver, Segment};
-use super::object::{self, Lease, Network, Range, Route};
+use super::object::{self, Network};
+use super::options::options;
 use crate::error::{Error, Kind, Result};
 use crate::network::egress::policy::Policy;
 use crate::network::overlay::settings;
-use crate::network::subnet::{self, Subnet};
+use crate::network::subnet::Subnet;
 use crate::state::names;
 
 /// What was typed.
@@ -51,11 +52,6 @@ pub(crate) struct Taken {
 /// Modes of `--network`, which cannot be names of networks.
 const MODES: [&str; 10] =
     ["none", "host", "default", "private", "container", "ns", "slirp4netns", "pasta", "bridge", "pod"];
-
-/// Where subnets are taken from by themselves, 256 addresses each: Podman's pools first, then those of Docker, so that one
-/// is left where a site's own network has all of 10.0.0.0/8.
-const POOLS: [&str; 7] =
-    ["10.89.0.0/16", "10.90.0.0/15", "10.92.0.0/14", "10.96.0.0/11", "10.128.0.0/9", "172.16.0.0/12", "192.168.0.0/16"];
 
 /// The network, or why there cannot be one. `random` gives a new IPv6 network its number (RFC 4193).
 pub(crate) fn define(wanted: &Wanted, taken: &Taken, random: [u8; 7], now: Timestamp) -> Result<Network> {
@@ -236,189 +232,10 @@ pub(crate) fn check_interface(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn options(wanted: &Wanted, driver: Driver) -> Result<BTreeMap<String, String>> {
-    let mut options = BTreeMap::new();
-    for option in &wanted.options {
-        let (key, value) = option.split_once('=').unwrap_or((option, ""));
-        let boolean = || match value {
-            "true" | "false" | "1" | "0" => Ok(()),
-            _ => Err(Error::new(format!("{key}: the value must be true or false, not {value:?}"))),
-        };
-        if let Some(key) = driver.option(key, value)? {
-            options.insert(key.to_owned(), value.to_owned());
-            continue;
-        }
-        if driver == Driver::Overlay && settings::check(key, value)? {
-            match options.entry(key.to_owned()) {
-                // Hosts, one after the other.
-                Entry::Occupied(mut before) if key == "peer" => *before.get_mut() += &format!(",{value}"),
-                Entry::Occupied(mut before) => drop(before.insert(value.to_owned())),
-                Entry::Vacant(place) => drop(place.insert(value.to_owned())),
-            }
-            continue;
-        }
-        let key = match key {
-            "mtu" | "com.docker.network.driver.mtu" => {
-                let mtu = value.parse::<u32>().ok().filter(|mtu| (68..=65521).contains(mtu));
-                mtu.ok_or_else(|| Error::new(format!("mtu: {value:?} is not a number from 68 to 65521")))?;
-                "mtu"
-            }
-            // Networks are always kept apart here, so what either value wishes for holds or does no harm.
-            "isolate" if value == "strict" => key,
-            "isolate" => boolean().map(|()| key)?,
-            "no_default_route" => boolean().map(|()| key)?,
-            "com.docker.network.bridge.name" => key,
-            "vlan" | "vrf" | "mode" | "metric" | "com.docker.network.bridge.enable_icc" => {
-                return Err(Error::new(format!("the {} network option {key} is not supported here", driver.as_str())));
-            }
-            _ => return Err(Error::new(format!("unsupported {} network option {key}", driver.as_str()))),
-        };
-        options.insert(key.to_owned(), value.to_owned());
-    }
-    Ok(options)
-}
-
-fn subnets(wanted: &Wanted, taken: &Taken) -> Result<Vec<Range>> {
-    if wanted.subnets.is_empty() && !(wanted.gateways.is_empty() && wanted.ranges.is_empty()) {
-        return Err(Error::new("cannot set gateway or range without subnet"));
-    }
-    if wanted.gateways.len() > wanted.subnets.len() || wanted.ranges.len() > wanted.subnets.len() {
-        return Err(Error::new("cannot set more gateways or ranges than subnets"));
-    }
-    let mut all: Vec<Range> = Vec::new();
-    for (index, text) in wanted.subnets.iter().enumerate() {
-        let subnet: Subnet = text.parse().map_err(|why: String| Error::new(why))?;
-        usable(&subnet)?;
-        let used = taken.subnets.iter().chain(all.iter().map(|range| &range.subnet));
-        if used.into_iter().any(|other| other.overlaps(&subnet)) {
-            return Err(Error::new(format!("subnet {subnet} is already used on the host or by another config"))
-                .with_kind(Kind::Conflict)
-                .hint("without --subnet a free one is chosen"));
-        }
-        if all.iter().any(|range| range.subnet.is_ipv6() == subnet.is_ipv6()) {
-            return Err(Error::new("one IPv4 and one IPv6 subnet is all that a network can have here"));
-        }
-        let mut range = range(subnet);
-        if let Some(text) = wanted.gateways.get(index) {
-            range.gateway = Some(gateway(text, &subnet)?);
-        }
-        if let Some(text) = wanted.ranges.get(index) {
-            range.lease_range = Some(lease(text, &subnet)?);
-        }
-        all.push(range);
-    }
-    Ok(all)
-}
-
-/// Refuses networks in which no container could have an address of its own.
-fn usable(subnet: &Subnet) -> Result<()> {
-    let (longest, ip) = if subnet.is_ipv6() { (126, subnet.address) } else { (30, subnet.address) };
-    let special = match ip {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.octets()[0] >= 240,
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.is_unicast_link_local(),
-    };
-    if special || subnet.prefix == 0 {
-        return Err(Error::new(format!("subnet {subnet} cannot be used: its addresses have a meaning of their own")));
-    }
-    if subnet.prefix > longest {
-        return Err(Error::new(format!("subnet {subnet} is too small: the prefix can be at most /{longest}")));
-    }
-    if subnet.overlaps(&Subnet { address: Ipv4Addr::new(10, 0, 2, 0).into(), prefix: 24 })
-        || subnet.overlaps(&Subnet { address: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).into(), prefix: 64 })
-    {
-        return Err(Error::new(format!("subnet {subnet} is already used on the host or by another config"))
-            .hint("10.0.2.0/24 and fd00::/64 lead to the outside (slirp4netns)"));
-    }
-    Ok(())
-}
-
-fn range(subnet: Subnet) -> Range {
-    Range { gateway: subnet.first_host(), subnet, lease_range: None }
-}
-
-fn gateway(text: &str, subnet: &Subnet) -> Result<IpAddr> {
-    let ip: IpAddr = text.parse().map_err(|_| Error::new(format!("invalid gateway address {text:?}")))?;
-    if !subnet.contains(ip) {
-        return Err(Error::new(format!("gateway {ip} not in subnet {subnet}")));
-    }
-    if ip == subnet.address || (!subnet.is_ipv6() && ip == subnet.last()) {
-        return Err(Error::new(format!("gateway {ip} is the network's own or its broadcast address")));
-    }
-    Ok(ip)
-}
-
-/// `10.2.0.128/25` or `10.2.0.10-10.2.0.20`.
-fn lease(text: &str, subnet: &Subnet) -> Result<Lease> {
-    let invalid =
-        || Error::new(format!("invalid --ip-range {text:?}")).hint("write 10.2.0.128/25 or 10.2.0.10-10.2.0.20");
-    let (start_ip, end_ip) = match text.split_once('-') {
-        Some((first, last)) => (first.parse().map_err(|_| invalid())?, last.parse().map_err(|_| invalid())?),
-        None => {
-            let range: Subnet = text.parse().map_err(|_| invalid())?;
-            (range.first_host().ok_or_else(invalid)?, range.last())
-        }
-    };
-    for (what, ip) in [("start", start_ip), ("end", end_ip)] {
-        if !subnet.contains(ip) {
-            return Err(Error::new(format!("lease range {what} ip {ip} not in subnet {subnet}")));
-        }
-    }
-    if start_ip > end_ip {
-        return Err(invalid());
-    }
-    Ok(Lease { start_ip, end_ip })
-}
-
-/// `DESTINATION,GATEWAY[,METRIC]`.
-fn route(text: &str, subnets: &[Range]) -> Result<Route> {
-    let invalid =
-        |why: String| Error::new(format!("invalid route {text:?}: {why}")).hint("write DESTINATION,GATEWAY[,METRIC]");
-    let parts: Vec<&str> = text.split(',').collect();
-    let (destination, gateway, metric) = match parts[..] {
-        [destination, gateway] => (destination, gateway, None),
-        [destination, gateway, metric] => (destination, gateway, Some(metric)),
-        _ => return Err(invalid("two or three parts are needed".to_owned())),
-    };
-    let destination: Subnet = destination.parse().map_err(invalid)?;
-    let gateway: IpAddr = gateway.parse().map_err(|_| invalid(format!("{gateway:?} is no IP address")))?;
-    let metric = metric.map(|text| text.parse().map_err(|_| invalid(format!("{text:?} is no metric")))).transpose()?;
-    if destination.is_ipv6() != gateway.is_ipv6() {
-        return Err(invalid("destination and gateway are of different protocol versions".to_owned()));
-    }
-    if !subnets.iter().any(|range| range.subnet.contains(gateway)) {
-        return Err(invalid(format!("the gateway {gateway} is not in a subnet of this network")));
-    }
-    Ok(Route { destination, gateway, metric })
-}
-
-/// The first free one of 256 addresses.
-fn free(taken: &Taken, own: &[Range]) -> Result<Subnet> {
-    for pool in POOLS {
-        let Ok(pool) = pool.parse::<Subnet>() else { continue };
-        let mut next = Some(pool.address);
-        while let Some(subnet) = next.filter(|ip| pool.contains(*ip)).and_then(|ip| Subnet::of(ip, 24)) {
-            let used = taken.subnets.iter().chain(own.iter().map(|range| &range.subnet));
-            // Past everything that overlaps, not past one candidate after the other: a route may cover the whole pool.
-            match used.filter(|other| other.overlaps(&subnet)).map(Subnet::last).max() {
-                None => return Ok(subnet),
-                Some(last) => next = subnet::after(last.max(subnet.last()), 1),
-            }
-        }
-    }
-    Err(Error::new("could not find free subnet from subnet pools").hint("name one with --subnet"))
-}
-
-/// A random network of RFC 4193.
-fn unique_local(random: [u8; 7]) -> Result<Subnet> {
-    let mut octets = [0; 16];
-    octets[0] = 0xfd;
-    octets[1..8].copy_from_slice(&random);
-    Subnet::of(Ipv6Addr::from(octets).into(), 64).ok_or_else(|| Error::new("no IPv6 network could be made"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::bridge::object::Range;
 
     fn wanted(words: &str) -> Wanted {
         let mut wanted = Wanted { name: Some("n".into()), ..Wanted::default() };
@@ -522,6 +339,11 @@ mod tests {
             ),
             ("opt=foo=bar", "ERR unsupported bridge network option foo"),
             ("opt=mtu=x", "ERR mtu: \"x\" is not a number from 68 to 65521"),
+            ("opt=metric=0", "ERR metric: \"0\" is not a number from 1 to 4294967295"),
+            (
+                "opt=com.docker.network.bridge.enable_icc=false",
+                "ERR com.docker.network.bridge.enable_icc=false is not supported here: containers of a network reach each other",
+            ),
             ("opt=mtu=1000 ipv6", "ERR mtu: IPv6 needs at least 1280"),
             ("interface=podman0", "ERR bridge name podman0 already in use"),
             ("interface=a/b", "ERR \"a/b\" cannot be the name of an interface"),

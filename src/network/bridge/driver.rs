@@ -145,8 +145,7 @@ pub(crate) fn segment<'a>(
         return Err(Error::new(format!(
             "cannot create a {kind} network on {parent}: a sub-interface of the host's needs root"
         ))
-        .hint(known)
-        .hint("Ports published with -p are reached through the host's interfaces, with the clients' addresses kept"));
+        .hint(known));
     }
     Err(Error::new(format!("parent interface {parent} does not exist")).hint(known))
 }

@@ -115,6 +115,11 @@ impl Network {
         self.options.get("mtu").and_then(|mtu| mtu.parse().ok())
     }
 
+    /// `--opt metric=…`: of the default routes in containers.
+    pub(crate) fn metric(&self) -> Option<u32> {
+        self.options.get("metric").and_then(|metric| metric.parse().ok())
+    }
+
     /// `--opt no_default_route=true`: the way out is another network's.
     pub(crate) fn has_default_route(&self) -> bool {
         !self.internal

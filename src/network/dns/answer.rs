@@ -52,15 +52,14 @@ pub(super) fn answer(packet: &[u8], client: IpAddr, zone: &Zone, tcp: bool, turn
     let meaning = match question.query_type {
         RecordType::PTR => match question.name.parse_arpa_name().map(|net| (net.addr(), net.prefix_len())) {
             Ok((ip, 32 | 128)) => match zone.reverse(client, ip) {
-                Ok(name) => match Name::from_ascii(&name) {
-                    Ok(target) => {
+                Ok(names) => {
+                    for target in names.iter().filter_map(|name| Name::from_ascii(name).ok()) {
                         let data = RData::PTR(PTR(target));
                         reply.add_answer(Record::from_rdata(question.name.clone(), LIFETIME, data));
-                        reply.metadata.authoritative = true;
-                        return finish(reply, limit);
                     }
-                    Err(_) => Meaning::Unknown,
-                },
+                    reply.metadata.authoritative = true;
+                    return finish(reply, limit);
+                }
                 Err(meaning) => meaning,
             },
             _ => zone.elsewhere(client),

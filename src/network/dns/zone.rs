@@ -15,11 +15,12 @@ const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
 /// One container, seen by name service.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entry {
-    pub name: String,
     /// Networks with their names and this container's addresses there.
     pub places: Vec<Place>,
     /// Names that only this container knows, with their addresses.
     pub links: Vec<(String, Vec<IpAddr>)>,
+    /// What it asks instead of its networks' servers.
+    pub servers: Vec<IpAddr>,
     /// Its own egress policy, with the key that it is enforced by.
     pub egress: Option<Keyed>,
 }
@@ -52,7 +53,7 @@ pub(crate) struct Zone {
     /// By network, then by name.
     names: HashMap<String, HashMap<String, Vec<IpAddr>>>,
     /// By network and address.
-    reverse: HashMap<(String, IpAddr), String>,
+    reverse: HashMap<(String, IpAddr), Vec<String>>,
     clients: HashMap<IpAddr, Client>,
     /// Addresses of the host.
     host: Vec<IpAddr>,
@@ -89,13 +90,14 @@ impl Zone {
     pub(crate) fn new(entries: &[Entry], host: Vec<IpAddr>) -> Self {
         let mut zone = Self { host, ..Self::default() };
         for entry in entries {
-            let mut client = Client { egress: entry.egress.clone(), ..Client::default() };
+            let (egress, servers) = (entry.egress.clone(), entry.servers.clone());
+            let mut client = Client { egress, servers, ..Client::default() };
             for place in &entry.places {
                 client.outside |= !place.internal;
                 if !place.internal {
                     client.networks_egress.push(place.egress.clone());
                 }
-                for server in &place.servers {
+                for server in place.servers.iter().filter(|_| entry.servers.is_empty()) {
                     if !client.servers.contains(server) {
                         client.servers.push(*server);
                     }
@@ -109,7 +111,9 @@ impl Zone {
                     names.entry(name.clone()).or_default().extend(&place.addresses);
                 }
                 for ip in &place.addresses {
-                    zone.reverse.insert((place.network.clone(), *ip), entry.name.clone());
+                    // A whole id (longer than a label can be) is nobody's idea of a name.
+                    let names = place.names.iter().filter(|name| name.len() < 64).cloned();
+                    zone.reverse.insert((place.network.clone(), *ip), names.collect());
                 }
             }
             client.links = entry.links.iter().map(|(name, ips)| (name.to_ascii_lowercase(), ips.clone())).collect();
@@ -163,11 +167,12 @@ impl Zone {
         through.then_some(openings)
     }
 
-    /// The name that an address has for this client.
-    pub(crate) fn reverse(&self, client: IpAddr, ip: IpAddr) -> Result<String, Meaning> {
+    /// The names that an address has for this client, its container's first.
+    pub(crate) fn reverse(&self, client: IpAddr, ip: IpAddr) -> Result<Vec<String>, Meaning> {
         let Some(client) = self.clients.get(&client) else { return Err(Meaning::Stranger) };
         let found = client.networks.iter().find_map(|network| self.reverse.get(&(network.clone(), ip)));
-        found.map(|name| format!("{name}.{DOMAIN}.")).ok_or_else(|| client.elsewhere())
+        let whole = |names: &Vec<String>| names.iter().map(|name| format!("{name}.{DOMAIN}.")).collect();
+        found.map(whole).ok_or_else(|| client.elsewhere())
     }
 
     /// What answers a question that is not about addresses of a name.
@@ -199,14 +204,14 @@ pub(super) mod tests {
             enabled: true,
             ..Place::default()
         };
-        let entry = |name: &str, places| Entry { name: name.into(), places, ..Entry::default() };
-        let mut web = entry("web", vec![place("a", "10.1.0.2", &["web"]), place("b", "10.2.0.2", &["web", "www"])]);
+        let entry = |places| Entry { places, ..Entry::default() };
+        let mut web = entry(vec![place("a", "10.1.0.2", &["web"]), place("b", "10.2.0.2", &["web", "www"])]);
         web.links.push(("Database".into(), vec![ip("10.1.0.3")]));
-        let mut db = entry("db", vec![place("a", "10.1.0.3", &["db", "data"])]);
+        let mut db = entry(vec![place("a", "10.1.0.3", &["db", "data"])]);
         db.places[0].addresses.push(ip("fd00:1::3"));
-        let db2 = entry("db2", vec![place("a", "10.1.0.4", &["db2", "data"])]);
-        let other = entry("other", vec![place("b", "10.2.0.3", &["other"])]);
-        let mut inner = entry("inner", vec![place("c", "10.3.0.2", &["inner"])]);
+        let db2 = entry(vec![place("a", "10.1.0.4", &["db2", "data"])]);
+        let other = entry(vec![place("b", "10.2.0.3", &["other"])]);
+        let mut inner = entry(vec![place("c", "10.3.0.2", &["inner"])]);
         inner.places[0].internal = true;
         Zone::new(&[web, db, db2, other, inner], vec![ip("192.0.2.9")])
     }
@@ -236,7 +241,8 @@ pub(super) mod tests {
         ] {
             assert_eq!(show(client, name), expected, "{client} {name}");
         }
-        assert_eq!(zone.reverse(ip("10.1.0.3"), ip("10.1.0.2")), Ok("web.dns.podman.".into()));
+        assert_eq!(zone.reverse(ip("10.1.0.3"), ip("10.1.0.2")), Ok(vec!["web.dns.podman.".into()]));
+        assert_eq!(zone.reverse(ip("10.2.0.3"), ip("10.2.0.2")).map(|names| names.len()), Ok(2));
         assert_eq!(zone.reverse(ip("10.1.0.3"), ip("10.2.0.3")), Err(Meaning::Elsewhere(Vec::new())));
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
+use super::Addresses;
 use crate::error::{Context, Error, Result};
 use crate::network::helper::Facts;
 use crate::network::ports::Protocol;
@@ -73,7 +74,7 @@ impl Inside {
     /// The ways to a service, best first: in the client's own name; by the other protocol version, as the gateway, for services
     /// that listen on one only.
     pub(super) fn ways(&mut self, client: SocketAddr, port: u16) -> Vec<Way> {
-        if self.container.is_empty() {
+        if self.container.is_empty() && !self.bridged {
             // pasta gives addresses that only the namespace knows.
             if let Ok((addresses, gateways)) = netlink::addresses_and_gateways() {
                 (self.container, self.gateways) = (addresses, gateways);
@@ -94,6 +95,11 @@ impl Inside {
             ways.push(Way { from, to: SocketAddr::new(container, port) });
         }
         ways
+    }
+
+    /// The container is on other networks.
+    pub(super) fn readdress(&mut self, addresses: Addresses) {
+        (self.container, self.gateways) = (addresses.container, addresses.gateways);
     }
 
     fn gateway(&self, ipv6: bool) -> Option<IpAddr> {

@@ -16,16 +16,20 @@ const BACKLOG: i32 = 4096;
 /// How often another random port is tried when it is free for one protocol version only.
 const TRIES: u32 = 32;
 
-/// Listens on every mapping's host address and port; random ports are chosen here.
+/// Listens on every mapping's host address and port; random ports are chosen here: those of `before`, where they are free.
 ///
 /// # Errors
 /// Of kind `Conflict` when a port is taken.
-pub(crate) fn listen(mappings: &[PortMapping]) -> Result<Listeners> {
+pub(crate) fn listen(mappings: &[PortMapping], before: &[PortMapping]) -> Result<Listeners> {
+    let mut before = before.to_vec();
     let mut listeners = Listeners { mappings: Vec::with_capacity(mappings.len()), sockets: Vec::new() };
     raise_descriptor_limit(mappings.len());
     for mapping in mappings {
         let mut mapping = mapping.clone();
-        let sockets = if mapping.host_port == 0 { random(&mut mapping) } else { open_all(&mapping) };
+        let sockets = match mapping.host_port {
+            0 => again(&mut mapping, &mut before).map_or_else(|| random(&mut mapping), Ok),
+            _ => open_all(&mapping),
+        };
         listeners.sockets.extend(sockets.map_err(|(address, e)| explain(&mapping, address, e))?);
         listeners.mappings.push(mapping);
     }
@@ -33,6 +37,15 @@ pub(crate) fn listen(mappings: &[PortMapping]) -> Result<Listeners> {
 }
 
 type Failed = (SocketAddr, Errno);
+
+/// On the port that the mapping had before, if it had one that is free.
+fn again(mapping: &mut PortMapping, before: &mut Vec<PortMapping>) -> Option<Vec<Listener>> {
+    let of = |known: &PortMapping| (known.host_ip, known.container_port, known.protocol);
+    let known = before.iter().position(|known| of(known) == of(mapping)).map(|index| before.remove(index))?;
+    let sockets = open_all(&known).ok()?;
+    *mapping = known;
+    Some(sockets)
+}
 
 fn random(mapping: &mut PortMapping) -> Result<Vec<Listener>, Failed> {
     let mut tries = 0;

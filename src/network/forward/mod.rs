@@ -20,11 +20,14 @@ mod tcp;
 mod udp;
 
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use serde::{Deserialize, Serialize};
 
 use super::helper::{Facts, Target};
 use super::ports::{PortMapping, Protocol};
@@ -51,17 +54,26 @@ struct Listener {
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     child: Child,
-    report: OwnedFd,
+    /// It reports here that it forwards, or why it does not, and hears of other addresses.
+    channel: OwnedFd,
+}
+
+/// Where a container is now, as its forwarder is told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Addresses {
+    container: Vec<IpAddr>,
+    gateways: Vec<IpAddr>,
 }
 
 impl Listeners {
     /// Starts forwarding to a container, in a process of its own. For a process with one thread.
     pub(crate) fn serve(self, target: &Target, facts: &Facts) -> Result<Forwarder> {
         let what = || "cannot start the port forwarder";
-        let (report, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(what)?;
+        let kind = (AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+        let (channel, theirs) = rustix::net::socketpair(kind.0, kind.1, kind.2, None).context(what)?;
         let parent = rustix::process::getpid();
         match fork().context(what)? {
-            Fork::Parent(child) => Ok(Forwarder { child, report }),
+            Fork::Parent(child) => Ok(Forwarder { child, channel }),
             Fork::Child => {
                 let error = serve::run(self.sockets, target, facts, parent, &theirs);
                 // Nobody may listen any more; then nothing is left to do.
@@ -75,13 +87,16 @@ impl Listeners {
 /// What the forwarder reports when it forwards.
 const READY: &[u8] = b"+";
 
+/// The longest that either side says at once: a container is on few networks.
+const PACKET: usize = 16384;
+
 impl Forwarder {
     /// Waits until connections are forwarded.
     pub(crate) fn ready(&self) -> Result<()> {
         let mut said = Vec::new();
-        let mut buffer = [0; 512];
+        let mut buffer = [0; PACKET];
         loop {
-            match rustix::io::read(&self.report, &mut buffer) {
+            match rustix::io::read(&self.channel, &mut buffer) {
                 Ok(0) => break,
                 Ok(length) => said.extend_from_slice(buffer.get(..length).unwrap_or_default()),
                 Err(Errno::INTR) => {}
@@ -94,6 +109,17 @@ impl Forwarder {
         let mut text = String::new();
         let _ = said.as_slice().read_to_string(&mut text);
         Err(Error::new(if text.is_empty() { "the port forwarder ended without saying why".to_owned() } else { text }))
+    }
+
+    /// The container is on other networks. New connections go there; those that there are stay.
+    ///
+    /// # Errors
+    /// When the forwarder has ended.
+    pub(crate) fn readdress(&self, facts: &Facts) -> Result<()> {
+        let what = || "cannot tell the port forwarder the container's addresses";
+        let addresses = Addresses { container: facts.container.clone(), gateways: facts.gateways.clone() };
+        let text = serde_json::to_vec(&addresses).context(what)?;
+        rustix::net::send(&self.channel, &text, SendFlags::NOSIGNAL).context(what).map(drop)
     }
 
     /// Readable once it has ended.

@@ -8,14 +8,14 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
+use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv, sockopt};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
 use super::inside::Inside;
 use super::tcp::{Connection, Pipes, Progress, Side};
 use super::udp::{Flows, SWEEP};
-use super::{Listener, READY};
+use super::{Addresses, Listener, PACKET, READY};
 use crate::error::{Context, Error, Result};
 use crate::network::helper::{Facts, Target};
 use crate::network::ports::Protocol;
@@ -28,8 +28,8 @@ const ACCEPT_TURN: u32 = 64;
 const REST: Duration = Duration::from_millis(100);
 
 /// Forwards until this process is killed; answers only with an error.
-pub(super) fn run(listeners: Vec<Listener>, target: &Target, facts: &Facts, parent: Pid, report: &OwnedFd) -> Error {
-    match forward(listeners, target, facts, parent, report) {
+pub(super) fn run(listeners: Vec<Listener>, target: &Target, facts: &Facts, parent: Pid, channel: &OwnedFd) -> Error {
+    match forward(listeners, target, facts, parent, channel) {
         Ok(never) => match never {},
         Err(error) => error,
     }
@@ -40,10 +40,10 @@ fn forward(
     target: &Target,
     facts: &Facts,
     parent: Pid,
-    report: &OwnedFd,
+    channel: &OwnedFd,
 ) -> Result<Infallible> {
     let mut keep: Vec<_> = listeners.iter().map(|listener| listener.socket.as_fd()).collect();
-    keep.extend([report.as_fd(), target.net.as_fd()]);
+    keep.extend([channel.as_fd(), target.net.as_fd()]);
     keep.extend(target.user.as_ref().map(AsFd::as_fd));
     // The container's streams and the monitor's lock would be held open by this process.
     close::all_but(keep);
@@ -53,8 +53,8 @@ fn forward(
     let ports: Vec<_> = listeners.iter().map(|listener| (listener.protocol, listener.container_port)).collect();
     let inside = Inside::new(facts, &ports)?;
     drop_capabilities().context(|| "cannot give up capabilities")?;
-    let mut server = Server::new(listeners, inside).context(|| "cannot watch the published ports")?;
-    rustix::io::write(report, READY).context(|| "cannot report to the monitor")?;
+    let mut server = Server::new(listeners, inside, channel).context(|| "cannot watch the published ports")?;
+    rustix::io::write(channel, READY).context(|| "cannot report to the monitor")?;
     loop {
         server.turn().context(|| "cannot wait for connections")?;
     }
@@ -84,8 +84,9 @@ fn drop_capabilities() -> Result<(), Errno> {
     set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() })
 }
 
-struct Server {
+struct Server<'a> {
     epoll: OwnedFd,
+    channel: &'a OwnedFd,
     events: Vec<epoll::Event>,
     listeners: Vec<Listener>,
     /// Listeners that rest because descriptors ran out.
@@ -110,6 +111,8 @@ struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Listener(usize),
+    /// The monitor says something.
+    Channel,
     Connection(usize, u32, Side),
     Flow(usize),
 }
@@ -118,6 +121,7 @@ impl Token {
     fn pack(self) -> epoll::EventData {
         let (kind, generation, index) = match self {
             Self::Listener(index) => (0, 0, index),
+            Self::Channel => (0, 1, 0),
             Self::Connection(index, generation, Side::Client) => (1, generation, index),
             Self::Connection(index, generation, Side::Server) => (2, generation, index),
             Self::Flow(index) => (3, 0, index),
@@ -129,7 +133,8 @@ impl Token {
         let data = data.u64();
         let (index, generation) = ((data & 0xffff_ffff) as usize, (data >> 32) as u32 & GENERATION);
         match data >> 62 {
-            0 => Self::Listener(index),
+            0 if generation == 0 => Self::Listener(index),
+            0 => Self::Channel,
             1 => Self::Connection(index, generation, Side::Client),
             2 => Self::Connection(index, generation, Side::Server),
             _ => Self::Flow(index),
@@ -142,14 +147,16 @@ const GENERATION: u32 = 0x3fff_ffff;
 const EDGES: epoll::EventFlags =
     epoll::EventFlags::IN.union(epoll::EventFlags::OUT).union(epoll::EventFlags::RDHUP).union(epoll::EventFlags::ET);
 
-impl Server {
-    fn new(listeners: Vec<Listener>, inside: Inside) -> Result<Self, Errno> {
+impl<'a> Server<'a> {
+    fn new(listeners: Vec<Listener>, inside: Inside, channel: &'a OwnedFd) -> Result<Self, Errno> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, channel, Token::Channel.pack(), epoll::EventFlags::IN)?;
         for (index, listener) in listeners.iter().enumerate() {
             epoll::add(&epoll, &listener.socket, Token::Listener(index).pack(), epoll::EventFlags::IN)?;
         }
         Ok(Self {
             epoll,
+            channel,
             events: Vec::with_capacity(256),
             listeners,
             resting: false,
@@ -195,6 +202,7 @@ impl Server {
     fn event(&mut self, event: epoll::Event) {
         let flags = event.flags;
         match Token::unpack(event.data) {
+            Token::Channel => self.hear(),
             Token::Listener(number) => match self.listeners.get(number).map(|listener| listener.protocol) {
                 Some(Protocol::Tcp) => self.accept(number),
                 Some(Protocol::Udp) => {
@@ -224,6 +232,21 @@ impl Server {
                     self.pump(index, generation);
                 }
             }
+        }
+    }
+
+    /// The container has other addresses.
+    fn hear(&mut self) {
+        let mut buffer = vec![0; PACKET];
+        let said = recv(self.channel, &mut buffer[..], RecvFlags::DONTWAIT).map_or(0, |(_, length)| length);
+        let addresses = buffer.get(..said).and_then(|said| serde_json::from_slice::<Addresses>(said).ok());
+        match addresses {
+            Some(addresses) => {
+                self.inside.readdress(addresses);
+                self.flows.clear(&mut self.inside);
+            }
+            // The monitor has ended, and this process is about to.
+            None => drop(epoll::delete(&self.epoll, self.channel)),
         }
     }
 
@@ -367,6 +390,7 @@ mod tests {
         for token in [
             Token::Listener(0),
             Token::Listener(131_069),
+            Token::Channel,
             Token::Connection(7, GENERATION, Side::Client),
             Token::Connection(0xffff_fffe, 1, Side::Server),
             Token::Flow(8191),

@@ -166,6 +166,17 @@ impl Flows {
         }
     }
 
+    /// Ends all flows: the clients' next datagrams begin new ones.
+    pub(super) fn clear(&mut self, inside: &mut Inside) {
+        self.by_key.clear();
+        for (index, place) in self.flows.iter_mut().enumerate() {
+            if let Some(flow) = place.take() {
+                inside.drop_route(flow.way);
+                self.free.push(index);
+            }
+        }
+    }
+
     /// Ends old flows, if it is time.
     pub(super) fn tick(&mut self, inside: &mut Inside) {
         if self.swept.elapsed() >= SWEEP {

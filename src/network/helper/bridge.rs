@@ -22,7 +22,7 @@ pub(super) struct Bridge {
 }
 
 /// What the container's name files and the forwarder need.
-pub(super) fn facts(order: &Order) -> Facts {
+pub(crate) fn facts(order: &Order) -> Facts {
     let addresses = order.addresses();
     let only_ipv6 = addresses.iter().all(|address| address.ip.is_ipv6());
     let gateway = |ipv4: bool| addresses.iter().filter(move |a| !ipv4 || a.ip.is_ipv4()).filter_map(|a| a.gateway);

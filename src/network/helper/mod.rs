@@ -36,6 +36,7 @@ use crate::runtime::netdev::Setup;
 use crate::sys::namespace;
 use crate::userns::IdMaps;
 use bridge::Bridge;
+pub(crate) use bridge::facts as facts_on_bridges;
 use program::Started;
 
 /// No helper needs longer to come up, however busy the machine is.
@@ -125,6 +126,11 @@ pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
             }
         }
     }
+}
+
+/// What the default network is made by.
+pub(crate) fn usual() -> &'static str {
+    if program::find("slirp4netns").is_ok() { "slirp4netns" } else { "pasta" }
 }
 
 fn slirp_prepared(found: Result<std::path::PathBuf>, options: &super::mode::SlirpOptions) -> Result<Prepared> {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::order::{Join, Order};
-use super::protocol::{self, Answer, Look, Request};
+use super::protocol::{self, Answer, Changed, Look, Request};
 use super::spawn;
 use crate::error::{Context, Error, Result};
 use crate::state::lock::{Lock, Mode};
@@ -33,6 +33,8 @@ pub(crate) struct Link {
     /// The user namespace in which the container's own is to be made, and its ids.
     pub user: OwnedFd,
     pub maps: IdMaps,
+    /// The running containers that have a link to this one.
+    pub linkers: Vec<String>,
     runtime: PathBuf,
 }
 
@@ -48,8 +50,8 @@ pub(crate) fn reserve(runtime: &Path, order: &Order, survivors: &Survivors<'_>) 
         }
         match answer(&socket)? {
             None => {}
-            Some((Answer::Reserved { order, maps }, Some(user))) => {
-                return Ok(Link { socket, order: *order, user, maps, runtime: runtime.to_path_buf() });
+            Some((Answer::Reserved { order, maps, linkers }, Some(user))) => {
+                return Ok(Link { socket, order: *order, user, maps, linkers, runtime: runtime.to_path_buf() });
             }
             Some(other) => return Err(unexpected(other.0)),
         }
@@ -58,7 +60,7 @@ pub(crate) fn reserve(runtime: &Path, order: &Order, survivors: &Survivors<'_>) 
 }
 
 /// Asks a netkeeper that is there to change a running container's networks.
-fn change(runtime: &Path, request: &Request) -> Result<Vec<Join>> {
+fn change(runtime: &Path, request: &Request) -> Result<Changed> {
     let gone = || {
         Error::new("the netkeeper has ended: the container is cut off from its networks")
             .hint("it is rebuilt in a moment; else restart the container")
@@ -67,7 +69,7 @@ fn change(runtime: &Path, request: &Request) -> Result<Vec<Join>> {
     protocol::send(&socket, request, None)?;
     match answer(&socket)? {
         None => Err(gone()),
-        Some((Answer::Changed(joins), _)) => Ok(joins),
+        Some((Answer::Changed(changed), _)) => Ok(changed),
         Some(other) => Err(unexpected(other.0)),
     }
 }
@@ -104,17 +106,17 @@ pub(crate) fn set_servers(runtime: &Path, network: &str, servers: &[IpAddr]) -> 
 }
 
 /// Connects a running container to one more network; its networks from now on.
-pub(crate) fn connect_container(runtime: &Path, container: &str, join: Join) -> Result<Vec<Join>> {
+pub(crate) fn connect_container(runtime: &Path, container: &str, join: Join) -> Result<Changed> {
     change(runtime, &Request::Connect { container: container.to_owned(), join: Box::new(join) })
 }
 
 /// Connects a running container anew; its networks.
-pub(crate) fn reload_container(runtime: &Path, container: &str) -> Result<Vec<Join>> {
+pub(crate) fn reload_container(runtime: &Path, container: &str) -> Result<Changed> {
     change(runtime, &Request::Reload { container: container.to_owned() })
 }
 
 /// Takes a running container off a network; its networks from now on.
-pub(crate) fn disconnect_container(runtime: &Path, container: &str, network: &str) -> Result<Vec<Join>> {
+pub(crate) fn disconnect_container(runtime: &Path, container: &str, network: &str) -> Result<Changed> {
     change(runtime, &Request::Disconnect { container: container.to_owned(), network: network.to_owned() })
 }
 

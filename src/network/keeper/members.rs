@@ -248,6 +248,12 @@ impl Members {
         Ok(left)
     }
 
+    /// The containers that have a link to this one.
+    pub(super) fn linkers(&self, container: &str) -> Vec<String> {
+        let has_link = |member: &&Member| member.order.links.iter().any(|(_, target)| target == container);
+        self.members.values().filter(has_link).map(|member| member.order.container.clone()).collect()
+    }
+
     /// A container is called something else; one that is not here needs nothing.
     pub(super) fn rename(&mut self, container: &str, name: &str) {
         if let Some(member) = self.members.get_mut(container) {
@@ -356,7 +362,7 @@ impl Members {
     }
 
     fn entry(&self, member: &Member) -> Entry {
-        let Order { name, links, joins, .. } = &member.order;
+        let Order { links, joins, .. } = &member.order;
         let place = |join: &Join| Place {
             network: join.network.name.clone(),
             addresses: join.addresses().iter().map(|address| address.ip).collect(),
@@ -373,9 +379,9 @@ impl Members {
         };
         let link = |(alias, target): &(String, String)| Some((alias.clone(), shared(self.members.get(target)?)));
         Entry {
-            name: name.clone(),
             places: joins.iter().map(place).collect(),
             links: links.iter().filter_map(link).collect(),
+            servers: member.order.servers.clone(),
             egress: member.order.egress.clone().map(|policy| Rc::new((container_key(&member.order.container), policy))),
         }
     }

@@ -6,7 +6,8 @@
 //! order     what it is told about one container            protocol  … over its socket
 //! client    commands and monitors                          spawn     from them to a netkeeper at work
 //! serve     its loop                                       members   containers, addresses (lease), names
-//! wires     bridges and cables, by netlink         parents   what macvlan and ipvlan hang on
+//! wires     bridges and cables, by netlink         rules     where packets from bridges may go
+//! parents   what macvlan and ipvlan hang on
 //! ```
 //!
 //! **Namespaces.** It holds a user namespace with the user's whole map, and a network namespace with the bridges and the
@@ -28,6 +29,7 @@ mod members;
 pub(crate) mod order;
 mod parents;
 mod protocol;
+mod rules;
 mod serve;
 mod spawn;
 mod unplug;
@@ -38,7 +40,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use client::{
     Link, connect_container, disconnect_container, look, reload_container, rename_container, reserve, set_servers,
 };
-pub(crate) use protocol::Look;
+pub(crate) use protocol::{Changed, Look};
 
 const SOCKET: &str = "socket";
 

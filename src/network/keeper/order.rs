@@ -30,6 +30,9 @@ pub(crate) struct Order {
     /// `--link`: a name that only this container knows, and the id of the container it stands for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<(String, String)>,
+    /// Name servers that it asks instead of its networks' (`--dns`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<IpAddr>,
     /// Container ports that are published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<(Protocol, u16)>,

@@ -49,17 +49,27 @@ pub(crate) struct Look {
     pub refused: Vec<Refused>,
 }
 
+/// A running container that is on other networks than before.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    /// Its networks as they are now.
+    pub joins: Vec<Join>,
+    /// The running containers that have a link to it.
+    pub linkers: Vec<String>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// The order with its addresses; the descriptor is the user namespace to make the container in.
+    /// The order with its addresses, and the containers that have a link to this one; the descriptor is the user namespace to
+    /// make the container in.
     Reserved {
         order: Box<Order>,
         maps: IdMaps,
+        linkers: Vec<String>,
     },
     /// The descriptor is the netkeeper's network namespace.
     Wired,
-    /// The container's networks as they are now.
-    Changed(Vec<Join>),
+    Changed(Changed),
     Look(Box<Look>),
     Done,
     Refused {

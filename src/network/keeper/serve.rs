@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::members::Members;
-use super::protocol::{self, Answer, LIMIT, Look, Request};
+use super::order::Join;
+use super::protocol::{self, Answer, Changed, LIMIT, Look, Request};
 use crate::error::{Context, Error, Result};
 use crate::network::dns::Server;
 use crate::network::dns::zone::Zone;
@@ -202,7 +203,8 @@ impl Keeper {
                 let (order, generation) = self.members.reserve(order, self.names.host_address())?;
                 connection.container = Some((order.container.clone(), generation));
                 self.used = true;
-                let answer = Answer::Reserved { order: Box::new(order), maps: self.maps.clone() };
+                let linkers = self.members.linkers(&order.container);
+                let answer = Answer::Reserved { order: Box::new(order), maps: self.maps.clone(), linkers };
                 // Its names are known before its program runs: it is in nobody's way earlier.
                 (answer, Some(Descriptor::User))
             }
@@ -216,7 +218,8 @@ impl Keeper {
             }
             (Request::Wire, None) => return Err(Error::new("the network namespace is missing")),
             (Request::Connect { container, join }, _) => {
-                (Answer::Changed(self.members.connect(&container, *join, self.names.host_address())?), None)
+                let joins = self.members.connect(&container, *join, self.names.host_address())?;
+                (self.are_now(&container, joins), None)
             }
             (Request::Rename { container, name }, _) => {
                 self.members.rename(&container, &name);
@@ -231,13 +234,21 @@ impl Keeper {
                 let look = Look { peers: overlays.states(&network), refused: guard.refused(&network) };
                 return Ok((Answer::Look(Box::new(look)), None));
             }
-            (Request::Reload { container }, _) => (Answer::Changed(self.members.reload(&container)?), None),
+            (Request::Reload { container }, _) => {
+                let joins = self.members.reload(&container)?;
+                (self.are_now(&container, joins), None)
+            }
             (Request::Disconnect { container, network }, _) => {
-                (Answer::Changed(self.members.disconnect(&container, &network)?), None)
+                let joins = self.members.disconnect(&container, &network)?;
+                (self.are_now(&container, joins), None)
             }
         };
         self.changed();
         Ok(done)
+    }
+
+    fn are_now(&self, container: &str, joins: Vec<Join>) -> Answer {
+        Answer::Changed(Changed { joins, linkers: self.members.linkers(container) })
     }
 
     fn end(&mut self, number: usize) {

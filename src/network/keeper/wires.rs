@@ -1,13 +1,4 @@
-//! Bridges and cables in the netkeeper's namespace, by netlink.
-//!
-//! Packets that come from a bridge go through these rules, in this order; the uplink is the main table's default route.
-//!
-//! | priority | from a bridge | |
-//! |---|---|---|
-//! | 100 | from a published port of a container | to this host: the forwarder's transparent socket has the client's address |
-//! | 200 | to the same network | main table |
-//! | 300 | to another network | refused: networks are apart |
-//! | 400 | to anywhere, on an internal network | refused |
+//! Bridges and cables in the netkeeper's namespace, by netlink. Where packets from a bridge may go is said by `rules`.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -19,19 +10,16 @@ use rustix::io::Errno;
 
 use super::order::{Address, Join};
 use super::parents::Parents;
+use super::rules;
 use super::unplug::unplug;
 use crate::error::{Context, Error, Kind, Result};
 use crate::network::bridge::driver::{Attachment, Driver, MacvlanMode, attachment};
 use crate::network::bridge::object::Network;
 use crate::network::overlay::tap_name;
 use crate::network::ports::Protocol;
-use crate::sys::netlink::{self, Action, Batch, Index, Mac, Peer, Selector, SubInterface, SubKind, is_gone};
+use crate::sys::netlink::{self, Batch, Index, Mac, Peer, SubInterface, SubKind, is_gone};
 use crate::sys::process::exit_now;
 use crate::sys::{namespace, tun};
-
-const TABLE_LOCAL: u32 = 0x7270_6f66;
-const TABLE_REFUSED: u32 = 0x7270_6f67;
-const TABLE_MAIN: u32 = 254;
 
 /// Of bridges and cables where the network says nothing: what the uplink takes. Nothing below it is a real wire.
 const MTU: u32 = 65520;
@@ -97,10 +85,7 @@ impl Wires {
             let _ = ipv6 && netlink::masquerade_ipv6(uplink).is_ok();
         }
         let mut batch = Batch::default();
-        batch.local_default("route packets to the forwarder", TABLE_LOCAL, Ipv4Addr::UNSPECIFIED.into());
-        if ipv6 {
-            batch.local_default("route packets to the forwarder", TABLE_LOCAL, Ipv6Addr::UNSPECIFIED.into());
-        }
+        rules::prepare(&mut batch, ipv6);
         apply(&netlink, &batch)?;
         Ok(Self { netlink, own, ipv6, bridges: HashMap::new(), parents: None, cables: 0 })
     }
@@ -190,7 +175,7 @@ impl Wires {
                 name: format!("rpod{:x}", self.cables),
                 interface: join.endpoint.interface.clone().unwrap_or_default(),
                 addresses: join.addresses(),
-                ports: ranges(ports),
+                ports: rules::ranges(ports),
             };
             // From here on the bridge has a user, who may have to be taken off again.
             made.push(cable);
@@ -204,7 +189,7 @@ impl Wires {
                 result => result.map_err(explain)?,
             }
             let mut batch = Batch::default();
-            self.port_rules(&mut batch, cable, false);
+            rules::of_ports(&mut batch, &cable.bridge, &cable.ips(), &cable.ports, false);
             if !batch.is_empty() {
                 apply(&self.netlink, &batch)?;
             }
@@ -257,7 +242,7 @@ impl Wires {
     /// Takes a cable away. `namespace` is the container's, if it is still there: with it, all of its interfaces go.
     pub(super) fn disconnect(&mut self, cable: Cable, namespace: Option<&OwnedFd>) {
         let mut batch = Batch::default();
-        self.port_rules(&mut batch, &cable, true);
+        rules::of_ports(&mut batch, &cable.bridge, &cable.ips(), &cable.ports, true);
         if !batch.is_empty() {
             // They are rules of this bridge only, and nobody has the address now.
             let _ = batch.apply_all(&self.netlink, 0);
@@ -295,7 +280,7 @@ impl Wires {
                 parents.forget(&bridge.network.network_interface);
             }
             let mut batch = Batch::default();
-            self.network_rules(&mut batch, &bridge.network, true);
+            rules::of_network(&mut batch, &bridge.network, self.ipv6, true);
             batch.remove_link("remove a bridge", &bridge.network.network_interface);
             // What stays of it makes the new one fail, which is told.
             let _ = batch.apply_all(&self.netlink, 0);
@@ -349,67 +334,9 @@ impl Wires {
             let ip = link_local(mac_of(first.ip)).into();
             batch.address("give the bridge its address", Index::Known(index), ip, 64);
         }
-        self.network_rules(&mut batch, network, false);
+        rules::of_network(&mut batch, network, self.ipv6, false);
         apply(&self.netlink, &batch)?;
         Ok(index)
-    }
-
-    /// Rules 200 to 400.
-    fn network_rules(&self, batch: &mut Batch, network: &Network, remove: bool) {
-        for range in &network.subnets {
-            let ipv6 = range.subnet.is_ipv6();
-            let any = Selector {
-                ipv6,
-                from_interface: &network.network_interface,
-                source: None,
-                destination: None,
-                ports: None,
-            };
-            let destination = (range.subnet.address, range.subnet.prefix);
-            let own = Selector { destination: Some(destination), ..any };
-            batch.bridge_rule("route within the network", remove, own, Action::Table(TABLE_MAIN), 200);
-            batch.bridge_rule("keep networks apart", remove, any, Action::Table(TABLE_REFUSED), 300);
-            batch.refusal("keep networks apart", remove, destination, TABLE_REFUSED);
-        }
-        if network.internal {
-            let versions: &[bool] = if self.ipv6 { &[false, true] } else { &[false] };
-            for &ipv6 in versions {
-                let any = Selector {
-                    ipv6,
-                    from_interface: &network.network_interface,
-                    source: None,
-                    destination: None,
-                    ports: None,
-                };
-                batch.bridge_rule("close the internal network", remove, any, Action::Prohibit, 400);
-            }
-        }
-    }
-
-    /// Rule 100.
-    fn port_rules(&self, batch: &mut Batch, cable: &Cable, remove: bool) {
-        for address in &cable.addresses {
-            for &(protocol, first, last) in &cable.ports {
-                let number = match protocol {
-                    Protocol::Tcp => libc::IPPROTO_TCP,
-                    Protocol::Udp => libc::IPPROTO_UDP,
-                } as u8;
-                let select = Selector {
-                    ipv6: address.ip.is_ipv6(),
-                    from_interface: &cable.bridge,
-                    source: Some(address.ip),
-                    destination: None,
-                    ports: Some((number, first, last)),
-                };
-                batch.bridge_rule(
-                    "bring answers of published ports back",
-                    remove,
-                    select,
-                    Action::Table(TABLE_LOCAL),
-                    100,
-                );
-            }
-        }
     }
 
     /// Runs `f` with a netlink socket of another network namespace.
@@ -459,7 +386,7 @@ fn configure(socket: &OwnedFd, join: &Join, metric: usize) -> Result<()> {
     if let Some(ip) = join.link_local() {
         batch.address("set the link-local address", Index::Known(index), ip.into(), 64);
     }
-    let metric = METRIC + u32::try_from(metric).unwrap_or(0);
+    let metric = join.network.metric().unwrap_or(METRIC + u32::try_from(metric).unwrap_or(0));
     if join.network.has_default_route() {
         for address in &addresses {
             if let Some(gateway) = address.gateway {
@@ -543,29 +470,12 @@ fn explain((step, errno): (&'static str, Errno)) -> Error {
     }
 }
 
-/// Ports as few ranges.
-fn ranges(ports: &[(Protocol, u16)]) -> Vec<(Protocol, u16, u16)> {
-    let mut sorted = ports.to_vec();
-    sorted.sort_unstable();
-    let mut ranges: Vec<(Protocol, u16, u16)> = Vec::new();
-    for (protocol, port) in sorted {
-        match ranges.last_mut() {
-            Some((before, _, last)) if *before == protocol && port <= last.saturating_add(1) => *last = port,
-            _ => ranges.push((protocol, port, port)),
-        }
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_addresses() {
-        use Protocol::{Tcp, Udp};
-        let given = [(Tcp, 81), (Udp, 53), (Tcp, 80), (Tcp, 80), (Tcp, 90)];
-        assert_eq!(ranges(&given), [(Tcp, 80, 81), (Tcp, 90, 90), (Udp, 53, 53)]);
+    fn hardware_addresses() {
         assert_eq!(mac_of(IpAddr::V4(Ipv4Addr::new(10, 89, 0, 5))), [2, 0x42, 10, 89, 0, 5]);
         assert_eq!(link_local([2, 0x42, 10, 89, 0, 5]).to_string(), "fe80::42:aff:fe59:5");
     }

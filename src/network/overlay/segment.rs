@@ -257,7 +257,6 @@ impl Segment {
     pub(super) fn entries(&self) -> Vec<Entry> {
         let own: HashSet<&str> = self.local.iter().filter_map(|here| here.names.first()).map(String::as_str).collect();
         let entry = |here: &Here| Entry {
-            name: here.names.first().cloned().unwrap_or_default(),
             places: vec![Place {
                 network: self.network.name.clone(),
                 addresses: here.addresses().collect(),

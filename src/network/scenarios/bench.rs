@@ -73,7 +73,7 @@ fn forwarding() {
     });
     let published = ports::parse_all(&["5201:5201/tcp,udp", "7:7/tcp,udp"]).expect("ports");
     let began = Instant::now();
-    let listeners = listen(&published).expect("listen");
+    let listeners = listen(&published, &[]).expect("listen");
     let forwarder = listeners.serve(&container.target(), &facts).expect("forwarder");
     forwarder.ready().expect("ready");
     print(&format!("forwarder ready after {:.2} ms", began.elapsed().as_secs_f64() * 1e3));

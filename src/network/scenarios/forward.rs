@@ -43,7 +43,7 @@ fn world(part: impl FnOnce(&mut dyn FnMut(&str)) -> String) -> (Container, Facts
 
 /// Publishes, waits until the container's part says `.`, and returns the host ports.
 fn publish(container: &Container, facts: &Facts, values: &[&str]) -> (Forwarder, Vec<u16>) {
-    let listeners = listen(&ports::parse_all(values).expect("ports")).expect("listen");
+    let listeners = listen(&ports::parse_all(values).expect("ports"), &[]).expect("listen");
     let host_ports = listeners.mappings.iter().map(|mapping| mapping.host_port).collect();
     let forwarder = listeners.serve(&container.target(), facts).expect("forwarder");
     forwarder.ready().expect("ready");
@@ -333,18 +333,18 @@ fn ports_taken() {
     let taken = TcpListener::bind((HOST, 0)).expect("listen");
     let port = taken.local_addr().expect("address").port();
     let refused = |value: &str| {
-        let error = listen(&ports::parse(value).expect("port")).expect_err("refused");
+        let error = listen(&ports::parse(value).expect("port"), &[]).expect_err("refused");
         format!("{:?} {error} {}", error.kind(), error.hints().join(" "))
     };
     let text = refused(&format!("{port}:80"));
     assert!(text.starts_with("Conflict cannot publish port") && text.contains("choose another host port"), "{text}");
     let text = refused("198.51.100.1:8080:80");
     assert!(text.contains("no interface of this host"), "{text}");
-    listen(&ports::parse("80:80").expect("port")).expect("root of this namespace may");
+    listen(&ports::parse("80:80").expect("port"), &[]).expect("root of this namespace may");
     crate::sys::namespace::unshare(rustix::thread::UnshareFlags::NEWUSER).expect("unshare");
     let text = refused("80:80");
     assert!(text.contains("net.ipv4.ip_unprivileged_port_start=80") && text.contains("-p 8080:80"), "{text}");
-    let many = listen(&ports::parse("20000-20999:1-1000").expect("ports")).expect("a range");
+    let many = listen(&ports::parse("20000-20999:1-1000").expect("ports"), &[]).expect("a range");
     assert_eq!(many.mappings.len(), 1000);
 }
 
@@ -359,7 +359,7 @@ fn forwarder_ends() {
     let (container, facts) = world(|_| String::new());
     let (mut hear, say) = rustix::pipe::pipe().map(|(r, w)| (std::fs::File::from(r), w)).expect("pipe");
     let Fork::Parent(monitor) = fork().expect("fork") else {
-        let listeners = listen(&ports::parse("80").expect("port")).expect("listen");
+        let listeners = listen(&ports::parse("80").expect("port"), &[]).expect("listen");
         let forwarder = listeners.serve(&container.target(), &facts).expect("forwarder");
         forwarder.ready().expect("ready");
         rustix::io::write(&say, &forwarder.pid().as_raw_nonzero().get().to_ne_bytes()).expect("say");

@@ -160,6 +160,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         mounts: plan.mounts,
         shm_size: options.shm_size,
         no_shm: options.sharing == Sharing::None,
+        read_only_dev: options.read_only && !options.read_only_tmpfs,
         uid_map: maps.as_ref().map(|m| id_map(&m.uids)).unwrap_or_default(),
         gid_map: maps.as_ref().map(|m| id_map(&m.gids)).unwrap_or_default(),
         sysctls: sysctls(options, &namespaces, maps.as_ref())?,
@@ -284,6 +285,11 @@ fn published(options: &RunOptions, exposed: Option<Vec<&str>>, warnings: &mut Ve
     if dns_given && matches!(network.mode, Mode::None | Mode::Container(_)) {
         let mode = if network.mode == Mode::None { "none" } else { "container" };
         return Err(Error::new(format!("conflicting options: dns and the network mode: {mode}")));
+    }
+    if !network.add_hosts.is_empty() && matches!(network.mode, Mode::Container(_)) {
+        return Err(Error::new(
+            "invalid config provided: cannot set extra host entries when the container is joined to another containers network namespace: invalid configuration",
+        ));
     }
     let asked: Vec<&str> = network.expose.iter().map(String::as_str).collect();
     for port in &asked {

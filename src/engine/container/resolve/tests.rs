@@ -12,7 +12,7 @@ use crate::engine::container::options::life::Life;
 use crate::engine::container::options::mounts::{ImageVolumes, requests};
 use crate::engine::container::options::security::{Security, security};
 use crate::engine::container::options::userns::UserNamespace;
-use crate::engine::container::options::values::{Log, device};
+use crate::engine::container::options::values::{Log, add_host, device};
 use crate::engine::container::options::{NamespaceMode, NetworkOptions, RootSource, RunOptions, limits};
 use crate::error::Result;
 use crate::image::config::ImageConfig;
@@ -350,7 +350,7 @@ fn what_is_executed() {
 #[test]
 fn refusals() {
     type Change = fn(&mut RunOptions);
-    let cases: [(Change, &str); 10] = [
+    let cases: [(Change, &str); 11] = [
         (|o| o.user = Some("99999".into()), "potentially insufficient UIDs or GIDs available in user namespace"),
         (|o| o.user = Some("nosuch".into()), "unable to find user nosuch: no matching entries in passwd file"),
         (|o| o.workdir = Some("rel".into()), "the working directory \"rel\" is invalid"),
@@ -376,6 +376,13 @@ fn refusals() {
                 o.network.dns.servers = vec!["1.1.1.1".parse().expect("an address")];
             },
             "conflicting options: dns and the network mode: none",
+        ),
+        (
+            |o| {
+                o.network.mode = mode::Mode::Container("x".into());
+                o.network.add_hosts = vec![add_host("a:192.0.2.1").expect("an entry")];
+            },
+            "invalid config provided: cannot set extra host entries",
         ),
         (
             |o| o.security = security(&["apparmor=x".into()]).expect("an option"),
