@@ -6,7 +6,7 @@ use super::Context;
 use super::confirm::confirm;
 use crate::build;
 use crate::cli::build::Prune;
-use crate::engine::container::when;
+use crate::engine::when;
 use crate::error::{Error, Result};
 use crate::output::human;
 use crate::userns::IdMaps;
