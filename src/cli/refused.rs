@@ -57,6 +57,7 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(&["build"], "--sbom-purl-output", SBOM),
     refused(&["build"], "--sbom-scanner-command", SBOM),
     refused(&["build"], "--sbom-scanner-image", SBOM),
+    refused(&["build"], "--debug", "write it in front of the verb: rpod --debug build …"),
     refused(GLOBAL, "--config", "logins are read from $REGISTRY_AUTH_FILE, --authfile, and $DOCKER_CONFIG/config.json"),
     refused(GLOBAL, "--conmon", "rpod watches its containers itself"),
     refused(GLOBAL, "--connection", REMOTE),

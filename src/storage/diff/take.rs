@@ -136,7 +136,11 @@ impl Sink for Take {
     fn left_out(&mut self, parent: BorrowedFd<'_>, name: &[u8], directory: bool) -> Result<()> {
         let removed = || {
             let stat = fstat(parent)?;
-            unlinkat(parent, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
+            match unlinkat(parent, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() }) {
+                // Something in it is as it was below: so is the directory.
+                Err(Errno::NOTEMPTY) if directory => return Ok(()),
+                removed => removed?,
+            }
             futimens(parent, &copy::times(&stat))
         };
         removed().context(|| format!("cannot remove {} from the layer", name.escape_ascii()))

@@ -276,10 +276,10 @@ pub(crate) fn dns(servers: &[String], search: &[String], options: &[String]) -> 
     Ok(Dns { unmanaged, servers: servers.collect::<Result<_>>()?, search: search.to_vec(), options: options.to_vec() })
 }
 
-/// `NAME[;NAME…]:ADDRESS`.
+/// `NAME[;NAME…]:ADDRESS`, or Docker's `NAME=ADDRESS`.
 pub(crate) fn add_host(text: &str) -> Result<HostEntry> {
     let bad = || Error::new(format!("bad format for add-host: {text:?}"));
-    let (names, address) = text.split_once(':').ok_or_else(bad)?;
+    let (names, address) = text.split_once([':', '=']).ok_or_else(bad)?;
     let names: Vec<String> = names.split(';').map(ToOwned::to_owned).collect();
     if names.iter().any(|name| name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '#')) {
         return Err(bad());
