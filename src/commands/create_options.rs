@@ -419,7 +419,7 @@ mod tests {
                 "--ip, --ip6 and --mac-address can be set for one network only",
             ),
             ("--network a --network-alias a~b i", "\"a b\" cannot be an alias on a network"),
-            ("--link db i", "--link needs a bridge network"),
+            ("--network none --link db i", "--link needs a bridge network"),
             ("--network a --link a~b i", "invalid --link"),
             ("--pid foo:x i", "unrecognized namespace mode foo:x passed"),
             ("--uidmap x i", "initializing ID mappings: UID setting is malformed"),

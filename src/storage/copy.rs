@@ -77,7 +77,7 @@ impl Copy<'_> {
         let (uid, gid) = self.owner(&stat)?;
         // A layer that says nothing about the root leaves it as it is.
         let mode = if self.path.is_empty() { stat.st_mode | ROOT_MODE } else { stat.st_mode };
-        if self.path.is_empty() && mode & 0o7777 == 0o755 {
+        if self.path.is_empty() && stat.st_mode & 0o7777 == 0o755 {
             return if self.shift.is_some() { fchown(to, uid, gid) } else { Ok(()) };
         }
         fchown(to, uid, gid)?;
