@@ -21,7 +21,7 @@ const ROWS: &[&[&str]] = &[
     &["systemd"],
     &["userns"],
     &["state"],
-    &["error", "sys"],
+    &["error", "glob", "sys"],
 ];
 
 /// Within a row: who may use whom.

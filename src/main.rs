@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod engine;
 mod error;
+mod glob;
 mod image;
 mod monitor;
 mod network;

@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{FileType, Mode};
 use rustix::pipe::{PipeFlags, pipe_with};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::build::context::digest::hash;
 use crate::build::context::ignore::clean;
@@ -70,7 +72,7 @@ pub(crate) fn url(url: &str, to: &Path, checksum: Option<&str>) -> Result<Digest
 }
 
 /// Runs `f`, which starts threads, in a process of its own.
-fn apart(f: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn apart<T: Serialize + DeserializeOwned>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     let failed = || "cannot start a process that downloads";
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(failed)?;
     match fork().context(failed)? {
@@ -86,7 +88,7 @@ fn apart(f: impl FnOnce() -> Result<()>) -> Result<()> {
             let read = File::from(reader).read_to_end(&mut answer);
             child.wait().context(failed)?;
             read.context(failed)?;
-            let answer: std::result::Result<(), Failure> = serde_json::from_slice(&answer).context(failed)?;
+            let answer: std::result::Result<T, Failure> = serde_json::from_slice(&answer).context(failed)?;
             answer.map_err(Error::from)
         }
     }

@@ -26,6 +26,35 @@ pub(crate) struct Globals {
     /// Show messages of this level and above
     #[arg(long, value_name = "LEVEL", ignore_case = true)]
     pub log_level: Option<LogLevel>,
+
+    /// Show all there is to know: --log-level debug
+    #[arg(long, short = 'D')]
+    pub debug: bool,
+
+    /// Where a container's cgroup is made: cgroupfs (directly below this process's) or systemd (in a scope) (default: what works here)
+    #[arg(long, value_name = "NAME")]
+    pub cgroup_manager: Option<CgroupManager>,
+
+    /// Where events are kept: file is the only place
+    #[arg(long, value_name = "NAME")]
+    pub events_backend: Option<EventsBackend>,
+
+    /// Write what goes to standard output to a file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Podman's cgroup managers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CgroupManager {
+    Cgroupfs,
+    Systemd,
+}
+
+/// Podman's places for events, as far as they are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventsBackend {
+    File,
 }
 
 /// Podman's levels. `fatal` and `panic` are the same as `error` here.

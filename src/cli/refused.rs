@@ -1,7 +1,7 @@
 //! Flags and verbs that Podman or Docker have and rpod does not want: what somebody who types one is told. `contrib/flags.md`
 //! lists the flags too.
 
-/// One flag, of `verbs`.
+/// One flag, of `verbs`; those in front of a verb are of `rpod`.
 pub(crate) struct Refused {
     pub verbs: &'static [&'static str],
     pub flag: &'static str,
@@ -9,6 +9,8 @@ pub(crate) struct Refused {
 }
 
 const RUN: &[&str] = &["run", "create"];
+
+const GLOBAL: &[&str] = &["rpod"];
 
 const PODS: &str = "pods come with verbs of their own; share namespaces with --network, --pid and --ipc container:NAME";
 const ENCRYPTED: &str = "encrypted images are not supported: encrypt or decrypt with skopeo";
@@ -55,6 +57,34 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(&["build"], "--sbom-purl-output", SBOM),
     refused(&["build"], "--sbom-scanner-command", SBOM),
     refused(&["build"], "--sbom-scanner-image", SBOM),
+    refused(&["build"], "--debug", "write it in front of the verb: rpod --debug build …"),
+    refused(GLOBAL, "--config", "logins are read from $REGISTRY_AUTH_FILE, --authfile, and $DOCKER_CONFIG/config.json"),
+    refused(GLOBAL, "--conmon", "rpod watches its containers itself"),
+    refused(GLOBAL, "--connection", REMOTE),
+    refused(GLOBAL, "--context", REMOTE),
+    refused(GLOBAL, "--host", REMOTE),
+    refused(GLOBAL, "--identity", REMOTE),
+    refused(GLOBAL, "--remote", REMOTE),
+    refused(GLOBAL, "--ssh", REMOTE),
+    refused(GLOBAL, "--url", REMOTE),
+    refused(
+        GLOBAL,
+        "--imagestore",
+        "images are below --root, containers below $RPOD_STATE: nothing is to be split off",
+    ),
+    refused(GLOBAL, "--module", "containers.conf has no modules here: write what is to change as flags"),
+    refused(GLOBAL, "--network-cmd-path", "slirp4netns and pasta are found by $PATH"),
+    refused(GLOBAL, "--network-config-dir", "networks are below --root"),
+    refused(GLOBAL, "--runtime-flag", "name a script that adds the flags as --runtime"),
+    refused(GLOBAL, "--storage-opt", "--storage-driver names all there is to choose: overlay, fuse-overlayfs or copy"),
+    refused(GLOBAL, "--syslog", "messages go to standard error: pipe them into logger"),
+    refused(GLOBAL, "--tmpdir", "what lives until a reboot is below --runroot"),
+    refused(
+        GLOBAL,
+        "--transient-store",
+        "containers with --rm are in --runroot, which a reboot empties; others are kept",
+    ),
+    refused(GLOBAL, "--volumepath", "volumes are below --root"),
     refused(&["create"], "--init-ctr", "init containers belong to pods: use `kube play`"),
 ];
 

@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use crate::cli::globals::Globals;
+use crate::cli::globals::{CgroupManager, Globals};
 use crate::error::{Context as _, Result};
 use crate::output::ui::Ui;
-use crate::runtime::choice;
+use crate::runtime::{cgroup, choice};
 use crate::state::paths::Dirs;
 use crate::storage::{DriverName, Store};
 
@@ -43,6 +43,14 @@ impl<'a> Context<'a> {
         let Dirs { data, host, runtime } = &dirs;
         self.ui.debug(|| format!("data {}, state {}, runtime {}", data.display(), host.display(), runtime.display()));
         Ok(self.dirs.get_or_init(|| dirs))
+    }
+
+    /// `--cgroup-manager`.
+    pub(crate) fn cgroup_manager(&self) -> Option<cgroup::Manager> {
+        self.globals.cgroup_manager.map(|manager| match manager {
+            CgroupManager::Cgroupfs => cgroup::Manager::Cgroupfs,
+            CgroupManager::Systemd => cgroup::Manager::Systemd,
+        })
     }
 
     /// The store, with the driver that `--storage-driver` names.

@@ -27,7 +27,8 @@ pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
 /// Makes the container that the flags describe, pulling its image when it is missing.
 pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) -> Result<make::Made> {
     let dirs = context.dirs()?;
-    let options = run_options(args)?;
+    let mut options = run_options(args)?;
+    options.cgroups.manager = context.cgroup_manager();
     let image = match &options.root {
         RootSource::Image(name) => Some(image(name, &args.image, store, context)?),
         RootSource::Directory { .. } => None,

@@ -41,7 +41,7 @@ pub(crate) fn run_options(args: &Container) -> Result<RunOptions> {
     let mut words = args.words.iter().map(text).collect::<Result<Vec<_>>>()?.into_iter();
     let first = words.next().filter(|word| !word.is_empty());
     let first = first.ok_or_else(|| Error::new("an image name must be specified"))?;
-    if let Some(name) = &args.general.name {
+    if let Some(name) = args.general.name.as_deref().filter(|name| !name.is_empty()) {
         names::check(name).map_err(|e| Error::wrap("running container create option", e))?;
     }
     if let Some(stream) = args.process.attach.iter().find(|s| !["stdin", "stdout", "stderr"].contains(&s.as_str())) {

@@ -54,13 +54,16 @@ pub(crate) fn dispatch(args: Vec<OsString>, ui: &Ui) -> Result<u8> {
             };
             globals.update_from_arg_matches(&matches).map_err(|e| Error::new(e.to_string()))?;
             ui.set_verbosity(globals.log_level.unwrap_or_default() <= LogLevel::Warn, verbose(&globals));
+            if let Some(path) = &globals.out {
+                ui.write_to(path)?;
+            }
             (verb.run)(&mut matches, &Context::new(globals, ui)?)
         }
     }
 }
 
 fn verbose(globals: &Globals) -> bool {
-    globals.log_level.is_some_and(|level| level <= LogLevel::Debug)
+    globals.debug || globals.log_level.is_some_and(|level| level <= LogLevel::Debug)
 }
 
 /// Global options in front of the verb; `None` when they asked for something that has been printed.
@@ -103,9 +106,11 @@ fn command_with_globals(verb: &Verb, name: &str) -> Command {
     let globals = Globals::augment_args(Command::new("globals"));
     for arg in globals.get_arguments() {
         let taken = |other: &clap::Arg| other.get_id() == arg.get_id() || other.get_long() == arg.get_long();
-        if !command.get_arguments().any(taken) {
-            command = command.arg(arg.clone().hide(true));
+        if command.get_arguments().any(taken) {
+            continue;
         }
+        let letter = arg.get_short().filter(|letter| command.get_arguments().all(|a| a.get_short() != Some(*letter)));
+        command = command.arg(arg.clone().short(letter).hide(true));
     }
     command
 }

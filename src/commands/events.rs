@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::cli::system::Events;
-use crate::engine::container::when;
 use crate::engine::events::{self, Event, Filters, Subject, Wanted};
+use crate::engine::when;
 use crate::error::{Context as _, Result};
 use crate::output::escape;
 use crate::output::template::{Options, Template};

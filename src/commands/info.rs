@@ -13,8 +13,8 @@ pub(crate) fn run(args: Info, context: &Context<'_>) -> Result<u8> {
         "host": info::host(version::arch(), version::VERSION)?,
         "plugins": {
             "authorization": null,
-            "log": ["k8s-file", "json-file", "none"],
-            "network": ["none", "host", "slirp4netns", "pasta"],
+            "log": ["k8s-file", "json-file", "none", "passthrough", "journald"],
+            "network": ["bridge", "macvlan", "ipvlan", "overlay"],
             "volume": ["local"],
         },
         "registries": {},

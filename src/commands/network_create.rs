@@ -9,7 +9,7 @@ use crate::network::bridge::define::Wanted;
 
 pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
     let wanted = Wanted {
-        name: args.name,
+        name: args.name.filter(|name| !name.is_empty()),
         driver: args.driver,
         subnets: args.subnet,
         gateways: args.gateway,

@@ -11,10 +11,11 @@ pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     // With --latest the only word is a port.
     let (names, port) = match args.words.as_slice() {
+        [_, ..] if args.all => return Err(Error::new("no arguments are needed with --all")),
         [] => (&[][..], None),
         [port] if args.latest => (&[][..], Some(port)),
         [name] => (std::slice::from_ref(name), None),
-        [name, port] if !args.latest && !args.all => (std::slice::from_ref(name), Some(port)),
+        [name, port] if !args.latest => (std::slice::from_ref(name), Some(port)),
         _ => return Err(Error::new("too many arguments: give a container and a port")),
     };
     let selection = Selection { names, all: args.all, latest: args.latest, ..Selection::default() };
@@ -34,7 +35,8 @@ pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
                 Some(_) => {}
             }
         }
-        if let (Some(port), false) = (port, found) {
+        // One that does not run has no ports, and that is the answer.
+        if let (Some(port), false, true) = (port, found, state.status.is_up()) {
             return Err(Error::new(format!("failed to find published port {port:?}")));
         }
     }

@@ -1,5 +1,7 @@
 //! `rpod ps`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use super::Context;
 use crate::cli::container::Ps;
 use crate::engine::container::filter::Filters;
 use crate::engine::container::ports;
+use crate::engine::container::record::Record;
 use crate::engine::container::store::{self, Container};
 use crate::error::{Error, Result};
 use crate::monitor::state::{State, Status};
@@ -96,7 +99,11 @@ fn select(args: &Ps, context: &Context<'_>) -> Result<Vec<(Container, State)>> {
     let last = if args.latest { 1 } else { usize::try_from(args.last).unwrap_or(0) };
     let all = args.all || last > 0 || filters.name_states();
     let mut shown = Vec::new();
-    for container in store::list(dirs)? {
+    let (containers, damaged) = store::survey(dirs)?;
+    for one in damaged {
+        context.ui.warn(format!("container {0} is left out, `rpod rm -f {0}` removes it: {1}", one.id, one.why));
+    }
+    for container in containers {
         let state = container.state(dirs)?;
         // Settling it may have removed it.
         let gone = container.record.rm && state.status == Status::Exited;
@@ -201,7 +208,7 @@ fn row(container: &Container, state: &State, args: &Ps, now: Timestamp, every: b
         row["IsInfra"] = false.into();
         row["AutoRemove"] = record.rm.into();
         row["CIDFile"] = json!(record.cidfile.as_deref().unwrap_or("".as_ref()));
-        row["ExposedPorts"] = json!(record.exposed);
+        row["ExposedPorts"] = exposed(record);
     }
     row
 }
@@ -250,7 +257,7 @@ fn object(container: &Container, state: &State, args: &Ps, now: Timestamp) -> Va
         "Exited": state.status == Status::Exited,
         "ExitedAt": seconds(state.finished_at),
         "ExitCode": state.exit_code,
-        "ExposedPorts": null_if(record.exposed.is_empty(), json!(record.exposed)),
+        "ExposedPorts": exposed(record),
         "Id": record.id,
         "Image": record.image,
         "ImageID": record.image_id,
@@ -276,4 +283,13 @@ fn object(container: &Container, state: &State, args: &Ps, now: Timestamp) -> Va
         "Status": status(container, state, now),
         "Created": record.created.as_second(),
     })
+}
+
+/// `{"80": ["tcp"]}`; null for none.
+fn exposed(record: &Record) -> Value {
+    let mut ports: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (port, protocol) in record.exposed.iter().filter_map(|port| port.split_once('/')) {
+        ports.entry(port).or_default().push(protocol);
+    }
+    if ports.is_empty() { Value::Null } else { json!(ports) }
 }

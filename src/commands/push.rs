@@ -26,6 +26,7 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
         args.format.as_deref(),
         &args.registry,
     )?;
+    images::check_name(&args.image)?;
     let store = context.store()?;
     if args.all
         && !images::is_image_name(&store, &args.image)?

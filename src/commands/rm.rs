@@ -3,18 +3,23 @@
 use super::Context;
 use super::each::each;
 use crate::cli::container::Rm;
+use crate::engine::container::damaged;
 use crate::engine::container::lifecycle::{self, Removal};
 use crate::engine::container::requires;
 use crate::engine::container::select::Selection;
-use crate::engine::container::store::Container;
+use crate::engine::container::store::{self, Container};
 use crate::error::{Error, Kind, Result};
 use crate::output;
 use crate::state::paths::Dirs;
 
 pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
+    let containers = if args.force { remove_damaged(&args, context)? } else { args.containers.clone() };
+    if containers.is_empty() && !args.containers.is_empty() {
+        return Ok(0);
+    }
     let selection = Selection {
-        names: &args.containers,
+        names: &containers,
         all: args.all,
         latest: args.latest,
         cidfiles: &args.cidfile,
@@ -44,6 +49,32 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
         output::report::error(context.ui, &error);
         Ok(code)
     })
+}
+
+/// Removes those of the containers meant whose record cannot be read; answers the names that are left.
+fn remove_damaged(args: &Rm, context: &Context<'_>) -> Result<Vec<String>> {
+    let dirs = context.dirs()?;
+    if args.all && args.containers.is_empty() {
+        for damaged in store::survey(dirs)?.1 {
+            damaged::remove(dirs, &damaged)?;
+            context.ui.line(&damaged.id)?;
+        }
+    }
+    let mut left = Vec::new();
+    for name in &args.containers {
+        let damaged = match store::find(dirs, name) {
+            Err(e) if e.kind() != Kind::NoSuchObject => damaged::find(dirs, name)?,
+            _ => None,
+        };
+        match damaged {
+            Some(damaged) => {
+                damaged::remove(dirs, &damaged)?;
+                context.ui.line(name)?;
+            }
+            None => left.push(name.clone()),
+        }
+    }
+    Ok(left)
 }
 
 /// Removes a container; with `depend` those that require it before.

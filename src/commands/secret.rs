@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::cli::secret::{Create, Exists, Inspect, Ls, Rm};
+use crate::engine::pattern;
 use crate::engine::secrets::{self, CreateOptions, Secret};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::output::listing::{Column, Listing};
@@ -131,7 +132,10 @@ pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
     let mut all = secrets::list(context.dirs()?)?;
     for filter in &args.filter {
         match filter.split_once('=') {
-            Some(("name", value)) => all.retain(|secret| secret.name.contains(value)),
+            Some(("name", value)) => {
+                let wanted = pattern::regex(value)?;
+                all.retain(|secret| wanted.is_match(&secret.name));
+            }
             Some(("id", value)) => all.retain(|secret| secret.id.starts_with(value)),
             _ => return Err(Error::new(format!("invalid filter {filter:?}")).hint("secrets have name and id")),
         }
@@ -173,7 +177,7 @@ pub(crate) fn rm(args: Rm, context: &Context<'_>) -> Result<u8> {
             Ok(id) => context.ui.line(id)?,
             Err(e) if e.kind() == Kind::NoSuchObject && args.ignore => {}
             Err(e) => {
-                code = if e.kind() == Kind::NoSuchObject { 1 } else { 125 };
+                code = 125;
                 output::report::error(context.ui, &e);
             }
         }

@@ -5,6 +5,7 @@ use crate::cli::space::Check;
 use crate::engine::system::check;
 use crate::error::{Error, Result};
 use crate::image::duration;
+use crate::output::escape;
 
 pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
     let (dirs, store) = (context.dirs()?, context.store()?);
@@ -35,8 +36,17 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
     for (id, name, why) in &report.containers {
         ui.line(format_args!("Damaged container {id} ({name}):\n {why}"))?;
     }
+    for damaged in &report.damaged {
+        ui.line(format_args!("Damaged container {}:\n {}", damaged.id, damaged.why))?;
+    }
+    for container in &report.nameless {
+        ui.line(format_args!("Lost name {}:\n it leads to no container {}", container.record.name, container.id()))?;
+    }
     for name in &report.volumes {
         ui.line(format_args!("Damaged volume {name}:\n its description is missing"))?;
+    }
+    for path in &report.strays {
+        ui.line(format_args!("Not of rpod, and left alone: {}", escape::line(&path.to_string_lossy())))?;
     }
     for name in &report.unused_volumes {
         ui.line(format_args!("Volume {name} is used by no container"))?;
@@ -54,8 +64,8 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
         return Ok(0);
     }
     Err(Error::new(format!(
-        "damage is left: {} containers cannot be used until their images are there again",
-        after.containers.len()
+        "damage is left: {} containers cannot be used",
+        after.containers.len() + after.damaged.len()
     ))
-    .hint("pull or load the images, or remove the containers with rpod system check --force"))
+    .hint("pull or load the images that are missing, or remove the containers with rpod system check --force"))
 }

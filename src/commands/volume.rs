@@ -51,19 +51,17 @@ pub(crate) fn exists(args: Exists, context: &Context<'_>) -> Result<u8> {
 pub(crate) fn export(args: Export, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let volume = volumes::find(dirs, &args.volume)?;
-    match &args.output {
-        Some(path) => {
-            let file = File::create(path).context(|| format!("cannot create {}", path.display()))?;
-            volumes::export(dirs, &volume, &file)?;
-        }
+    let file = match &args.output {
+        Some(path) => File::create(path).context(|| format!("cannot create {}", path.display()))?,
         None if context.ui.stdout_is_terminal() => {
             return Err(Error::new("refusing to export to terminal. Use -o flag or redirect"));
         }
         None => {
             let out = std::io::stdout().as_fd().try_clone_to_owned().context(|| "cannot write to standard output")?;
-            volumes::export(dirs, &volume, &File::from(out))?;
+            File::from(out)
         }
-    }
+    };
+    volumes::export(dirs, &volume, &file)?.iter().for_each(|warning| context.ui.warn(warning));
     Ok(0)
 }
 
@@ -111,7 +109,7 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
 
 /// What is known about a volume; `users` are the containers of every one.
 pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, Vec<String>>) -> Value {
-    json!({
+    let mut inspected = json!({
         "Name": volume.name,
         "Driver": "local",
         "Mountpoint": volumes::mountpoint(dirs, volume),
@@ -122,7 +120,14 @@ pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, V
         "Anonymous": volume.anonymous,
         "MountCount": users.get(&volume.name).map_or(0, Vec::len),
         "NeedsCopyUp": !volume.filled,
-    })
+    });
+    for name in ["UID", "GID"] {
+        if let Some(number) = volume.number(&name.to_lowercase()) {
+            inspected[name] = number.into();
+            inspected["Options"][name] = number.to_string().into();
+        }
+    }
+    inspected
 }
 
 pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
@@ -131,15 +136,7 @@ pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
     let users = if filters.needs_users() || args.format.is_some() { volumes::users(dirs)? } else { BTreeMap::new() };
     let mut all = volumes::list(dirs)?;
     all.retain(|volume| filters.matches(volume, users.contains_key(&volume.name)));
-    let rows: Vec<Value> = all
-        .iter()
-        .map(|volume| {
-            let mut row = inspected(dirs, volume, &users);
-            let labels: Vec<String> = volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            row["Labels"] = labels.join(",").into();
-            row
-        })
-        .collect();
+    let rows: Vec<Value> = all.iter().map(|volume| inspected(dirs, volume, &users)).collect();
     let listing = Listing {
         name: "volume ls",
         columns: COLUMNS,

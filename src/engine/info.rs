@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use super::{container, images};
 use crate::error::Result;
 use crate::monitor::state::Status;
+use crate::network::helper;
+use crate::spec::capabilities::DEFAULT;
 use crate::state::paths::Dirs;
 use crate::storage::Store;
 use crate::userns::{IdMaps, IdRange};
@@ -34,7 +36,7 @@ pub(crate) fn host(arch: &str, version: &str) -> Result<Value> {
         "cgroupVersion": if cgroup2 { "v2" } else { "v1" },
         "cpus": std::thread::available_parallelism().map_or(1, usize::from),
         "distribution": distribution(),
-        "eventLogger": "none",
+        "eventLogger": "file",
         "hostname": uname.nodename().to_string_lossy(),
         "idMappings": { "uidmap": ranges(&maps.uids), "gidmap": ranges(&maps.gids) },
         "kernel": uname.release().to_string_lossy(),
@@ -43,17 +45,21 @@ pub(crate) fn host(arch: &str, version: &str) -> Result<Value> {
         "memFree": memory("MemFree:"),
         "memTotal": memory("MemTotal:"),
         "networkBackend": "rpod",
+        "networkBackendInfo": { "backend": "rpod", "version": version },
         "ociRuntime": {
             "name": "rpod",
             "path": text(&std::env::current_exe().unwrap_or_default()),
             "version": format!("rpod version {version}"),
         },
         "os": std::env::consts::OS,
+        "remoteSocket": { "exists": false, "path": "" },
+        "rootlessNetworkCmd": helper::usual(),
         "security": security(),
         "serviceIsRemote": false,
         "swapFree": memory("SwapFree:"),
         "swapTotal": memory("SwapTotal:"),
         "uptime": uptime(),
+        "variant": "",
     });
     for (key, program) in HELPERS {
         let executable = find_program(program).map_or_else(String::new, |path| text(&path));
@@ -79,13 +85,17 @@ pub(crate) fn store(dirs: &Dirs, store: &Store) -> Result<Value> {
             "running": running,
             "stopped": containers.len() - running,
         },
+        "configFile": "",
         "graphDriverName": store.driver()?.to_string(),
+        "graphOptions": {},
         "graphRoot": text(&dirs.data),
         "graphRootAllocated": bytes(|fs| fs.f_blocks),
         "graphRootUsed": bytes(|fs| fs.f_blocks - fs.f_bfree),
         "hostRoot": text(&dirs.host),
+        "imageCopyTmpDir": text(&dirs.data.join("staging")),
         "imageStore": { "number": images.len() },
         "runRoot": text(&dirs.runtime),
+        "transientStore": false,
         "volumePath": text(&dirs.data.join("volumes")),
     }))
 }
@@ -135,6 +145,7 @@ fn security() -> Value {
     let enabled = |file: &str, yes: &str| read_to_string(file).is_ok_and(|text| text.trim_end() == yes);
     let seccomp = read_to_string("/proc/sys/kernel/seccomp/actions_avail").is_ok();
     json!({
+        "capabilities": DEFAULT.names().iter().map(|name| format!("CAP_{name}")).collect::<Vec<_>>().join(","),
         "apparmorEnabled": enabled("/sys/module/apparmor/parameters/enabled", "Y"),
         "rootless": !rustix::process::geteuid().is_root(),
         "seccompEnabled": seccomp,

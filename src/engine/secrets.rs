@@ -76,7 +76,7 @@ pub(crate) fn create(dirs: &Dirs, options: CreateOptions<'_>, data: &[u8]) -> Re
     let secret = Secret {
         id: id::random()?.get(..25).unwrap_or_default().to_owned(),
         name: options.name.to_owned(),
-        created: now,
+        created: existing.as_ref().map_or(now, |existing| existing.created),
         updated: now,
         labels: options.labels,
         options: options.options,

@@ -35,6 +35,8 @@ pub(crate) struct Launch<'a> {
     pub lock: Lock,
     pub spec: &'a Spec,
     pub maps: Option<&'a IdMaps>,
+    /// Those of the namespace that it is in, new or joined.
+    pub ids: Option<&'a IdMaps>,
     pub rootfs: Rootfs,
     /// Another container's /dev/shm.
     pub shm: Option<OwnedFd>,

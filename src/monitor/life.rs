@@ -55,6 +55,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         spec: launch.spec,
         state: started.state,
         halted: false,
+        stopped: false,
         again: false,
         deadline: launch.timeout.filter(|_| !held).map(|time| Instant::now() + time),
         stop_timeout: launch.stop_timeout,
@@ -64,6 +65,7 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         terms: launch.terms.clone(),
         reload: launch.reload,
         timeout: launch.timeout,
+        timed_out: false,
     };
     match held {
         true => note(launch.events, &serving.terms.named, &[("init", None)]),
@@ -129,7 +131,7 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> (u8, Option<E
         loop {
             let wanted = serving.terms.restart.wants(serving.state.exit_code, serving.state.restarts);
             if serving.halted || !(wanted || std::mem::take(&mut serving.again)) {
-                serving.state.stopped = serving.halted;
+                serving.state.stopped = serving.stopped;
                 // With --rm that is the removal.
                 if launch.removal.is_none() {
                     note(launch.events, &serving.terms.named, &[("cleanup", None)]);
@@ -169,6 +171,7 @@ fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
     let Started { program, state, warnings, .. } = start(launch, serving.state.restarts + 1)?;
     (serving.program, serving.state) = (program, state);
     serving.deadline = launch.timeout.map(|time| Instant::now() + time);
+    serving.timed_out = false;
     serving.clock = serving.subject.clock(&serving.terms);
     warnings.iter().for_each(|warning| serving.warn(warning));
     Ok(())

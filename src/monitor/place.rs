@@ -99,6 +99,13 @@ impl Place {
     }
 }
 
+/// The exit code that the last monitor left.
+pub(crate) fn left_exit_code(lock: &Lock) -> Option<u8> {
+    let mut text = [0; 3];
+    let read = lock.file().read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(text.get(..read)?).ok()?.parse().ok()
+}
+
 /// Leaves the exit code in the lock's file for those who wait; `None` at a start forgets the last one.
 pub(super) fn leave_exit_code(lock: &Lock, code: Option<u8>) {
     let file = lock.file();

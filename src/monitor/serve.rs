@@ -58,6 +58,8 @@ pub(super) struct Serving<'a> {
     pub state: State,
     /// Somebody wants the container to end: it is not started again.
     pub halted: bool,
+    /// The same, by a command or for its health: a session that ends, or the machine, has nothing against it.
+    pub stopped: bool,
     /// Its health wants it started again, whatever `--restart` says.
     pub again: bool,
     /// When the program is killed.
@@ -72,7 +74,12 @@ pub(super) struct Serving<'a> {
     pub reload: &'a Reload<'a>,
     /// `--timeout`, for a program that does not run yet.
     pub timeout: Option<Duration>,
+    /// The program was killed because of it.
+    pub timed_out: bool,
 }
+
+/// The exit code of a container that `--timeout` has ended: conmon's -1.
+const TIMED_OUT: u8 = 255;
 
 /// What a poll slot stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +147,8 @@ impl Serving<'_> {
         let now = Instant::now();
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
+            // Else the deadline is of somebody who wanted it to end.
+            self.timed_out = self.timeout.is_some() && !self.halted && !self.again;
             let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
         }
         if self.program.connection.due().is_some_and(|due| due <= now) {
@@ -167,7 +176,7 @@ impl Serving<'_> {
                 let _ = signal::send(self.program.pidfd.as_fd(), libc::SIGKILL);
             }
             (Some(Verdict::Unhealthy), Action::Stop) => {
-                self.halted = true;
+                (self.halted, self.stopped) = (true, true);
                 self.end_program();
             }
             _ => {}
@@ -292,6 +301,7 @@ impl Serving<'_> {
     fn reap(&self) -> u8 {
         loop {
             match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Ok(Some(_)) if self.timed_out => return TIMED_OUT,
                 Ok(Some(status)) => return exit_code(&status),
                 Ok(None) | Err(Errno::INTR) => {}
                 // It failed to become the program, and whoever started it has collected it.
@@ -381,7 +391,7 @@ impl Serving<'_> {
             }
             Request::Stop(number) => {
                 self.clients[index].deaf = [true; 2];
-                self.halted = true;
+                (self.halted, self.stopped) = (true, true);
                 // Between two programs there is none to end.
                 let _ = signal::send(self.program.pidfd.as_fd(), *number);
             }

@@ -182,6 +182,7 @@ fn make(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     let bundle = Bundle {
         spec: launch.spec,
         maps: launch.maps,
+        ids: launch.ids,
         parent: parent.as_ref().map(|(user, maps)| (user.as_fd(), maps)),
         rootfs: std::mem::replace(&mut launch.rootfs, Rootfs::Directory { path: "/".into() }),
         shm: launch.shm.take(),

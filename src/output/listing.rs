@@ -119,9 +119,15 @@ pub(crate) fn typed_object<T: Serialize>(
         "json" => json::pretty(ui, object),
         "{{json.}}" | "{{json}}" => json::compact(ui, object),
         _ => {
+            // A table without a heading: of one object nothing is to be lined up.
+            let headless = format.strip_prefix("table ");
             let options = Options { escape: ui.stdout_is_terminal(), any_case, headers: false };
             let value = serde_json::to_value(object).context(|| "cannot encode the answer as JSON")?;
-            line(ui, format, &Template::parse(name, format, options)?.render(&dress(value, of))?)
+            let text = Template::parse(name, headless.unwrap_or(format), options)?.render(&dress(value, of))?;
+            match headless {
+                Some(_) => ui.print(&table::render(&[split(&text)])),
+                None => line(ui, format, &text),
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use super::escape;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 /// 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -52,6 +52,13 @@ impl Ui {
         }
     }
 
+    /// `--out`: sends all of the process's standard output to a file, made or emptied.
+    pub(crate) fn write_to(&self, path: &std::path::Path) -> Result<()> {
+        let failed = || format!("cannot write to {}", path.display());
+        let file = std::fs::File::create(path).context(failed)?;
+        rustix::stdio::dup2_stdout(&file).context(failed)
+    }
+
     /// Which messages [`Ui::warn`] and [`Ui::debug`] let through.
     pub(crate) fn set_verbosity(&self, warnings: bool, verbose: bool) {
         self.warnings.set(warnings);
@@ -87,16 +94,17 @@ impl Ui {
     /// # Errors
     /// When standard output cannot be written; after a broken pipe the caller should stop, and nothing is reported.
     pub(crate) fn flush(&self) -> Result<()> {
-        let pending = std::mem::take(&mut *self.pending.borrow_mut());
+        #[cfg(test)]
+        if self.memory {
+            return Ok(());
+        }
+        let mut pending = self.pending.borrow_mut();
         if pending.is_empty() {
             return Ok(());
         }
-        #[cfg(test)]
-        if self.memory {
-            self.pending.borrow_mut().extend(pending);
-            return Ok(());
-        }
-        write_all(&std::io::stdout(), &pending).map_err(|e| {
+        let written = write_all(&std::io::stdout(), &pending);
+        pending.clear();
+        written.map_err(|e| {
             self.broken.set(e.kind() == std::io::ErrorKind::BrokenPipe);
             Error::wrap("cannot write to standard output", e)
         })

@@ -62,6 +62,8 @@ pub(crate) struct Bundle<'a> {
     pub spec: &'a Spec,
     /// The new user namespace's ids; `None` makes no user namespace (or joins one through `join`).
     pub maps: Option<&'a IdMaps>,
+    /// The ids of the namespace that the container is in, new or joined, where they are known.
+    pub ids: Option<&'a IdMaps>,
     /// The user namespace in which the new one is made, with its ids; `None`: the caller's.
     pub parent: Option<(BorrowedFd<'a>, &'a IdMaps)>,
     pub rootfs: Rootfs,

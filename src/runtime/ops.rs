@@ -73,6 +73,7 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         Op::Mask(path) => mask(state, path),
         Op::ReadOnly(path) => read_only(state, path),
         Op::Sysctl { path, value } => sysctl(path, value),
+        Op::Protect { slot } => change(slot_fd(state, *slot)?, &Attributes::new(RDONLY, 0, 0), false),
         Op::RootReadOnly => change(root(state)?, &Attributes::new(RDONLY, 0, 0), false),
         Op::Pivot => pivot(state),
         Op::Streams { terminal, owner } => streams::set_up(state, *terminal, *owner),

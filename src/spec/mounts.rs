@@ -35,14 +35,19 @@ fn defaults(settings: &Settings) -> Vec<Mount> {
         pts.push("gid=5");
     }
     let shm_size = format!("size={}", settings.shm_size);
-    let shm = ["nosuid", "noexec", "nodev", "mode=1777", &shm_size];
+    let mut dev = vec!["nosuid", "strictatime", "mode=755", "size=65536k"];
+    let mut shm = vec!["nosuid", "noexec", "nodev", "mode=1777", &shm_size];
+    if settings.read_only_dev {
+        dev.push("ro");
+        shm.push("ro");
+    }
     let mut mounts = Vec::with_capacity(7);
     mounts.push(if namespaces.pid == Namespace::Host {
         bind("/proc", &["rbind", "nosuid", "noexec", "nodev"])
     } else {
         filesystem("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
     });
-    mounts.push(filesystem("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]));
+    mounts.push(filesystem("/dev", "tmpfs", "tmpfs", &dev));
     mounts.push(filesystem("/dev/pts", "devpts", "devpts", &pts));
     if namespaces.ipc == Namespace::Host {
         // No /dev/mqueue: the host need not have one, and another namespace's cannot be mounted.

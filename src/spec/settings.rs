@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub shm_size: u64,
     /// Without a /dev/shm.
     pub no_shm: bool,
+    /// /dev and /dev/shm are as read-only as the root.
+    pub read_only_dev: bool,
     pub namespaces: Namespaces,
     /// Empty without a user namespace of its own.
     pub uid_map: Vec<IdMapping>,

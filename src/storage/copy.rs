@@ -134,7 +134,10 @@ impl Copy<'_> {
         let (uid, gid) = (stat.st_uid, stat.st_gid);
         let shifted = match self.shift {
             None => Some((uid, gid)),
-            Some(shift) => shift.uid(uid).zip(shift.gid(gid)),
+            Some(shift) => {
+                let (uid, gid) = shift.owner(uid, gid);
+                uid.zip(gid)
+            }
         };
         let (uid, gid) = shifted.ok_or_else(|| {
             self.unmapped = Some((uid, gid));

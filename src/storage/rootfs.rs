@@ -55,6 +55,14 @@ impl IdShift {
 }
 
 impl RootfsPlan {
+    /// Where changes go, if not into the root file system itself.
+    pub(crate) fn upper(&self) -> Option<&Path> {
+        match self {
+            Self::Overlay { upper, .. } | Self::FuseOverlayfs { upper, .. } => Some(upper),
+            Self::Directory { .. } => None,
+        }
+    }
+
     /// The directories that make up what the container sees, top first, for [`super::LayerView`].
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
         match self {

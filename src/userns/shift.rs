@@ -36,6 +36,25 @@ impl Lookup {
         Some(range.container + (host - range.host))
     }
 
+    /// An id of the whole map that the container does not have: `id` itself, if that is one.
+    fn hidden(&self, id: u32) -> Option<u32> {
+        let ends = |ranges: &[IdRange]| -> Vec<u32> {
+            ranges.iter().flat_map(|r| [r.container, r.container.saturating_add(r.size.saturating_sub(1))]).collect()
+        };
+        let free = |id: &u32| {
+            let host = to_host(&self.whole, *id);
+            host.is_some_and(|host| !self.container.iter().any(|r| host >= r.host && host - r.host < r.size))
+        };
+        let near = self.container.iter().flat_map(|r| {
+            let beside = [r.host.checked_sub(1), r.host.checked_add(r.size)];
+            beside.into_iter().flatten().filter_map(|host| {
+                let range = self.whole.iter().find(|w| host >= w.host && host - w.host < w.size)?;
+                Some(range.container + (host - range.host))
+            })
+        });
+        std::iter::once(id).chain(ends(&self.whole)).chain(near).find(free)
+    }
+
     fn is_nothing(&self) -> bool {
         // Ranges are straight: what holds at their ends holds between, if no other range of the whole map begins there.
         self.container.iter().all(|range| {
@@ -73,6 +92,13 @@ impl Shift {
         Self { uids: nobody.clone(), gids: nobody, squash: true }
     }
 
+    /// The owner and group of a copy. Of ids that the container does not have, it sees only that they are nobody's there; `None`
+    /// where it has all ids but these.
+    pub(crate) fn owner(&self, uid: u32, gid: u32) -> (Option<u32>, Option<u32>) {
+        let of = |lookup: &Lookup, id| lookup.get(id).or_else(|| lookup.hidden(id));
+        if self.squash { (Some(0), Some(0)) } else { (of(&self.uids, uid), of(&self.gids, gid)) }
+    }
+
     /// The owner that a copy must have; `None` when the container does not have that user.
     pub(crate) fn uid(&self, id: u32) -> Option<u32> {
         if self.squash { Some(0) } else { self.uids.get(id) }
@@ -105,5 +131,10 @@ mod tests {
         for (id, expected) in [(0, Some(1)), (999, Some(1000)), (1000, Some(0)), (1001, Some(1001)), (70_000, None)] {
             assert_eq!(shift.uid(id), expected, "{id}");
         }
+        // Nobody's in the container: the id of the file on the disk, or another one that is not in there.
+        let few = maps(&[(0, 100_000, 100)]);
+        let shift = Shift::between(&whole, &few).expect("a shift");
+        assert_eq!(shift.owner(5, 1000), (Some(6), Some(1000)));
+        assert_eq!(shift.owner(100, 0), (Some(0), Some(1)));
     }
 }

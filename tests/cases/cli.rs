@@ -9,7 +9,10 @@ pub fn trials() -> Vec<Trial> {
             rpod!(t, "version").run().prints(env!("CARGO_PKG_VERSION"));
             let json = rpod!(t, "version", "--format", "json").run().json();
             assert_eq!(json["Client"]["Version"], env!("CARGO_PKG_VERSION"), "{json}");
-            rpod!(t, "version", "--format", "{{.Client.Version}}").run().lines_are(&[env!("CARGO_PKG_VERSION")]);
+            for side in ["Client", "Server"] {
+                let format = format!("{{{{.{side}.Version}}}}");
+                rpod!(t, "version", "--format", format).run().lines_are(&[env!("CARGO_PKG_VERSION")]);
+            }
             Ok(())
         }),
         trial("cli::info", User::Sub, |t| {

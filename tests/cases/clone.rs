@@ -8,6 +8,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("clone::is_another", is_another);
     trials.push(trial("clone::volumes_and_secrets", User::Sub, volumes_and_secrets));
     trials.push(trial("clone::of_other_ids", User::Sub, of_other_ids));
+    trials.push(trial("clone::copied_with_an_image_mount", User::Sub, copied_with_an_image_mount));
     trials.push(trial("clone::destroy", User::Sub, destroy));
     trials.push(trial("clone::refused", User::Sub, refused));
     trials.push(trial("update::limits", User::Sub, limits));
@@ -95,6 +96,25 @@ fn volumes_and_secrets(t: &Sandbox) -> Outcome {
     rpod!(t, "start", "-a", "b").run().prints("hidden");
     rpod!(t, "rm", "-v", "b").run().ok();
     rpod!(t, "volume", "ls", "-q").run().lines_are(&["keep"]);
+    Ok(())
+}
+
+/// Where no union mount works, the root is a copy and the image that is mounted in it as well.
+fn copied_with_an_image_mount(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let copied = |words: &[&str]| t.rpod([&["--storage-driver", "copy"], words].concat());
+    let mount = format!("type=image,src={image},dst=/i,rw=true");
+    let script = "cat /i/etc/passwd | head -1; echo x >>/i/seen; wc -l </i/seen; echo x >>/seen; wc -l </seen";
+    copied(&["run", "--name", "a", "--network=none", "--mount", &mount, image, "sh", "-c", script]).run().lines_are(&[
+        "root:x:0:0:root:/root:/bin/sh",
+        "1",
+        "1",
+    ]);
+    copied(&["container", "clone", "a", "b"]).run().ok();
+    // Neither its own changes nor those to its copy of the image come along.
+    copied(&["start", "-a", "b"]).run().lines_are(&["root:x:0:0:root:/root:/bin/sh", "1", "1"]);
+    copied(&["rm", "a"]).run().ok();
+    copied(&["start", "-a", "b"]).run().prints("root:x:0:0");
     Ok(())
 }
 

@@ -21,7 +21,6 @@ $P unpause c => container unpause c
 $P rename c d => container rename d
 $P restart -t 0 d => container restart d; container died d 137; container init d; container start d
 $P commit -q d newimg => container commit d
-$P update --memory 100m d => container update d
 $P stop -t 0 d => container died d 137; container cleanup d
 $P restart d => container restart d; container init d; container start d
 $P kill d; sleep 0.3 => container kill d; container died d 137; container cleanup d
@@ -42,7 +41,10 @@ $P run -d --name c --health-cmd true --health-interval 0 -v v1:/v $I sleep 100 =
 $P healthcheck run c => container health_status c
 $P run -d --name c --replace $I sleep 100 => container died c 137; container remove c 137; container create c; container init c; container start c
 $P rm -f -t 0 c => container died c 137; container remove c 137
-$P volume prune -f -a => volume remove v1; volume prune v1
+$P volume rm v1 => volume remove v1
+$P create --name u $I true => container create u
+$P update --restart on-failure u => container update u
+$P rm u => container remove u
 $P network create n1 => network create n1
 $P run -d --name c --network n1 $I sleep 100 => container create c; container init c; container start c
 $P network disconnect n1 c => network disconnect c n1
@@ -83,7 +85,7 @@ fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn script(tool: &str, load: &str) -> String {
     let format = "{{.Type}} {{.Status}} {{.Name}} {{.ContainerExitCode}} {{.Network}}";
     let mut script = format!(
-        "P={tool}; I={BUSYBOX}; $P rm -fa -t 0 >/dev/null 2>&1; $P volume prune -fa >/dev/null 2>&1; {load} >/dev/null || exit 99\n"
+        "P={tool}; I={BUSYBOX}; $P rm -fa -t 0 >/dev/null 2>&1; $P volume rm -f v1 >/dev/null 2>&1; {load} >/dev/null || exit 99\n"
     );
     for (command, _) in lines() {
         script.push_str(&format!(

@@ -90,6 +90,8 @@ fn by_hand(t: &Sandbox) -> Outcome {
     assert_eq!(health(t, "n")["Log"][0]["ExitCode"], 127);
     rpod!(t, "run", "-d", "--name", "none", image, "sleep", "1000").run().ok();
     rpod!(t, "healthcheck", "run", "none").run().fails(125, &["has no defined healthcheck"]);
+    rpod!(t, "stop", "-t", "0", "none").run().ok();
+    rpod!(t, "healthcheck", "run", "none").run().fails(125, &["is not running"]);
     rpod!(t, "healthcheck", "run", "nosuch").run().fails(125, &["nosuch"]);
     rpod!(t, "stop", "-t", "0", "h").run().ok();
     rpod!(t, "healthcheck", "run", "h").run().fails(125, &["is not running"]);

@@ -228,7 +228,7 @@ fn archive_of(media_type: &str, blob: &[u8]) -> Vec<u8> {
 /// A limit must stop it before it has done harm, and say which.
 fn bomb(t: &Sandbox, suffix: &str, blob: &[u8]) -> Outcome {
     let archive = archive_of(&format!("application/vnd.oci.image.layer.v1.tar{suffix}"), blob);
-    let out = rpod!(t, "load", "-q").stdin(archive).limit(Duration::from_secs(240)).run();
+    let out = rpod!(t, "load", "-q").stdin(archive).limit(Duration::from_secs(1200)).run();
     out.fails(125, &["RPOD_MAX_LAYER_"]);
     rpod!(t, "images", "-q").run().lines_are(&[]);
     let left: Vec<String> = super::images::walk(&t.data())

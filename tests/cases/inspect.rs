@@ -85,6 +85,9 @@ pub fn trials() -> Vec<Trial> {
             let none = rpod!(t, "port", "p", "81").run();
             assert!(none.code != Some(0), "{none}");
             rpod!(t, "port", "-a").run().prints(&format!("127.0.0.1:{port}"));
+            rpod!(t, "port", "-a", "p").run().fails(125, &["no arguments are needed with --all"]);
+            rpod!(t, "stop", "-t", "0", "p").run().ok();
+            rpod!(t, "port", "p", "80").run().lines_are(&[]);
             Ok(())
         }),
     ]

@@ -6,6 +6,7 @@ mod bridge_names;
 mod bridge_storm;
 mod bridges;
 mod build;
+mod build_docker;
 mod build_inputs;
 mod build_live;
 mod build_parity;
@@ -61,7 +62,9 @@ mod push;
 mod readme;
 mod resolving;
 mod restart;
+mod restart_unit;
 mod resume;
+mod retry;
 mod run;
 mod scenario;
 mod secrets;
@@ -88,6 +91,7 @@ pub fn trials() -> Vec<Trial> {
         harness::trials(),
         additional::trials(),
         cli::trials(),
+        retry::trials(),
         run::trials(),
         userns::trials(),
         namespaces::trials(),
@@ -136,6 +140,7 @@ pub fn trials() -> Vec<Trial> {
         hostile_images::trials(),
         hostile_layers::trials(),
         pull::trials(),
+        restart_unit::trials(),
         resume::trials(),
         push::trials(),
         login::trials(),
@@ -157,6 +162,7 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_docker::trials(),
         build_inputs::trials(),
         build_live::trials(),
         build_parity::trials(),

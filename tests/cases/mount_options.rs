@@ -185,8 +185,11 @@ fn subpath(t: &Sandbox) -> Outcome {
     run!(t, "--mount", mount("a/b/c"), image, "cat", "/m").lines_are(&["c"]);
     run!(t, "--mount", "type=volume,src=vol,dst=/m,volume-subpath=a,readonly", image, "touch", "/m/x").code(1);
     // No link leads out of the volume.
-    for path in ["out", "up", "nowhere", "../../secrets", "a/../../../../../../etc"] {
+    for path in ["out", "up", "nowhere"] {
         run!(t, "--mount", mount(path), image, "ls", "/m").fails(127, &[path]);
+    }
+    for path in ["../../secrets", "a/../../../../../../etc"] {
+        run!(t, "--mount", mount(path), image, "ls", "/m").fails(126, &[path, "is outside of the volume"]);
     }
     run!(t, "--mount", "type=volume,dst=/m,subpath=a", image, "true").fails(127, &["subpath a"]);
     Ok(())

@@ -15,6 +15,18 @@ pub fn trials() -> Vec<Trial> {
         let image = t.busybox()?;
         let script = "touch /x 2>/dev/null && echo writable; touch /tmp/x /dev/shm/x /run/x && echo temporary";
         rpod!(t, "run", "--rm", "--read-only", image, "sh", "-c", script).run().lines_are(&["temporary"]);
+        let script = "for dir in /dev /dev/shm /tmp; do touch $dir/x 2>/dev/null && echo $dir is writable; done; \
+                      echo x >/dev/null && ls -d /dev/pts/ptmx";
+        rpod!(t, "run", "--rm", "--read-only", "--read-only-tmpfs=false", image, "sh", "-c", script)
+            .run()
+            .lines_are(&["/dev/pts/ptmx"]);
+        // What df and mount show as the device.
+        let script = "awk '$2 ~ \"^/dev(/shm|/pts)?$\" {print $1, $2}' /proc/mounts | sort";
+        rpod!(t, "run", "--rm", image, "sh", "-c", script).run().lines_are(&[
+            "devpts /dev/pts",
+            "shm /dev/shm",
+            "tmpfs /dev",
+        ]);
         let data = t.mkdir("home/data")?;
         let volume = format!("{}:/data", data.display());
         rpod!(t, "run", "--rm", "--read-only", "-v", volume, image, "touch", "/data/x").run().ok();

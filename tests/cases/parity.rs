@@ -12,6 +12,7 @@ const MARK: &str = "\u{1}";
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![serial_trial("parity::podman", User::Sub, parity)];
+    trials.push(serial_trial("parity::wrong_arguments", User::Sub, wrong_arguments));
     trials.push(Trial::test("parity::outputs_are_normalised", || {
         for (text, wanted) in [
             ("0123456789ab up", "<id> up"),
@@ -125,6 +126,31 @@ const MAPS: [&str; 10] = [
     "/Networks",
 ];
 
+/// Keys that Podman has and rpod has not, and why.
+const ABSENT: [(&str, &str); 21] = [
+    ("/GraphDriver/Data/MergedDir", "nothing is mounted in the host's namespace"),
+    ("/GraphDriver/Data/WorkDir", "an image is not mounted"),
+    ("/host/buildahVersion", "there is no Buildah in it"),
+    ("/host/conmon", "there is no conmon"),
+    ("/host/databaseBackend", "there is no database"),
+    ("/host/freeLocks", "locks are not numbered"),
+    ("/host/ociRuntime/package", "rpod asks no package manager who installed a program"),
+    ("/host/pasta/package", "the same"),
+    ("/host/pasta/version", "rpod runs no program to ask for its version"),
+    ("/host/slirp4netns/package", "as with pasta"),
+    ("/host/slirp4netns/version", "as with pasta"),
+    ("/host/cpuUtilization", "a mean since the machine was started says nothing about it now"),
+    ("/host/security/seccompProfilePath", "the profile is in the program"),
+    ("/store/graphStatus", "facts about the kernel's overlay that decide nothing here"),
+    ("/Spec/Driver/Options/path", "where a secret is kept is nobody's business"),
+    ("/BuildOrigin", "it is built by whoever has it"),
+    ("/Built", "a build can be repeated bit by bit: it has no time"),
+    ("/BuiltTime", "the same"),
+    ("/GoVersion", "it is not written in Go"),
+    ("/NeedsChown", "owners are given when the volume is made"),
+    ("/LockNumber", "locks are not numbered"),
+];
+
 fn keys(place: &str, own: &Value, peer: &Value, wrong: &mut Vec<String>) {
     match (own, peer) {
         (Value::Null, _) | (_, Value::Null) => {}
@@ -133,6 +159,7 @@ fn keys(place: &str, own: &Value, peer: &Value, wrong: &mut Vec<String>) {
             for (key, value) in peer {
                 match own.get(key) {
                     Some(here) => keys(&format!("{place}/{key}"), here, value, wrong),
+                    None if ABSENT.iter().any(|(absent, _)| format!("{place}/{key}").ends_with(absent)) => {}
                     None => wrong.push(format!("{place}/{key} is missing here")),
                 }
             }
@@ -185,4 +212,76 @@ fn ago(line: &str) -> String {
         at += 1;
     }
     words.join(" ")
+}
+
+/// Verbs with the arguments that nobody means: missing, unknown, too many, impossible. Not those that then wait, or would
+/// remove everything.
+const VERBS: &str = "attach, commit, cp, diff, exec, export, init, inspect, kill, logs, pause, port, rename, restart, rm, \
+    start, stop, top, unpause, update, wait, container clone, container exists, container inspect, container rename, \
+    volume exists, volume export, volume inspect, volume rm, secret create, secret exists, secret inspect, secret rm, \
+    healthcheck run, image exists, image inspect, rmi, tag, untag, history, save, push, run, create, network inspect, \
+    network rm, network connect, network disconnect, network exists";
+
+/// What is typed behind each verb.
+const ARGUMENTS: [&str; 6] = ["", "--nosuch", "nosuch", "''", "a/b", "$'a\\002b'"];
+
+/// Where the two differ, and why.
+const DIFFERENT: [(&str, &str); 12] = [
+    ("image inspect ''", "said there of the name's form"),
+    ("image inspect $'a\\002b'", "the same"),
+    ("network inspect ''", "there an empty name stands for all networks"),
+    ("network exists ''", "the same"),
+    ("network rm ''", "the same"),
+    ("diff ''", "said of a layer there"),
+    ("run nosuch", "what a short name means is the registries' configuration"),
+    ("create nosuch", "the same"),
+    ("run a/b", "the same"),
+    ("create a/b", "the same"),
+    ("push nosuch", "the same"),
+    ("push a/b", "the same"),
+];
+
+/// The exit codes, and the kind of error where it has a name, of every verb with wrong arguments.
+fn wrong_arguments(t: &Sandbox) -> Outcome {
+    let peer = Peer::find(["podman"])?;
+    let lines: Vec<String> = VERBS
+        .split(',')
+        .flat_map(|verb| ARGUMENTS.map(|arguments| format!("{} {arguments}", verb.trim())))
+        .filter(|line| !DIFFERENT.iter().any(|(different, _)| line == different))
+        .collect();
+    let script = |tool: &str| {
+        let run = |line: &String| {
+            format!("out=$(timeout 30 {tool} {line} 2>&1 </dev/null); printf '%s{MARK}%s{MARK}' \"$out\" $?\n")
+        };
+        // An empty name would stand for one that is left.
+        format!("{tool} secret rm -a >/dev/null 2>&1\n{}", lines.iter().map(run).collect::<String>())
+    };
+    let limit = std::time::Duration::from_secs(300);
+    let ours = t.script(&format!("set +eu +o pipefail\n{}", script("rpod"))).limit(limit).run();
+    let (ours, theirs) = (answers(&ours.stdout), answers(&peer.run(t, &script("podman"), b"")?));
+    assert_eq!((ours.len(), theirs.len()), (lines.len(), lines.len()), "a command ended the shell");
+    let mut wrong = Vec::new();
+    for (line, (own, peer)) in lines.iter().zip(ours.iter().zip(&theirs)) {
+        if own.1 != peer.1 || kind(&own.0) != kind(&peer.0) {
+            wrong.push(format!("{line}\n  here:  {} {}\n  there: {} {}", own.1, own.0.trim(), peer.1, peer.0.trim()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// What sort of thing an error says, as far as both put it in words.
+fn kind(text: &str) -> &'static str {
+    let kinds = [
+        ("unknown flag", "unknown flag"),
+        ("cannot be empty", "empty name"),
+        ("no such container", "no such thing"),
+        ("no such volume", "no such thing"),
+        ("no such secret", "no such thing"),
+        ("no such object", "no such thing"),
+        ("image not known", "no such thing"),
+        ("network not found", "no such thing"),
+        ("layer not known", "no such thing"),
+    ];
+    kinds.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, kind)| kind)
 }

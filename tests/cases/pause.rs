@@ -39,7 +39,7 @@ fn stands_still(t: &Sandbox) -> Outcome {
     rpod!(t, "ps", "--format", "{{.Names}} {{.Status}}").run().lines_are(&["p Paused"]);
     rpod!(t, "ps", "-q", "--filter", "status=paused", "--format", "{{.Names}}").run().lines_are(&["p"]);
     rpod!(t, "exec", "p", "true").run().fails(255, &["running"]);
-    rpod!(t, "pause", "p").run().fails(125, &["is not running, can't pause"]);
+    rpod!(t, "pause", "p").run().fails(125, &["is already paused"]);
     rpod!(t, "rm", "p").run().fails(2, &["paused"]);
     rpod!(t, "unpause", "--all").run().code(0);
     assert_eq!(status(t, "p"), "running false");

@@ -16,7 +16,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("restart::files_and_ports_stay", User::Sub, files_and_ports_stay));
     trials.extend(for_each_user("restart::timeout", |t| {
         let image = t.busybox()?;
-        rpod!(t, "run", "--name", "t", "--timeout", "1", image, "sleep", "1000").run().code(137);
+        rpod!(t, "run", "--name", "t", "--timeout", "1", image, "sleep", "1000").run().code(255);
         rpod!(t, "inspect", "-f", "{{.Config.Timeout}}", "t").run().lines_are(&["1"]);
         Ok(())
     }));

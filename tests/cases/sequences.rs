@@ -20,7 +20,7 @@ fn steps() -> usize {
 fn words(number: u64, image: &str) -> Vec<String> {
     let name = NAMES[(number >> 8) as usize % NAMES.len()];
     let other = NAMES[(number >> 16) as usize % NAMES.len()];
-    let line = match number % 18 {
+    let line = match number % 30 {
         0 | 1 => format!("create --name {name} {image} sleep 50"),
         2 => format!("run -d --rm --network none --name {name} {image} sleep 50"),
         3 => format!("run -d --network none --name {name} --replace --stop-timeout 0 {image} sleep 50"),
@@ -36,6 +36,17 @@ fn words(number: u64, image: &str) -> Vec<String> {
         14 => format!("update --memory 100m --restart on-failure:1 {name}"),
         15 => format!("container clone {name} {other}"),
         16 => format!("container cleanup {name}"),
+        17 => format!("pause {name}"),
+        18 | 19 => format!("unpause {name}"),
+        20 => format!("cp {name}:/etc/passwd {other}:/tmp/copied"),
+        21 => format!("commit -q {name} made:{other}"),
+        22 => format!("run -d --network one --name {name} --replace --stop-timeout 0 {image} sleep 50"),
+        23 => format!("network connect two {name}"),
+        24 => format!("network disconnect two {name}"),
+        25 => format!("exec -d {name} sleep 1"),
+        26 => format!("diff {name}"),
+        27 => format!("run --rm --network none --name {name} {image} true"),
+        28 => "container prune -f".to_owned(),
         _ => format!("kill {name}"),
     };
     line.split(' ').map(str::to_owned).collect()
@@ -54,6 +65,9 @@ fn numbers(seed: u64) -> impl Iterator<Item = u64> {
 
 fn verbs_on_few_names(t: &Sandbox) -> Outcome {
     let image = t.busybox()?;
+    for network in ["one", "two"] {
+        rpod!(t, "network", "create", network).run().ok();
+    }
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..PROCESSES)
             .map(|worker| {
@@ -90,6 +104,8 @@ fn verbs_on_few_names(t: &Sandbox) -> Outcome {
         rpod!(t, "inspect", "--type", "container", "--format", "{{.Id}}", row[1]).run().lines_are(&[row[0]]);
         if row[2] == "running" {
             rpod!(t, "exec", row[1], "true").run().ok();
+        } else if row[2] == "paused" {
+            rpod!(t, "unpause", row[1]).run().ok();
         } else {
             rpod!(t, "start", row[1]).run().ok();
         }

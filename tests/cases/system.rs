@@ -10,7 +10,9 @@ pub fn trials() -> Vec<Trial> {
         trial("system::prune", User::Sub, prune),
         trial("system::check", User::Sub, check),
         trial("system::check_containers", User::Sub, check_containers),
+        trial("system::damaged", User::Sub, damaged),
         trial("system::full_disk", User::Sub, full_disk),
+        trial("system::filled_by_a_container", User::Sub, filled_by_a_container),
         trial("system::reboot", User::Sub, reboot),
     ];
     trials.extend(for_each_user("system::reset", reset));
@@ -196,6 +198,57 @@ fn check_containers(t: &Sandbox) -> Outcome {
     Ok(())
 }
 
+/// What a power cut or a curious hand leaves stops no command about the others, is told, and can be mended or removed.
+fn damaged(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let make = |name: &str| rpod!(t, "create", "--name", name, image, "true").run().ok().trim().to_owned();
+    let (torn, second, third, bare) = (make("torn"), make("second"), make("third"), make("bare"));
+    make("fine");
+    make("nameless");
+    let places = ".local/state/rpod/hosts/*";
+    let script = format!(
+        "cd {places}; : >containers/{torn}/record.json; : >containers/{second}/record.json; chmod 0 containers/{third}; \
+         rm -r containers/{bare}/upper; rm names/nameless; touch containers/stray ~/.local/share/rpod/volumes/stray"
+    );
+    rpod!(t, "volume", "create", "kept").run().ok();
+    t.script(&script).run().ok();
+
+    let listed = rpod!(t, "ps", "-a", "--format", "{{.Names}}").run();
+    listed.lines_are(&["bare", "fine", "nameless"]);
+    for id in [&torn, &second, &third] {
+        assert!(listed.stderr.contains(&format!("rpod rm -f {id}")), "{listed}");
+    }
+    rpod!(t, "start", "torn").run().fails(125, &["damaged", &format!("rpod rm -f {torn}")]);
+    rpod!(t, "start", "-a", "fine").run().ok();
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&["kept"]);
+    // Nobody knows what they use.
+    rpod!(t, "image", "prune", "-af").run().fails(125, &["cannot tell what is in use"]);
+    rpod!(t, "volume", "prune", "-af").run().fails(125, &["cannot tell what is in use"]);
+
+    let check = rpod!(t, "system", "check", "-q").run();
+    check.fails(125, &["damage detected"]);
+    for text in [
+        &format!("Damaged container {torn}:\n cannot read"),
+        &format!("Damaged container {bare} (bare):\n the directory of its changes is missing"),
+        "Lost name nameless:",
+        "containers/stray",
+        "volumes/stray",
+    ] {
+        check.prints(text);
+    }
+    rpod!(t, "system", "check", "-q", "--repair").run().fails(125, &["damage is left: 4 containers"]);
+    rpod!(t, "start", "-a", "nameless").run().ok();
+    rpod!(t, "rm", "-f", "torn").run().lines_are(&["torn"]);
+    rpod!(t, "rm", "-f", &second[..12]).run().lines_are(&[&second[..12]]);
+    rpod!(t, "system", "check", "-q", "--force").run().prints("Repaired");
+    rpod!(t, "ps", "-a", "--format", "{{.Names}}").run().lines_are(&["fine", "nameless"]);
+    make("torn");
+    rpod!(t, "rm", "-fa").run().ok();
+    rpod!(t, "image", "prune", "-af").run().ok();
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&["kept"]);
+    Ok(())
+}
+
 /// Everything of rpod's on a file system that has no room left.
 fn full_disk(t: &Sandbox) -> Outcome {
     let archive =
@@ -220,6 +273,28 @@ fn full_disk(t: &Sandbox) -> Outcome {
     );
     let out = rpod!(t, "unshare", "bash", "-euo", "pipefail", "-c", &script).run();
     out.lines_are(&["No space left on device", "c", "on", "said", "c", "on", "0", "again"]);
+    Ok(())
+}
+
+/// A container fills the disk and ends, and its monitor cannot write that down.
+fn filled_by_a_container(t: &Sandbox) -> Outcome {
+    let archive =
+        t.write("home/busybox.tar", Image::busybox()?.docker_archive(&["docker.io/library/busybox:latest"]))?;
+    let script = format!(
+        "mkdir -p disk; mount -t tmpfs -o size=6m,mode=700 tmpfs disk\n\
+         export RPOD_ROOT=$PWD/disk/data RPOD_STATE=$PWD/disk/state\n\
+         rpod load -q -i {} >/dev/null\n\
+         rpod run -d --name w --network none busybox sh -c 'cat /dev/zero >/fill; exit 3' >/dev/null 2>&1\n\
+         rpod wait w\n\
+         rpod ps -a --format '{{{{.Names}}}} {{{{.State}}}}'\n\
+         rpod volume create v 2>/dev/null || rpod volume ls -q\n\
+         rpod rm w\n\
+         rpod ps -aq\n\
+         rpod run --rm --network none busybox echo again",
+        archive.display()
+    );
+    let out = rpod!(t, "unshare", "bash", "-euo", "pipefail", "-c", &script).run();
+    out.lines_are(&["3", "w exited", "w", "again"]);
     Ok(())
 }
 

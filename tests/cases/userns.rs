@@ -66,6 +66,8 @@ pub fn trials() -> Vec<Trial> {
     }
     trials.push(trial("userns::maps", User::Sub, maps));
     trials.push(trial("userns::auto", User::Sub, auto));
+    trials.push(trial("userns::joined_without_this_user", User::Sub, joined_without_this_user));
+    trials.push(trial("userns::files_of_nobody", User::Sub, files_of_nobody));
     trials.push(trial("userns::refused", User::Sub, |t| {
         let image = t.busybox()?;
         for (option, words) in [
@@ -166,6 +168,33 @@ fn maps(t: &Sandbox) -> Outcome {
 }
 
 /// No two of them share an id, and ids come back.
+/// Containers share the namespaces of one in which the user that starts them has no id.
+fn joined_without_this_user(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    for userns in ["--userns=auto", "--userns=nomap", "--uidmap=0:1:2000"] {
+        rpod!(t, "run", "-d", "--name", "n", "--network=none", userns, image, "sleep", "100").run().ok();
+        for shared in ["--network", "--pid", "--ipc", "--uts", "--userns"] {
+            let (own, shared) =
+                (if shared == "--network" { "--env=A=b" } else { "--network=none" }, format!("{shared}=container:n"));
+            let script = "touch /made && stat -c %u /made /etc/passwd; cat /proc/self/uid_map | wc -l";
+            let out = rpod!(t, "run", "--rm", own, shared, image, "sh", "-c", script).run();
+            out.lines_are(&["0", "0", "1"]);
+        }
+        rpod!(t, "rm", "-f", "-t", "0", "n").run().ok();
+    }
+    Ok(())
+}
+
+/// A file whose owner the container has no id for.
+fn files_of_nobody(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let script = "stat -c %u:%g /home/alice/note /etc/passwd; cat /home/alice/note 2>/dev/null || echo refused";
+    let run = |flag: &str| rpod!(t, "run", "--rm", "--network=none", flag, image, "sh", "-c", script).run();
+    run("--uidmap=0:1:100").lines_are(&["65534:65534", "0:0", "refused"]);
+    run("--userns=keep-id:size=100").ok();
+    Ok(())
+}
+
 fn auto(t: &Sandbox) -> Outcome {
     let image = t.busybox()?;
     let start = |name: &str, mode: &str| {

@@ -23,6 +23,7 @@ pub enum Need {
     Xz,
     Bzip2,
     SshAgent,
+    SystemdAnalyze,
     /// Root, to wire network namespaces together as another host would be.
     ClientHost,
     /// A cgroup v2 tree with the memory, cpu and pids controllers, delegated to the user.
@@ -32,6 +33,8 @@ pub enum Need {
     Xfs,
     /// A program that boots a guest with systemd, named by RPOD_VM.
     Vm,
+    /// RPOD_TEST_LARGE: somebody who has minutes, and hundreds of megabytes to fetch from Debian's archive.
+    Large,
 }
 
 /// Ignores the trial unless everything named is here.
@@ -56,6 +59,7 @@ fn check(need: Need) -> Result<(), Stop> {
         Need::Xz => program("xz", "xz-utils"),
         Need::Bzip2 => program("bzip2", "bzip2"),
         Need::SshAgent => program("ssh-agent", "openssh-client"),
+        Need::SystemdAnalyze => program("systemd-analyze", "systemd"),
         Need::ClientHost => {
             if !is_root() {
                 return skip("needs root, to make a network namespace that plays another host");
@@ -76,6 +80,10 @@ fn check(need: Need) -> Result<(), Stop> {
         Need::Vm => match std::env::var_os("RPOD_VM").filter(|program| Path::new(program).is_file()) {
             Some(_) => Ok(()),
             None => skip("RPOD_VM names no program that boots a guest with systemd"),
+        },
+        Need::Large => match std::env::var_os("RPOD_TEST_LARGE") {
+            Some(_) => Ok(()),
+            None => skip("it fetches hundreds of megabytes: set RPOD_TEST_LARGE"),
         },
         Need::Ipv6 => {
             if Path::new("/proc/net/if_inet6").exists() {

@@ -2,7 +2,7 @@
 //!
 //! The last pattern that matches a path, or a directory above it, decides; `!` takes back.
 
-use crate::build::glob::Glob;
+use crate::glob::Glob;
 
 /// The patterns of one file. Empty: everything is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -161,6 +161,26 @@ mod tests {
             [("", "."), ("a//b/./c/..", "a/b"), ("/..", "/"), ("/../a", "/a"), ("../a", "../a"), ("a/../..", "..")]
         {
             assert_eq!(clean(path), wanted, "{path}");
+        }
+    }
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(file in "[!*?\\[\\]\\\\a-b/. #\n-]{0,30}", path in "[a-b.]{1,3}(/[a-b.]{1,3}){0,4}") {
+            if let Ok(ignore) = Ignore::parse(&file) {
+                let mut above = Above::default();
+                for part in path.split('/') {
+                    above = ignore.decide(part, &above).1;
+                }
+            }
+        }
+
+        #[test]
+        fn a_clean_path_goes_up_only_at_its_beginning(path in "[a-b./]{0,20}") {
+            let cleaned = clean(&path);
+            proptest::prop_assert_eq!(&clean(&cleaned), &cleaned);
+            let names = cleaned.split('/').skip_while(|name| *name == "..");
+            proptest::prop_assert!(names.into_iter().all(|name| name != ".."), "{}", cleaned);
+            proptest::prop_assert!(!path.starts_with('/') || cleaned.split('/').all(|name| name != ".."));
         }
     }
 }

@@ -9,8 +9,8 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat
 use rustix::io::Errno;
 
 use super::ignore::{Above, Ignore, clean};
-use crate::build::glob::{self, Glob};
 use crate::error::{Context, Error, Result};
+use crate::glob::{self, Glob};
 use crate::sys::lookup::openat2;
 
 /// As the kernel's limit of links; deeper trees are not followed either.

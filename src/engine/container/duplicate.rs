@@ -15,7 +15,7 @@ use super::record::{CONFIG, Config, Record, Root};
 use super::resolve::MountKind;
 use super::store::{self, Container};
 use super::volumes::{self, VolumeUse};
-use super::{requires, update};
+use super::{image_mounts, requires, update};
 use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Kind, Result};
@@ -84,6 +84,7 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
         Root::Directory(path) => crate::storage::RootfsPlan::Directory { path: path.clone() },
         Root::Overlay(path) => make::above(path, &reserved.place.disk)?,
     };
+    image_mounts::repeat(store, &config, &ids.shift)?;
     if let Some(root) = config.spec.root_mut() {
         root.set_path(config.rootfs.place().to_path_buf());
     }

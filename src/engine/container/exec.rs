@@ -67,8 +67,7 @@ pub(crate) fn exec(
 ) -> Result<Executed> {
     let state = container.state(dirs)?;
     let Some(init) = lifecycle::init(&state).filter(|_| state.status == Status::Running) else {
-        return Err(Error::new("can only create exec sessions on running containers: container state improper")
-            .with_kind(Kind::Conflict));
+        return Err(not_running());
     };
     let job = Job { dirs, container, options, state, init };
     let detachable = options.terminal.is_some() && options.interactive && !options.detach_keys.is_empty();
@@ -95,6 +94,11 @@ pub(crate) fn exec(
     }
 }
 
+fn not_running() -> Error {
+    Error::new("can only create exec sessions on running containers: container state improper")
+        .with_kind(Kind::Conflict)
+}
+
 /// One `exec`.
 struct Job<'a> {
     dirs: &'a Dirs,
@@ -105,8 +109,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Starts the process, as a child of this one.
+    /// Starts the process, as a child of this one. A container that ends meanwhile is one that does not run.
     fn start(&self, warn: &mut dyn FnMut(&str)) -> Result<(i32, Relay)> {
+        let ended = || lifecycle::has_ended(&self.init);
+        self.join(warn).map_err(|error| if ended() { not_running() } else { error })
+    }
+
+    fn join(&self, warn: &mut dyn FnMut(&str)) -> Result<(i32, Relay)> {
         let (options, state) = (self.options, &self.state);
         let config = self.container.config()?;
         let process = process(&config, options)?;
@@ -267,8 +276,9 @@ fn identity(config: &Config, wanted: &str, own: &User) -> Result<User> {
     };
     let found = user::resolve(wanted, &[], &read("etc/passwd")?, &read("etc/group")?)?.identity;
     let mut user = own.clone();
+    let others: Vec<u32> = found.groups.into_iter().filter(|gid| *gid != found.gid).collect();
     user.set_uid(found.uid).set_gid(found.gid);
-    user.set_additional_gids(Some(found.groups).filter(|groups| !groups.is_empty()));
+    user.set_additional_gids(Some(others).filter(|groups| !groups.is_empty()));
     Ok(user)
 }
 

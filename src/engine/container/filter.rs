@@ -2,11 +2,11 @@
 //! hold; labels must all hold as well.
 
 use jiff::Timestamp;
+use regex_lite::Regex;
 
-use super::pattern::Pattern;
 use super::record::Mount;
 use super::store::{self, Container};
-use super::when;
+use crate::engine::{pattern, when};
 use crate::error::{Error, Result};
 use crate::monitor::restart::Policy;
 use crate::monitor::state::{State, Status};
@@ -19,7 +19,7 @@ pub(crate) struct Filters(Vec<Filter>);
 #[derive(Debug)]
 enum Filter {
     Id(Vec<String>),
-    Name(Vec<Pattern>),
+    Name(Vec<Regex>),
     Status(Vec<Option<Status>>),
     Exited(Vec<u8>),
     Label {
@@ -57,7 +57,7 @@ impl Filters {
         match key {
             "id" => self.either(|f| if let Filter::Id(v) = f { Some(v) } else { None }, Filter::Id, text),
             "name" => {
-                let pattern = Pattern::new(value)?;
+                let pattern = pattern::regex(value)?;
                 self.either(|f| if let Filter::Name(v) = f { Some(v) } else { None }, Filter::Name, pattern);
             }
             "status" => {
@@ -139,7 +139,7 @@ impl Filter {
         let record = &container.record;
         match self {
             Self::Id(ids) => ids.iter().any(|id| record.id.starts_with(id)),
-            Self::Name(names) => names.iter().any(|name| name.matches(&record.name)),
+            Self::Name(names) => names.iter().any(|name| name.is_match(&record.name)),
             Self::Status(statuses) => statuses.contains(&Some(state.status)),
             Self::Exited(codes) => state.status == Status::Exited && codes.contains(&state.exit_code),
             Self::Label { name, value, wanted } => {

@@ -51,12 +51,12 @@ pub(crate) fn wait(dirs: &Dirs, container: &Container, wanted: Status, interval:
 /// Checks the container's health now.
 pub(crate) fn check(dirs: &Dirs, container: &Container) -> Result<Outcome> {
     let config = container.config()?;
-    let Some(health) = &config.health else {
-        return Err(Error::new(format!("container {} has no defined healthcheck", container.id())));
-    };
     let state = container.state(dirs)?;
     let Some(pidfd) = lifecycle::init(&state).filter(|_| state.status.is_up()) else {
         return Err(Error::new(format!("container {} is not running", container.id())).with_kind(Kind::Conflict));
+    };
+    let Some(health) = &config.health else {
+        return Err(Error::new(format!("container {} has no defined healthcheck", container.id())));
     };
     let seccomp = start::seccomp(&config.spec)?;
     let events = events::directory(dirs);

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use super::options::RunOptions;
 use super::options::mounts::MountRequest;
-use super::resolve::{self, ImageMount};
+use super::record::Config;
+use super::resolve::{self, ImageMount, MountKind};
 use crate::engine::images;
 use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::storage::{IdShift, Store};
 
 /// What their directories are called.
-pub(super) const PREFIX: &str = "image-";
+const PREFIX: &str = "image-";
 
 /// Whether layers of images beside the container's own are needed.
 pub(super) fn any(options: &RunOptions) -> bool {
@@ -37,4 +38,23 @@ pub(super) fn prepare(
         mounts.push(ImageMount { destination: destination.clone(), rootfs });
     }
     Ok((mounts, layers))
+}
+
+/// Makes what a container that was made from another mounts: where layers are copied, its configuration names directories
+/// that are not there yet.
+pub(super) fn repeat(store: &Store, config: &Config, shift: &IdShift) -> Result<()> {
+    for mount in config.mounts.iter().filter(|mount| mount.kind == MountKind::Image) {
+        let mut planned = config.spec.mounts().iter().flatten();
+        let planned = planned.find(|planned| planned.destination() == Path::new(&mount.destination));
+        let source = planned.and_then(|planned| planned.source().as_deref());
+        let Some(dir) = source.into_iter().flat_map(Path::ancestors).find(|dir| is_one(dir)) else { continue };
+        let image = images::resolve(store, &mount.source.to_string_lossy())?;
+        store.prepare_rootfs(&image.layers, dir, shift)?;
+    }
+    Ok(())
+}
+
+/// Whether a directory is that of an image mount.
+pub(super) fn is_one(directory: &Path) -> bool {
+    directory.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
 }

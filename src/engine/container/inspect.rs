@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::attached;
 use super::ports;
-use super::record::{Config, Mount, Root};
+use super::record::{Config, GivenSecret, Mount, Root};
 use super::resolve::MountKind;
 use super::session::{self, Session};
 use super::store::Container;
@@ -373,6 +373,11 @@ fn settings(container: &Container, config: &Config, process: &oci_spec::runtime:
         "Passwd": !config.asked.no_passwd,
         "ExposedPorts": exposed(&record.exposed, &record.ports),
     });
+    if !config.secrets.is_empty() {
+        let secret =
+            |s: &GivenSecret| json!({ "Name": s.name, "ID": s.id, "UID": s.uid, "GID": s.gid, "Mode": s.mode });
+        value["Secrets"] = config.secrets.iter().map(secret).collect();
+    }
     if let Some(health) = &config.health {
         add_health(&mut value, health);
     }

@@ -144,6 +144,11 @@ impl Stopping<'_> {
     }
 }
 
+/// Whether the process has ended.
+pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
+    wait_ended(pidfd, Some(Instant::now())).unwrap_or(false)
+}
+
 /// Whether the process has ended before `deadline`.
 fn wait_ended(pidfd: &OwnedFd, deadline: Option<Instant>) -> rustix::io::Result<bool> {
     loop {

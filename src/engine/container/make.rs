@@ -23,6 +23,7 @@ use crate::error::{Context, Error, Result};
 use crate::monitor::restart::Policy;
 use crate::monitor::{log, notify};
 use crate::network::mode::Mode as Network;
+use crate::network::ports::parse_exposed;
 use crate::runtime::cgroup;
 use crate::spec;
 use crate::state::file::{self, Durability};
@@ -61,10 +62,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     if order.runtime.is_some() && (options.init || joined.is_some()) {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
-    let named = match &options.cdi[..] {
-        [] => cdi::Edits::default(),
-        names => cdi::Registry::read().edits(names)?,
-    };
+    let named = cdi::Edits::of(&options.cdi)?;
     let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = (image.is_some() || image_mounts::any(options)).then(|| store.gc_lock(Mode::Shared)).transpose()?;
@@ -97,7 +95,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
         warnings.push(format!("one user and group id is all there is in the container: {reason}"));
     }
     let (own, mounts) = (resolved.maps.as_ref().unwrap_or(&whole), &mut resolved.settings.mounts);
-    let secret_variables = secrets::place(dirs, &reserved.place.record, &options.secrets, own, mounts)?;
+    let placed = secrets::place(dirs, &reserved.place.record, &options.secrets, own, mounts)?;
     let owner = ids.outside(&resolved.settings.process.user);
     let made = volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     made.iter().for_each(|name| events::volume(dirs, "create", name));
@@ -105,7 +103,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let mut record = Record { mounted_layers, ..record(&reserved, &order, &resolved, &ids)? };
     let (life, log) = (options.life.clone(), options.log.clone());
     let mut config = config(order, resolved, rootfs)?;
-    config.secret_variables = secret_variables;
+    (config.secret_variables, config.secrets) = (placed.variables, placed.given);
     config.log.tag = log_tag(&log.tag, &record)?;
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
@@ -173,9 +171,10 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
     let Order { options, image, .. } = order;
     let exposed = image.iter().flat_map(|image| image.config.config.exposed_ports.keys());
     let exposed =
-        exposed.chain(options.network.expose.iter().map(String::as_str)).map(|port| match port.contains('/') {
-            true => port.to_owned(),
-            false => format!("{port}/tcp"),
+        exposed.chain(options.network.expose.iter().map(String::as_str)).flat_map(|port| match parse_exposed(port) {
+            Ok(ports) => ports.into_iter().map(|(port, protocol)| format!("{port}/{protocol}")).collect(),
+            // An image's own words.
+            Err(_) => vec![port.to_owned()],
         });
     Ok(Record {
         id: reserved.id.clone(),
@@ -276,6 +275,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
         health: None,
         create_command: order.create_command,
         secret_variables: Vec::new(),
+        secrets: Vec::new(),
         image_digest: order.image.map(|image| image.manifest.to_string()).unwrap_or_default(),
         asked: Asked { sharing: options.sharing, systemd: resolved.systemd, ..options.asked.clone() },
         maps: resolved.maps,

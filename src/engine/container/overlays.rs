@@ -24,7 +24,7 @@ pub(super) fn renew(disk: &Path, config: &Config) -> Result<()> {
         let there = upper.exists();
         empty(&upper)?;
         // An image's have their attributes from its layers, unless this is the copy of another container.
-        if !there || !upper.parent().is_some_and(is_of_image) {
+        if !there || !upper.parent().is_some_and(image_mounts::is_one) {
             be_like(&lower, &upper, config.maps.as_ref())
                 .context(|| format!("cannot mount an overlay over {}", lower.display()))?;
         }
@@ -62,10 +62,6 @@ fn be_like(lower: &Path, upper: &Path, container: Option<&IdMaps>) -> Result<()>
         // chown(2) takes some bits of the mode away.
         own(upper, wanted).context(failed).and_then(|()| mode())
     })
-}
-
-fn is_of_image(directory: &Path) -> bool {
-    directory.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(image_mounts::PREFIX.as_bytes()))
 }
 
 /// A directory that certainly belongs to the user.

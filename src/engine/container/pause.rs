@@ -9,12 +9,12 @@ use crate::state::paths::Dirs;
 
 /// Stops all processes of a running container until [`unpause`].
 pub(crate) fn pause(dirs: &Dirs, container: &Container) -> Result<()> {
-    let status = container.state(dirs)?.status;
-    if status != Status::Running {
-        return Err(Error::new(format!("{:?} is not running, can't pause: container state improper", status.as_str()))
-            .with_kind(Kind::Conflict));
-    }
-    set(dirs, container, true)
+    let problem = match container.state(dirs)?.status {
+        Status::Running => return set(dirs, container, true),
+        Status::Paused => "is already paused",
+        _ => "is not running, can't pause",
+    };
+    Err(Error::new(format!("{:?} {problem}: container state improper", container.id())).with_kind(Kind::Conflict))
 }
 
 /// Lets a paused container go on.

@@ -147,6 +147,9 @@ pub(crate) struct Config {
     /// Variables, and the secrets that they are read from at every start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_variables: Vec<(String, String)>,
+    /// All of its secrets, to be shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<GivenSecret>,
     /// Of the image's manifest; empty with `--rootfs`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image_digest: String,
@@ -302,6 +305,16 @@ impl Config {
 
 fn is_default(wish: &Wish) -> bool {
     *wish == Wish::default()
+}
+
+/// A secret that the container has; the numbers are those of its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GivenSecret {
+    pub name: String,
+    pub id: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: u32,
 }
 
 /// `config.json` as it is written.

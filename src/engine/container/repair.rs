@@ -8,8 +8,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::record::Record;
 use super::remove;
 use super::store::{self, Container};
-use crate::error::Result;
-use crate::monitor::place::Place;
+use crate::error::{Context, Result};
+use crate::monitor::place::{Place, left_exit_code};
 use crate::monitor::state::{State, Status};
 use crate::runtime::cgroup;
 use crate::state::events::{self, Event};
@@ -34,6 +34,11 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
         // Busy for a moment longer at worst; an empty cgroup costs nothing.
         let _ = cgroup::remove(path);
     }
+    // A monitor that saw the end and could not write it down, on a full disk, left the code elsewhere.
+    let (exit_code, error) = match left_exit_code(&lock) {
+        Some(code) => (code, String::new()),
+        None => (137, "the container's monitor was killed".to_owned()),
+    };
     let ended = State {
         status: Status::Exited,
         pid: 0,
@@ -41,17 +46,18 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
         pid_start: 0,
         monitor: 0,
         finished_at: Some(Timestamp::now()),
-        exit_code: 137,
-        error: "the container's monitor was killed".into(),
+        exit_code,
+        error,
         ..state
     };
-    let died = Event { exit_code: Some(ended.exit_code), ..container.record.named().event("died") };
-    events::append(&events::directory(dirs), &[died]);
     if container.record.rm {
         remove::remove_locked(dirs, container, true, &lock)?;
-    } else {
-        ended.store(&container.place.record)?;
+    } else if ended.store(&container.place.record).is_err() {
+        // A full disk: the next look says the same, and `rm` makes room without asking the file.
+        return Ok(ended);
     }
+    let died = Event { exit_code: Some(ended.exit_code), ..container.record.named().event("died") };
+    events::append(&events::directory(dirs), &[died]);
     Ok(ended)
 }
 
@@ -105,6 +111,30 @@ pub(super) fn sweep_names(dirs: &Dirs, containers: usize) -> Result<()> {
     Ok(())
 }
 
+/// Removes the names that lead to `id`, which is no container any more.
+pub(super) fn forget_names(dirs: &Dirs, id: &str) -> Result<()> {
+    let _names = lock_names(dirs)?;
+    let names = std::fs::read_dir(dirs.host.join("names")).into_iter().flatten().flatten();
+    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
+        if store::name_target(dirs, &name).as_deref() == Some(id) {
+            // Gone already, or found again by the next listing.
+            let _ = std::fs::remove_file(store::name_link(dirs, &name));
+        }
+    }
+    Ok(())
+}
+
+/// Gives a container the name in its record back, whose link was lost.
+///
+/// # Errors
+/// When another container has the name now.
+pub(crate) fn restore_name(dirs: &Dirs, container: &Container) -> Result<()> {
+    let _names = lock_names(dirs)?;
+    let name = &container.record.name;
+    let link = store::name_link(dirs, name);
+    std::os::unix::fs::symlink(container.id(), &link).context(|| format!("cannot give a container the name {name}"))
+}
+
 /// Whoever takes a name that is taken, gives one up or clears stale ones holds this.
 pub(super) fn lock_names(dirs: &Dirs) -> Result<Lock> {
     Lock::acquire(&dirs.host.join("names.lock"), Mode::Exclusive)
@@ -113,8 +143,11 @@ pub(super) fn lock_names(dirs: &Dirs) -> Result<Lock> {
 /// Whether the link from `name` to `id` stands for something: a record that says so, or somebody working on making one.
 pub(super) fn owns_name(dirs: &Dirs, id: &str, name: &str) -> Result<bool> {
     for rm in [false, true] {
-        if let Some(record) = Record::load(&Place::new(dirs, id, rm).record)? {
-            return Ok(record.name == name);
+        match Record::load(&Place::new(dirs, id, rm).record) {
+            Ok(Some(record)) => return Ok(record.name == name),
+            Ok(None) => {}
+            // Damaged: it may be its.
+            Err(_) => return Ok(true),
         }
     }
     Place::new(dirs, id, false).locked()

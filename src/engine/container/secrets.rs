@@ -9,31 +9,45 @@ use std::path::Path;
 use oci_spec::runtime::Spec;
 
 use super::options::secrets::{SecretPlace, SecretRequest};
+use super::record::GivenSecret;
 use crate::engine::secrets;
 use crate::error::{Context, Result};
 use crate::spec::settings::Mount;
 use crate::state::paths::{Dirs, create_private};
 use crate::userns::{IdMaps, enter};
 
-/// Makes the copies in the record's directory and adds their mounts; answers the variables and the secrets for them.
-/// For a single-threaded process.
+/// The secrets of a container.
+#[derive(Debug, Default)]
+pub(super) struct Placed {
+    /// Variables with the secrets that they are read from.
+    pub variables: Vec<(String, String)>,
+    /// All of them.
+    pub given: Vec<GivenSecret>,
+}
+
+/// Makes the copies in the record's directory and adds their mounts. For a single-threaded process.
 pub(super) fn place(
     dirs: &Dirs,
     record: &Path,
     requests: &[SecretRequest],
     maps: &IdMaps,
     mounts: &mut Vec<Mount>,
-) -> Result<Vec<(String, String)>> {
-    let mut variables = Vec::new();
+) -> Result<Placed> {
+    let Placed { mut variables, mut given } = Placed::default();
     for request in requests {
         let secret = secrets::find(dirs, &request.name)?;
+        let mut give = |uid, gid, mode| {
+            given.push(GivenSecret { name: secret.name.clone(), id: secret.id.clone(), uid, gid, mode });
+        };
         let (path, uid, gid, mode) = match &request.place {
             SecretPlace::Variable(variable) => {
+                give(0, 0, 0);
                 variables.push((variable.clone(), secret.name));
                 continue;
             }
             SecretPlace::File { path, uid, gid, mode } => (path, *uid, *gid, *mode),
         };
+        give(uid, gid, mode);
         let directory = record.join("secrets");
         create_private(&directory)?;
         let copy = directory.join(format!("{}-{}", secret.id, mounts.len()));
@@ -58,7 +72,7 @@ pub(super) fn place(
         let options = ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec();
         mounts.push(Mount { destination: path.clone(), kind: "bind".to_owned(), source: copy, options });
     }
-    Ok(variables)
+    Ok(Placed { variables, given })
 }
 
 /// The plan with the secrets that are variables.

@@ -168,6 +168,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
         lock,
         spec: &spec,
         maps: config.maps.as_ref().filter(|_| !joining::has_joined(&config.spec)),
+        ids: config.maps.as_ref(),
         rootfs: first.rootfs,
         shm: first.shm,
         init: config.init,

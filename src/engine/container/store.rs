@@ -1,9 +1,11 @@
 //! Finding containers: by name, id, prefix of an id, or all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::damaged::{self, Damaged};
 use super::record::{Config, Record};
 use super::repair;
 use crate::error::{Context, Error, Kind, Result};
@@ -54,36 +56,46 @@ impl Container {
         })
     }
 
+    /// Whether it is found by the name in its record.
+    pub(crate) fn has_name(&self, dirs: &Dirs) -> bool {
+        name_target(dirs, &self.record.name).as_deref() == Some(self.id())
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.record.id
     }
 
     /// Bytes of the files that the container has made or changed. Those it hides even from us count as nothing.
     pub(crate) fn written(&self) -> u64 {
-        tree_size(&self.place.disk.join("upper"))
+        tree_size(&self.place.disk.join("upper"), &mut HashSet::new())
     }
 
     /// Bytes of the files of the image.
     pub(crate) fn image_size(&self) -> u64 {
         let directories = self.config().map(|config| config.rootfs.directories()).unwrap_or_default();
-        directories.iter().skip(1).map(|dir| tree_size(dir)).sum()
+        directories.iter().skip(1).map(|dir| tree_size(dir, &mut HashSet::new())).sum()
     }
 }
 
-fn tree_size(dir: &Path) -> u64 {
+/// A file with several names counts once: `linked` are those met, by device and inode.
+fn tree_size(dir: &Path, linked: &mut HashSet<(u64, u64)>) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => tree_size(&entry.path()),
+    let mut size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => tree_size(&entry.path(), linked),
+        Ok(meta) if meta.nlink() > 1 && !linked.insert((meta.dev(), meta.ino())) => 0,
         Ok(meta) => meta.len(),
         Err(_) => 0,
     };
-    entries.flatten().map(size).sum()
+    entries.flatten().map(&mut size).sum()
 }
 
 /// The container called `name_or_id`: a full id, a name, or the beginning of exactly one id.
 pub(crate) fn find(dirs: &Dirs, name_or_id: &str) -> Result<Container> {
+    if name_or_id.is_empty() {
+        return Err(Error::new("name or ID cannot be empty"));
+    }
     if let Some(id) = name_target(dirs, name_or_id)
-        && let Some(container) = Container::load(dirs, &id)?
+        && let Some(container) = readable(dirs, &id)?
         && container.record.name == name_or_id
     {
         return Ok(container);
@@ -92,15 +104,15 @@ pub(crate) fn find(dirs: &Dirs, name_or_id: &str) -> Result<Container> {
         Error::new(format!("no container with name or ID {name_or_id:?} found: no such container"))
             .with_kind(Kind::NoSuchObject)
     };
-    if name_or_id.is_empty() || !name_or_id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+    if !name_or_id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return Err(missing());
     }
     if name_or_id.len() == 64 {
-        return Container::load(dirs, name_or_id)?.ok_or_else(missing);
+        return readable(dirs, name_or_id)?.ok_or_else(missing);
     }
     let mut found = None;
     for id in ids(dirs)?.iter().filter(|id| id.starts_with(name_or_id)) {
-        if let Some(container) = Container::load(dirs, id)?
+        if let Some(container) = readable(dirs, id)?
             && found.replace(container).is_some()
         {
             return Err(Error::new(format!("more than one result for container ID {name_or_id}"))
@@ -108,6 +120,12 @@ pub(crate) fn find(dirs: &Dirs, name_or_id: &str) -> Result<Container> {
         }
     }
     found.ok_or_else(missing)
+}
+
+/// [`Container::load`] that says what can be done about one that is damaged.
+fn readable(dirs: &Dirs, id: &str) -> Result<Option<Container>> {
+    Container::load(dirs, id)
+        .map_err(|e| Damaged { id: id.to_owned(), why: e.to_string() }.error("cannot use a damaged container"))
 }
 
 /// The container that was created last.
@@ -118,21 +136,31 @@ pub(crate) fn latest(dirs: &Dirs) -> Result<Container> {
 
 /// All containers, the oldest first. Clears what killed creators and removers left.
 pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Container>> {
+    Ok(survey(dirs)?.0)
+}
+
+/// [`list`], and those that cannot be read.
+pub(crate) fn survey(dirs: &Dirs) -> Result<(Vec<Container>, Vec<Damaged>)> {
     let ids = ids(dirs)?;
-    let mut containers = Vec::with_capacity(ids.len());
+    let (mut containers, mut damaged) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in &ids {
-        match Container::load(dirs, id)? {
-            Some(container) => containers.push(container),
-            None => repair::sweep(dirs, id)?,
+        match Container::load(dirs, id) {
+            Ok(Some(container)) => containers.push(container),
+            Ok(None) => repair::sweep(dirs, id)?,
+            Err(e) => damaged.push(Damaged { id: id.clone(), why: e.to_string() }),
         }
     }
     containers.sort_by_key(|c| c.record.created);
-    repair::sweep_names(dirs, containers.len())?;
-    Ok(containers)
+    repair::sweep_names(dirs, containers.len() + damaged.len())?;
+    Ok((containers, damaged))
 }
 
 /// What all containers need of the image store.
+///
+/// # Errors
+/// When one of them cannot tell.
 pub(crate) fn keep(dirs: &Dirs) -> Result<Keep> {
+    damaged::none(dirs)?;
     let mut keep = Keep::default();
     for container in list(dirs)? {
         keep.layers.extend(container.record.layers);
@@ -162,7 +190,8 @@ fn ids(dirs: &Dirs) -> Result<BTreeSet<String>> {
     Ok(ids)
 }
 
-fn is_id(name: &str) -> bool {
+/// Whether a directory may be a container's: 64 hexadecimal digits.
+pub(crate) fn is_id(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

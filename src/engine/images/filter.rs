@@ -5,14 +5,18 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::{Listed, resolve};
+use crate::engine::when;
 use crate::error::{Error, Result};
+use crate::glob::Glob;
 use crate::storage::Store;
 
 /// What an image must be to be listed. Filters of one kind are alternatives, of several kinds conditions.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     /// Patterns for names; the names that match are the ones shown.
-    references: Vec<String>,
+    references: Vec<Glob>,
+    /// What stands behind the verb: the whole id of an image will do as well.
+    image: Option<String>,
     dangling: Option<bool>,
     /// Whether to be a manifest list.
     lists: Option<bool>,
@@ -40,13 +44,14 @@ impl Filter {
         used: impl Fn() -> Result<HashSet<String>>,
     ) -> Result<Self> {
         let mut filter = Self::default();
-        filter.references.extend(image.map(str::to_owned));
+        filter.references.extend(image.map(pattern).transpose()?);
+        filter.image = image.map(str::to_owned);
         for text in filters {
             let (key, value) = text.split_once('=').ok_or_else(|| {
                 Error::new(format!("invalid image filter {text:?}: must be in the format \"filter=value\""))
             })?;
             match key {
-                "reference" => filter.references.push(value.to_owned()),
+                "reference" => filter.references.push(pattern(value)?),
                 "dangling" => filter.dangling = Some(boolean(value)?),
                 "manifest" => filter.lists = Some(boolean(value)?),
                 "readonly" => filter.read_only = Some(boolean(value)?),
@@ -62,7 +67,7 @@ impl Filter {
                 "id" => filter.ids.push(value.trim_start_matches("sha256:").to_owned()),
                 "before" => filter.before = Some(earliest(filter.before, resolve(store, value)?.created())),
                 "since" | "after" => filter.since = Some(resolve(store, value)?.created()),
-                "until" => filter.before = Some(earliest(filter.before, time(value)?)),
+                "until" => filter.before = Some(earliest(filter.before, when::parse("filter until", value)?)),
                 _ => {
                     return Err(Error::new(format!("unsupported image filter {key:?}"))
                         .hint(
@@ -103,9 +108,13 @@ impl Filter {
         let wanted = |name: &str| self.references.iter().any(|pattern| matches_name(pattern, name));
         let named: Vec<&str> = tags.filter(|name| wanted(name)).collect();
         let found =
-            !named.is_empty() || listed.digests.iter().any(|name| wanted(name)) || self.references.contains(&id);
+            !named.is_empty() || listed.digests.iter().any(|name| wanted(name)) || self.image.as_ref() == Some(&id);
         found.then_some(named)
     }
+}
+
+fn pattern(text: &str) -> Result<Glob> {
+    Glob::path(text).map_err(Error::new)
 }
 
 fn earliest(first: Option<Timestamp>, second: Timestamp) -> Timestamp {
@@ -120,49 +129,13 @@ fn boolean(value: &str) -> Result<bool> {
     }
 }
 
-/// A date, or how long ago: 10m, 1h30m.
-fn time(value: &str) -> Result<Timestamp> {
-    if let Ok(time) = value.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    if let Ok(seconds) = value.parse::<i64>() {
-        return Timestamp::from_second(seconds).map_err(|e| Error::wrap(format!("{value} is not a time"), e));
-    }
-    let ago: jiff::SignedDuration =
-        value.parse().map_err(|e| Error::wrap(format!("{value:?} is neither a time nor a duration"), e))?;
-    Ok(Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH))
-}
-
-/// Whether `pattern` means `name`: any whole components at its end, the tag left out or not, `*` and `?` for anything but a slash.
-fn matches_name(pattern: &str, name: &str) -> bool {
+/// Patterns are Go's `path.Match`, of a whole name or of its end behind a slash.
+fn matches_name(pattern: &Glob, name: &str) -> bool {
     let (repository, _) = name.split_once('@').or_else(|| name.rsplit_once(':')).unwrap_or((name, ""));
     [name, repository].iter().any(|candidate| {
         let starts = std::iter::once(0).chain(candidate.match_indices('/').map(|(i, _)| i + 1));
-        starts.map(|start| &candidate[start..]).any(|ending| glob(pattern.as_bytes(), ending.as_bytes()))
+        starts.map(|start| &candidate[start..]).any(|ending| pattern.matches(ending))
     })
-}
-
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    // The last star is the only one worth going back to; it does not reach over a slash.
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(b'?') if text[t] != b'/' => (p, t) = (p + 1, t + 1),
-            Some(c) if *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((at, from)) if text[from] != b'/' => {
-                    star = Some((at, from + 1));
-                    (p, t) = (at + 1, from + 1);
-                }
-                _ => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 #[cfg(test)]
@@ -175,10 +148,10 @@ mod tests {
         for good in
             ["alpine", "alpine:3.20", "library/alpine", name, "alp*", "*", "alpine:3.*", "docker.io/*/alpine", "al?ine"]
         {
-            assert!(matches_name(good, name), "{good}");
+            assert!(matches_name(&pattern(good).expect(good), name), "{good}");
         }
         for bad in ["pine", "alpine:3", "docker.io", "docker.io/*", "*/alpine:3", "", "alpine/"] {
-            assert!(!matches_name(bad, name), "{bad}");
+            assert!(!matches_name(&pattern(bad).expect(bad), name), "{bad}");
         }
     }
 }

@@ -140,6 +140,16 @@ pub(crate) fn is_index(store: &Store, digest: &Digest) -> Result<bool> {
     Ok(matches!(Document::parse(&store.read_blob(digest)?, None)?, Document::Index(_)))
 }
 
+/// Refuses what can be no image's name, for verbs that would say of it that there is no such image.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let why = match name {
+        "" => "repository name must have at least one component",
+        name if name.chars().any(char::is_control) => "invalid reference format",
+        _ => return Ok(()),
+    };
+    Err(Error::new(format!("parsing reference {name:?}: {why}")))
+}
+
 fn not_known(name: &str) -> Error {
     Error::new(format!("{name}: image not known")).with_kind(Kind::NoSuchObject)
 }

@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use regex_lite::Regex;
 
-use crate::engine::container::pattern::Pattern;
-use crate::engine::container::when;
+use crate::engine::{pattern, when};
 use crate::error::{Error, Result};
 use crate::network::bridge::object::{DEFAULT, Network};
 
 /// All filters of a command line.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
-    names: Vec<Pattern>,
+    names: Vec<Regex>,
     ids: Vec<String>,
     drivers: Vec<String>,
     /// Name, value, and whether it is wanted.
@@ -28,7 +28,7 @@ impl Filters {
         for text in texts {
             let (key, value) = text.split_once('=').ok_or_else(|| Error::new(format!("invalid filter {text:?}")))?;
             match key {
-                "name" => filters.names.push(Pattern::new(value)?),
+                "name" => filters.names.push(pattern::regex(value)?),
                 "id" => filters.ids.push(value.to_owned()),
                 "driver" => filters.drivers.push(value.to_owned()),
                 "label" | "label!" => {
@@ -64,7 +64,7 @@ impl Filters {
             found == *wanted
         };
         let dangling = network.name != DEFAULT && !used.contains(&network.name);
-        (self.names.is_empty() || self.names.iter().any(|name| name.matches(&network.name)))
+        (self.names.is_empty() || self.names.iter().any(|name| name.is_match(&network.name)))
             && (self.ids.is_empty() || self.ids.iter().any(|id| network.id.starts_with(id)))
             && (self.drivers.is_empty() || self.drivers.contains(&network.driver))
             && self.labels.iter().all(label)

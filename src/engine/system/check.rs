@@ -7,8 +7,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::engine::container::damaged::{self, Damaged};
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::store as containers;
+use crate::engine::container::repair;
+use crate::engine::container::store::{self as containers, Container};
 use crate::engine::images;
 use crate::engine::volumes;
 use crate::error::{Context, Kind, Result};
@@ -31,8 +33,14 @@ pub(crate) struct Report {
     pub names: Vec<(String, String)>,
     /// Ids and names of containers that cannot be started any more, and why.
     pub containers: Vec<(String, String, String)>,
-    /// Directories of volumes without a description.
+    /// Containers whose record cannot be read.
+    pub damaged: Vec<Damaged>,
+    /// Containers that cannot be found by their name.
+    pub nameless: Vec<Container>,
+    /// Directories of volumes without a description that can be read.
     pub volumes: Vec<String>,
+    /// No damage: what rpod did not put there.
+    pub strays: Vec<PathBuf>,
     /// No damage: named volumes that no container uses.
     pub unused_volumes: Vec<String>,
 }
@@ -44,6 +52,8 @@ impl Report {
             && self.blobs.is_empty()
             && self.names.is_empty()
             && self.containers.is_empty()
+            && self.damaged.is_empty()
+            && self.nameless.is_empty()
             && self.volumes.is_empty()
     }
 }
@@ -54,7 +64,8 @@ impl Report {
 pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> Result<Report> {
     let mut report = Report::default();
     // Both clear what dead processes left.
-    let all = containers::list(dirs)?;
+    let (all, damaged) = containers::survey(dirs)?;
+    report.damaged = damaged;
     let maps = IdMaps::for_user()?;
     let ids = store.list_layers()?;
     for id in &ids {
@@ -97,22 +108,16 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
             },
         }
     }
-    for container in &all {
-        let why = match container.config() {
-            Err(e) => Some(e.to_string()),
-            Ok(_) => container
-                .record
-                .layers
-                .iter()
-                .find(|layer| store.layer(layer).is_none())
-                .map(|layer| format!("its layer {layer} is missing: pull or load its image again")),
-        };
-        if let Some(why) = why {
+    for container in all {
+        if let Some(why) = unusable(store, &container) {
             report.containers.push((container.id().to_owned(), container.record.name.clone(), why));
         }
+        if !container.has_name(dirs) {
+            report.nameless.push(container);
+        }
     }
-    // A damaged document may lead to any of them.
-    if report.blobs.is_empty() {
+    // A damaged document or record may lead to any of them.
+    if report.blobs.is_empty() && report.damaged.is_empty() {
         let old = |id: &DiffId| {
             let made = store.layer(id).and_then(|layer| layer.directory().metadata().ok()?.modified().ok());
             made.is_some_and(|made| made.elapsed().is_ok_and(|elapsed| elapsed > age))
@@ -120,6 +125,7 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
         report.stale = store.unreferenced(containers::keep(dirs)?)?.into_iter().filter(old).collect();
     }
     report.volumes = half_made(dirs)?;
+    report.strays = strays(dirs);
     let users = volumes::users(dirs)?;
     for volume in volumes::list(dirs)? {
         if !volume.anonymous && !users.contains_key(&volume.name) {
@@ -127,6 +133,39 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
         }
     }
     Ok(report)
+}
+
+/// Why a container cannot be started any more.
+fn unusable(store: &Store, container: &Container) -> Option<String> {
+    let config = match container.config() {
+        Err(e) => return Some(e.to_string()),
+        Ok(config) => config,
+    };
+    if let Some(layer) = container.record.layers.iter().find(|layer| store.layer(layer).is_none()) {
+        return Some(format!("its layer {layer} is missing: pull or load its image again"));
+    }
+    let upper = config.rootfs.upper()?;
+    (!upper.is_dir()).then(|| format!("the directory of its changes is missing: {}", upper.display()))
+}
+
+/// What is where containers and volumes are, and is neither.
+fn strays(dirs: &Dirs) -> Vec<PathBuf> {
+    let containers = [&dirs.host, &dirs.runtime].map(|base| base.join("containers"));
+    let volumes = volumes::directory(dirs);
+    let mut found = Vec::new();
+    for base in containers.iter().chain([&volumes]) {
+        let proper = |entry: &std::fs::DirEntry| {
+            let (name, is_dir) = (entry.file_name(), entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            name.to_str().is_some_and(|name| match *base == volumes {
+                true => name.starts_with('.') || is_dir && crate::state::names::check(name).is_ok(),
+                false => is_dir && containers::is_id(name),
+            })
+        };
+        let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
+        found.extend(entries.filter(|entry| !proper(entry)).map(|entry| entry.path()));
+    }
+    found.sort();
+    found
 }
 
 /// Directories among the volumes that have no description, and that nobody is making at the moment.
@@ -173,7 +212,11 @@ pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -
     for name in &report.volumes {
         volumes::adopt(dirs, name)?;
     }
+    for container in &report.nameless {
+        repair::restore_name(dirs, container)?;
+    }
     if force {
+        report.damaged.iter().try_for_each(|damaged| damaged::remove(dirs, damaged))?;
         for (id, ..) in &report.containers {
             match containers::find(dirs, id) {
                 Ok(container) => {

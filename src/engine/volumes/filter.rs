@@ -1,14 +1,18 @@
 //! `--filter` of volumes (podman-volume-ls(1)). Values of one key are alternatives, except labels; keys must all match.
 
 use jiff::Timestamp;
+use regex_lite::Regex;
 
 use crate::engine::container::volumes::Volume;
-use crate::engine::container::when;
+use crate::engine::{pattern, when};
 use crate::error::{Error, Result};
 
 /// Filters that were understood.
 #[derive(Debug, Default)]
-pub(crate) struct Filters(Vec<(Key, Vec<String>)>);
+pub(crate) struct Filters {
+    names: Vec<Regex>,
+    others: Vec<(Key, Vec<String>)>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key {
@@ -17,7 +21,6 @@ enum Key {
     Driver,
     Label,
     NotLabel,
-    Name,
     Option,
     Scope,
     Since,
@@ -35,7 +38,10 @@ impl Filters {
             let (key, value) = match name {
                 "label!" => (Key::NotLabel, value.to_owned()),
                 "label" => (Key::Label, value.to_owned()),
-                "name" => (Key::Name, value.to_owned()),
+                "name" => {
+                    filters.names.push(pattern::regex(value)?);
+                    continue;
+                }
                 "driver" => (Key::Driver, value.to_owned()),
                 "opt" => (Key::Option, value.to_owned()),
                 "scope" => (Key::Scope, value.to_owned()),
@@ -48,9 +54,9 @@ impl Filters {
                 "until" => (Key::Until, when::parse("until", value)?.to_string()),
                 _ => return Err(Error::new(format!("{name:?} is an invalid volume filter"))),
             };
-            match filters.0.iter_mut().find(|(other, _)| *other == key) {
+            match filters.others.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, values)) => values.push(value),
-                None => filters.0.push((key, vec![value])),
+                None => filters.others.push((key, vec![value])),
             }
         }
         Ok(filters)
@@ -58,7 +64,7 @@ impl Filters {
 
     /// Whether it must be known which containers there are.
     pub(crate) fn needs_users(&self) -> bool {
-        self.0.iter().any(|(key, _)| *key == Key::Dangling)
+        self.others.iter().any(|(key, _)| *key == Key::Dangling)
     }
 
     pub(crate) fn matches(&self, volume: &Volume, used: bool) -> bool {
@@ -67,20 +73,23 @@ impl Filters {
             None => volume.labels.contains_key(wanted),
         };
         let time = |text: &String| text.parse::<Timestamp>().unwrap_or_default();
-        self.0.iter().all(|(key, values)| match key {
-            Key::Label => values.iter().all(label),
-            Key::NotLabel => !values.iter().any(label),
-            Key::Anonymous => values.iter().any(|value| (value == "true") == volume.anonymous),
-            Key::Dangling => values.iter().any(|value| (value == "true") != used),
-            Key::Driver | Key::Scope => values.iter().any(|value| value == "local"),
-            Key::Name => values.iter().any(|value| volume.name.contains(value.as_str())),
-            Key::Option => values.iter().any(|value| match value.split_once('=') {
-                Some((key, value)) => volume.options.get(key).is_some_and(|option| option == value),
-                None => volume.options.contains_key(value),
-            }),
-            Key::Since => values.iter().any(|value| volume.created > time(value)),
-            Key::Until => values.iter().any(|value| volume.created < time(value)),
-        })
+        let named = self.names.is_empty() || self.names.iter().any(|name| name.is_match(&volume.name));
+        let others = || {
+            self.others.iter().all(|(key, values)| match key {
+                Key::Label => values.iter().all(label),
+                Key::NotLabel => !values.iter().any(label),
+                Key::Anonymous => values.iter().any(|value| (value == "true") == volume.anonymous),
+                Key::Dangling => values.iter().any(|value| (value == "true") != used),
+                Key::Driver | Key::Scope => values.iter().any(|value| value == "local"),
+                Key::Option => values.iter().any(|value| match value.split_once('=') {
+                    Some((key, value)) => volume.options.get(key).is_some_and(|option| option == value),
+                    None => volume.options.contains_key(value),
+                }),
+                Key::Since => values.iter().any(|value| volume.created > time(value)),
+                Key::Until => values.iter().any(|value| volume.created < time(value)),
+            })
+        };
+        named && others()
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 pub(crate) use self::filter::Filters;
+use super::container::damaged;
 use super::container::lifecycle::{self, Removal};
 use super::container::options::mounts::tmpfs_options;
 use super::container::resolve::MountKind;
@@ -47,8 +48,9 @@ pub(crate) fn create(dirs: &Dirs, options: CreateOptions) -> Result<String> {
         return Err(Error::new(format!("volume driver {:?} is not there: local is the only one", options.driver)));
     }
     check_options(&options.options)?;
-    let anonymous = options.name.is_none();
-    let name = options.name.map_or_else(id::random, Ok)?;
+    let wanted = options.name.filter(|name| !name.is_empty());
+    let anonymous = wanted.is_none();
+    let name = wanted.map_or_else(id::random, Ok)?;
     names::check(&name)?;
     let volume = Volume {
         name: name.clone(),
@@ -58,7 +60,7 @@ pub(crate) fn create(dirs: &Dirs, options: CreateOptions) -> Result<String> {
         labels: options.labels,
         options: options.options,
     };
-    if volumes::create(&directory(dirs), &volume)? {
+    if volumes::create(&directory(dirs), &volume, IdMaps::for_user)? {
         events::volume(dirs, "create", &name);
     } else if !options.ignore {
         return Err(Error::new(format!("volume with name {name} already exists: volume already exists")));
@@ -66,8 +68,10 @@ pub(crate) fn create(dirs: &Dirs, options: CreateOptions) -> Result<String> {
     Ok(name)
 }
 
-/// What `o` may say of a directory.
+/// What `o` may say of a directory of the host.
 const BIND_WORDS: [&str; 7] = ["bind", "rbind", "ro", "rw", "noexec", "nosuid", "nodev"];
+/// What `o` may say of the volume's own directory, each with a number.
+const OWNER_WORDS: [&str; 2] = ["uid", "gid"];
 
 /// What `--opt` may say, and what can be done without root.
 fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
@@ -86,22 +90,40 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
     }
     let binds = options.get("o").is_some_and(|o| o.split(',').any(|word| matches!(word, "bind" | "rbind")));
     let words = options.get("o").map(String::as_str).unwrap_or_default().split(',').filter(|word| !word.is_empty());
-    if kind == Some("tmpfs") {
-        tmpfs_options(words.map(str::to_owned).collect())?;
-    } else if let Some(word) = words.into_iter().find(|word| !BIND_WORDS.contains(word)) {
-        return Err(Error::new(format!("a bind cannot be mounted with the option {word:?}")));
-    }
     match (kind, options.get("device")) {
-        (Some("none" | "bind"), None) => Err(Error::new("a bind needs the option device")),
-        (Some("tmpfs"), _) | (Some("none" | "bind"), Some(_)) => Ok(()),
-        (None, Some(_)) if !binds => Err(Error::new("the option device needs type=bind, or o=bind")),
-        (None, None) if options.contains_key("o") => Err(Error::new("the option o needs type=tmpfs, or a device")),
-        _ => Ok(()),
+        (Some("tmpfs"), _) => return tmpfs_options(words.map(str::to_owned).collect()).map(drop),
+        (Some("none" | "bind"), None) => return Err(Error::new("a bind needs the option device")),
+        (None, Some(_)) if !binds => return Err(Error::new("the option device needs type=bind, or o=bind")),
+        (_, Some(device)) => {
+            std::fs::metadata(device)
+                .context(|| format!("invalid volume option device for driver 'local': {device}"))?;
+            if let Some(word) = words.into_iter().find(|word| !BIND_WORDS.contains(word)) {
+                return Err(Error::new(format!("a bind cannot be mounted with the option {word:?}")));
+            }
+        }
+        (_, None) => words.into_iter().try_for_each(owner_word)?,
+    }
+    Ok(())
+}
+
+/// Checks a word of `o` for a volume that is a directory of its own.
+fn owner_word(word: &str) -> Result<()> {
+    match word.split_once('=') {
+        Some((name, number)) if OWNER_WORDS.contains(&name) => match number.parse::<u32>() {
+            Ok(number) if number < u32::MAX => Ok(()),
+            _ => Err(Error::new(format!("cannot convert {name} {number:?} to a number"))),
+        },
+        Some(("size" | "inodes", _)) => Err(Error::new(format!("volume option {word:?}: quotas need root"))
+            .hint("type=tmpfs with a size limits a volume in memory")),
+        _ => Err(Error::new(format!("the option o={word} needs type=tmpfs, or a device"))),
     }
 }
 
 /// The volume of that name, or of the beginning of one.
 pub(crate) fn find(dirs: &Dirs, name: &str) -> Result<Volume> {
+    if name.is_empty() {
+        return Err(Error::new("name or ID cannot be empty"));
+    }
     let missing =
         || Error::new(format!("no volume with name {name:?} found: no such volume")).with_kind(Kind::NoSuchObject);
     if names::check(name).is_err() {
@@ -123,7 +145,7 @@ pub(crate) fn adopt(dirs: &Dirs, name: &str) -> Result<()> {
     volumes::adopt(&directory(dirs), name, &IdMaps::for_user()?)
 }
 
-/// Every volume, by name. Half-made ones are left out.
+/// Every volume, by name. Half-made ones are left out, and what is none: `system check` tells.
 pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Volume>> {
     let directory = directory(dirs);
     let failed = || format!("cannot list {}", directory.display());
@@ -135,7 +157,7 @@ pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Volume>> {
     for entry in entries {
         let name = entry.context(failed)?.file_name();
         if let Some(name) = name.to_str().filter(|name| names::check(name).is_ok())
-            && let Some(volume) = volumes::load(&directory, name)?
+            && let Ok(Some(volume)) = volumes::load(&directory, name)
         {
             all.push(volume);
         }
@@ -189,7 +211,11 @@ pub(crate) fn remove(dirs: &Dirs, volume: &Volume, force: bool, seconds: Option<
 }
 
 /// The volumes that `prune` would remove: used by nobody, and, unless `all`, without a name of their own.
+///
+/// # Errors
+/// When a damaged container cannot tell what it has.
 pub(crate) fn unused(dirs: &Dirs, all: bool, filters: &Filters) -> Result<Vec<Volume>> {
+    damaged::none(dirs)?;
     let users = users(dirs)?;
     let mut unused = list(dirs)?;
     unused.retain(|volume| {
@@ -222,10 +248,10 @@ pub(crate) fn size(dirs: &Dirs, volume: &Volume) -> Result<u64> {
     crate::storage::usage::of(&[volumes::data_dir(&directory(dirs), &volume.name)], &IdMaps::for_user()?)
 }
 
-/// Writes the volume's content as a tar. For a single-threaded process.
-pub(crate) fn export(dirs: &Dirs, volume: &Volume, output: &File) -> Result<()> {
+/// Writes the volume's content as a tar; answers what went not quite well. For a single-threaded process.
+pub(crate) fn export(dirs: &Dirs, volume: &Volume, output: &File) -> Result<Vec<String>> {
     let path = mountpoint(dirs, volume);
-    enter::run(&IdMaps::for_user()?, || diff::send(open(&path)?, b"", output))
+    enter::run(&IdMaps::for_user()?, || diff::send(open(&path)?, b"", output, false))
 }
 
 /// Puts a tar's content into the volume; answers what could not be made. For a single-threaded process.

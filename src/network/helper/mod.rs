@@ -128,6 +128,11 @@ pub(crate) fn prepare(mode: &Mode) -> Result<Prepared> {
     }
 }
 
+/// What the default network is made by.
+pub(crate) fn usual() -> &'static str {
+    if program::find("slirp4netns").is_ok() { "slirp4netns" } else { "pasta" }
+}
+
 fn slirp_prepared(found: Result<std::path::PathBuf>, options: &super::mode::SlirpOptions) -> Result<Prepared> {
     let slirp = slirp::Slirp::new(found?, options)?;
     let (netdev, facts) = (Some(slirp.netdev()), slirp.facts());

@@ -44,6 +44,25 @@ pub(crate) struct Wish {
     /// A slice of the service manager, or a path from the root of the hierarchy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// `--cgroup-manager`: the only one of the two places to try. Alone it is no wish for a cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
+}
+
+impl Wish {
+    fn is_for_nothing(&self) -> bool {
+        self.mode == Mode::Needed && self.parent.is_none()
+    }
+}
+
+/// Podman's names for the places of the module's picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Manager {
+    /// The tree.
+    Cgroupfs,
+    /// A scope.
+    Systemd,
 }
 
 /// Whether and where a container has a cgroup.
@@ -66,7 +85,7 @@ const CONTAINER: &str = "container";
 /// Makes the cgroup `name` with the limits of `resources`. May move this process into a scope: for the monitor.
 pub(crate) fn prepare(resources: Option<&LinuxResources>, wish: &Wish, name: &str) -> Result<Cgroup> {
     let settings = resources.map(settings::settings).transpose()?.unwrap_or_default();
-    if wish.mode == Mode::Disabled || settings.is_empty() && *wish == Wish::default() {
+    if wish.mode == Mode::Disabled || settings.is_empty() && wish.is_for_nothing() {
         return Ok(Cgroup::default());
     }
     let Some((mount, own)) = tree::own_cgroup() else {
@@ -102,9 +121,20 @@ pub(crate) fn prepare(resources: Option<&LinuxResources>, wish: &Wish, name: &st
     }
 }
 
-/// Directly in the tree if everything can be limited there, else in a scope, else what is possible.
+/// Directly in the tree if everything can be limited there, else in a scope, else what is possible; only in one of them
+/// where that was asked for.
 fn anywhere(mount: &Path, own: &Path, name: &str, settings: Settings, wish: &Wish) -> Result<Cgroup> {
-    let direct = tree::parent(mount, own, &settings);
+    const NOT_DELEGATED: &str = "no cgroup above this process is delegated to this user";
+    let direct = match wish.manager {
+        Some(Manager::Systemd) => None,
+        _ => tree::parent(mount, own, &settings),
+    };
+    if wish.manager == Some(Manager::Cgroupfs) {
+        return match direct {
+            Some((parent, _)) => make(&parent, name, settings),
+            None => Ok(without(&settings, wish, NOT_DELEGATED)),
+        };
+    }
     if let Some((parent, usable)) = &direct
         && *usable == settings.len()
     {
@@ -113,9 +143,8 @@ fn anywhere(mount: &Path, own: &Path, name: &str, settings: Settings, wish: &Wis
     match (in_scope(mount, name, None, settings.clone()), direct) {
         (Ok(cgroup), _) => Ok(cgroup),
         (Err(_), Some((parent, _))) => make(&parent, name, settings),
-        (Err(e), None) => {
-            Ok(without(&settings, wish, &format!("no cgroup above this process is delegated to this user, and {e}")))
-        }
+        (Err(e), None) if wish.manager.is_some() => Ok(without(&settings, wish, &e.to_string())),
+        (Err(e), None) => Ok(without(&settings, wish, &format!("{NOT_DELEGATED}, and {e}"))),
     }
 }
 
@@ -127,7 +156,7 @@ fn in_scope(mount: &Path, name: &str, slice: Option<&str>, settings: Settings) -
 
 fn without(settings: &Settings, wish: &Wish, why: &str) -> Cgroup {
     let mut warnings: Vec<String> = settings.keys().map(|controller| warning(controller, why)).collect();
-    if warnings.is_empty() && *wish != Wish::default() {
+    if warnings.is_empty() && !wish.is_for_nothing() {
         warnings.push(format!("the container has no cgroup of its own: {why}"));
     }
     Cgroup { warnings, ..Cgroup::default() }

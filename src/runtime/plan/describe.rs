@@ -56,6 +56,7 @@ impl Plan {
             Op::Mask(path) => format!("cannot mask {}", text(path)),
             Op::ReadOnly(path) => format!("cannot make {} read-only", text(path)),
             Op::Sysctl { path, .. } => format!("cannot set the sysctl {}", text(path)),
+            Op::Protect { .. } => "cannot make /dev read-only".to_owned(),
             Op::RootReadOnly => "cannot make the root read-only".to_owned(),
             Op::Hooked => "cannot wait for the container's hooks".to_owned(),
             Op::Hook(_) => "cannot run a hook".to_owned(),

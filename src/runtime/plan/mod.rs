@@ -140,6 +140,10 @@ pub(super) enum Op {
         value: CString,
     },
     RootReadOnly,
+    /// Makes one mount read-only, what is mounted below it not.
+    Protect {
+        slot: Slot,
+    },
     /// Everything is mounted: waits until the caller has run its hooks, for what the container's own will read.
     Hooked,
     /// A program that runs to its end.
@@ -283,7 +287,7 @@ pub(super) fn compile(bundle: &Bundle<'_>) -> Result<Plan> {
         process: program,
         hooked,
     };
-    if !outsider::is_inside(bundle.maps) {
+    if !outsider::is_inside(bundle.ids) {
         outsider::rearrange(&mut plan)?;
     }
     Ok(plan)
@@ -391,7 +395,7 @@ fn hooks(builder: &mut Builder, bundle: &Bundle<'_>) -> Result<bool> {
     if inside.is_empty() && hook::compile(bundle.spec, [Stage::Prestart, Stage::CreateRuntime])?.is_empty() {
         return Ok(false);
     }
-    if !outsider::is_inside(bundle.maps) {
+    if !outsider::is_inside(bundle.ids) {
         return Err(Error::new("a container in which this user has no id cannot have hooks that find its files")
             .hint("use another --userns than auto or nomap"));
     }

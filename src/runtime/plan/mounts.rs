@@ -29,6 +29,8 @@ pub(super) struct Mounts {
     /// Whether a mount is given from outside, and as what.
     given: bool,
     pub shm: Option<Slot>,
+    /// Makes /dev read-only in the end.
+    protected: Option<Op>,
 }
 
 /// The devices that every container has (OCI runtime spec, "Default Devices"), with their numbers.
@@ -91,6 +93,7 @@ impl Mounts {
         for ops in [&mut self.nodes, &mut self.late, &mut self.masks] {
             builder.ops.append(ops);
         }
+        builder.ops.extend(self.protected.take());
     }
 
     fn add(
@@ -102,7 +105,7 @@ impl Mounts {
         maps: Option<&IdMaps>,
     ) -> Result<()> {
         let what = || format!("cannot mount on {}", place.display());
-        let options =
+        let mut options =
             Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(|e| Error::wrap(what(), e))?;
         let slot = builder.slot();
         let kind = mount.typ().as_deref().unwrap_or_default();
@@ -135,7 +138,16 @@ impl Mounts {
         } else if kind == "overlay" {
             options.overlay(builder, slot, place)?
         } else {
-            let data = options.data(kind, maps)?;
+            let mut data = options.data(kind, maps)?;
+            if let Some(source) = mount.source().as_deref().and_then(Path::to_str) {
+                // What mount(8) and df(1) show as the device.
+                data.push((c"source".to_owned(), Some(cstring(source)?)));
+            }
+            if place == Path::new("/dev") && kind == "tmpfs" && options.set & RDONLY != 0 {
+                // Nodes and places of other mounts are made in it first.
+                options.set &= !RDONLY;
+                self.protected = Some(Op::Protect { slot });
+            }
             needs_ids = data.iter().any(|(key, _)| [c"uid", c"gid"].contains(&key.as_c_str()));
             // The one hierarchy that can be mounted in a user namespace.
             let kind = if kind == "cgroup" { "cgroup2" } else { kind };

@@ -97,6 +97,7 @@ impl Fixture {
             parent: None,
             spec,
             maps: Some(&self.maps),
+            ids: Some(&self.maps),
             rootfs,
             given: &[],
             shm: None,

@@ -8,7 +8,7 @@
 //!                                                                    └▶ take   the upper directory becomes the layer
 //! merged    a directory as its layers show it
 //! remembered  owners and devices that layers have and files cannot
-//! header    a tar header
+//! header    a tar header; holes  what a file with holes has between them
 //! ```
 //! Entries come sorted by name, a directory before what is in it, so the same files always give the same tar.
 //! Everything here needs the rights of root of the user's id map: [`changes`] and [`export`] are to be called in a
@@ -17,6 +17,7 @@
 mod archive;
 mod compare;
 mod header;
+mod holes;
 mod ids;
 mod list;
 mod merged;

@@ -136,7 +136,11 @@ impl Sink for Take {
     fn left_out(&mut self, parent: BorrowedFd<'_>, name: &[u8], directory: bool) -> Result<()> {
         let removed = || {
             let stat = fstat(parent)?;
-            unlinkat(parent, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
+            match unlinkat(parent, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() }) {
+                // Something in it is as it was below: so is the directory.
+                Err(Errno::NOTEMPTY) if directory => return Ok(()),
+                removed => removed?,
+            }
             let time = |seconds, nanoseconds| Timespec {
                 tv_sec: seconds,
                 tv_nsec: i64::try_from(nanoseconds).unwrap_or_default(),

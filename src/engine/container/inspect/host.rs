@@ -10,6 +10,7 @@ use super::bindings;
 use crate::engine::container::record::{Config, Mount};
 use crate::engine::container::resolve::MountKind;
 use crate::engine::container::store::Container;
+use crate::network::helper;
 use crate::network::ports::PortMapping;
 use crate::spec::capabilities::{CapSet, DEFAULT};
 
@@ -32,7 +33,7 @@ pub(super) fn host(container: &Container, config: &Config, ports: &[PortMapping]
             "Tag": config.log.tag,
             "Size": format!("{}B", config.log.max_size.unwrap_or(0)),
         },
-        "NetworkMode": record.network,
+        "NetworkMode": if record.network == "private" { helper::usual() } else { &record.network },
         "PortBindings": bindings(ports, &[]),
         "RestartPolicy": { "Name": record.restart.name(), "MaximumRetryCount": record.restart.times() },
         "AutoRemove": record.rm,

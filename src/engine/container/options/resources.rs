@@ -187,7 +187,7 @@ pub(crate) fn cgroup(mode: Option<&str>, parent: Option<&str>) -> Result<Wish> {
     if parent.is_some() && matches!(mode, Mode::Disabled | Mode::Split) {
         return Err(Error::new("--cgroup-parent cannot be used with --cgroups=disabled or --cgroups=split"));
     }
-    Ok(Wish { mode, parent })
+    Ok(Wish { mode, parent, manager: None })
 }
 
 /// `--device-cgroup-rule`: needs a BPF program that only the machine's root may attach.

@@ -160,6 +160,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         mounts: plan.mounts,
         shm_size: options.shm_size,
         no_shm: options.sharing == Sharing::None,
+        read_only_dev: options.read_only && !options.read_only_tmpfs,
         uid_map: maps.as_ref().map(|m| id_map(&m.uids)).unwrap_or_default(),
         gid_map: maps.as_ref().map(|m| id_map(&m.gids)).unwrap_or_default(),
         sysctls: sysctls(options, &namespaces, maps.as_ref())?,

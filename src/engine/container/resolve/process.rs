@@ -167,7 +167,8 @@ pub(super) fn workdir(request: &Request<'_>, plan: &Plan) -> Result<String> {
         return Ok(clean(image));
     };
     if !asked.starts_with('/') {
-        return Err(Error::new(format!("the working directory {asked:?} is invalid, it needs to be an absolute path")));
+        let what = format!("the working directory {asked:?} is invalid, it needs to be an absolute path");
+        return Err(Error::new(what).with_kind(Kind::CannotInvoke));
     }
     no_nul("the working directory", asked)?;
     let dir = clean(asked);

@@ -81,6 +81,18 @@ impl Volume {
             _ => None,
         }
     }
+
+    /// The number that `o=NAME=…` gives, as of `uid=` and `gid=`, which a directory of one's own gets for an owner.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+        let words = self.options.get("o").into_iter().flat_map(|words| words.split(','));
+        words.filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok()).next_back()
+    }
+
+    /// The owner that its options give it; what they leave out is root.
+    fn owner(&self) -> Option<(u32, u32)> {
+        let (uid, gid) = (self.number("uid"), self.number("gid"));
+        (uid.is_some() || gid.is_some()).then_some((uid.unwrap_or(0), gid.unwrap_or(0)))
+    }
 }
 
 /// The directory of a volume that is mounted. `name` has been checked.
@@ -146,9 +158,13 @@ fn make(
     let lower = if wanted.copy { lower } else { &[] };
     // From outside a directory of the image may be unreadable; then it exists.
     let nothing = copy_up::directories(lower, &wanted.destination).is_ok_and(|sources| sources.is_empty());
-    if !nothing || (owner.uid, owner.gid) != (0, 0) {
+    let fixed = meta.as_ref().and_then(Volume::owner);
+    if !nothing || (owner.uid, owner.gid) != (0, 0) || fixed.is_some() {
         let single = maps.is_single();
-        enter::run(maps, || copy_up::fill(&new, lower, &wanted.destination, owner, single))?;
+        enter::run(maps, || {
+            copy_up::fill(&new, lower, &wanted.destination, owner, single)?;
+            fixed.map_or(Ok(()), |owner| give(&new, owner))
+        })?;
     }
     match std::fs::rename(&new, data_dir(volumes, &wanted.name)) {
         Ok(()) => {}
@@ -170,33 +186,57 @@ fn make(
     file::write_json(&dir.join(META), &meta, if wanted.anonymous { Durability::Volatile } else { Durability::Synced })
 }
 
-/// Makes an empty volume; `false` when there is one of that name.
-pub(crate) fn create(volumes: &Path, volume: &Volume) -> Result<bool> {
+/// Makes an empty volume; `false` when there is one of that name. For a single-threaded process.
+pub(crate) fn create(volumes: &Path, volume: &Volume, maps: impl FnOnce() -> Result<IdMaps>) -> Result<bool> {
     create_private(&volumes.join(LOCKS))?;
     let _lock = lock(volumes, &volume.name)?;
     if load(volumes, &volume.name)?.is_some() {
         return Ok(false);
     }
     let data = data_dir(volumes, &volume.name);
-    create_private(&volumes.join(&volume.name))?;
-    match std::fs::DirBuilder::new().mode(0o755).create(&data) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::wrap(format!("cannot create {}", data.display()), e));
-        }
+    let dir = volumes.join(&volume.name);
+    let made = match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Ok(()) => true,
+        // Half-made: what may be in it stays.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => false,
+        Err(e) => return Err(Error::wrap(format!("cannot create {}", dir.display()), e)),
+    };
+    let outcome = furnish(&dir, &data, volume, maps);
+    if outcome.is_err() && made {
+        // A full disk, or ids that are not the user's: the first error is the one worth telling.
+        let _ = std::fs::remove_dir(&data).and_then(|()| std::fs::remove_dir(&dir));
+    }
+    outcome.map(|()| true)
+}
+
+/// The directory of a new volume, its owner, and last its description.
+fn furnish(dir: &Path, data: &Path, volume: &Volume, maps: impl FnOnce() -> Result<IdMaps>) -> Result<()> {
+    let failed = || format!("cannot create {}", data.display());
+    match std::fs::DirBuilder::new().mode(0o755).create(data) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::wrap(failed(), e)),
         _ => {}
     }
     // Whatever the umask: it belongs to the containers.
-    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .context(|| format!("cannot create {}", data.display()))?;
-    file::write_json(&volumes.join(&volume.name).join(META), volume, Durability::Synced)?;
-    Ok(true)
+    std::fs::set_permissions(data, std::os::unix::fs::PermissionsExt::from_mode(0o755)).context(failed)?;
+    if let Some(owner) = volume.owner().filter(|_| volume.backing().is_none()) {
+        enter::run(&maps()?, || give(data, owner))?;
+    }
+    file::write_json(&dir.join(META), volume, Durability::Synced)
+}
+
+/// Gives a volume its owner, an id inside the user namespace that this runs in.
+fn give(data: &Path, (uid, gid): (u32, u32)) -> Result<()> {
+    std::os::unix::fs::lchown(data, Some(uid), Some(gid)).map_err(|e| {
+        let error = Error::wrap(format!("cannot give {} to {uid}:{gid}", data.display()), e);
+        error.hint("only ids of your subordinate ranges in /etc/subuid and /etc/subgid can own files")
+    })
 }
 
 /// Describes anew a volume that has lost its description; one that never had content goes.
 pub(crate) fn adopt(volumes: &Path, name: &str, maps: &IdMaps) -> Result<()> {
     create_private(&volumes.join(LOCKS))?;
     let _lock = lock(volumes, name)?;
-    if load(volumes, name)?.is_some() {
+    if matches!(load(volumes, name), Ok(Some(_))) {
         return Ok(());
     }
     let dir = volumes.join(name);
@@ -224,9 +264,12 @@ pub(super) fn is_borrowed(volumes: &Path, name: &str) -> bool {
     volumes.join(name).join(BORROWED).exists()
 }
 
-/// A volume that exists.
+/// A volume that exists. Where a file has the name of one, there is none.
 pub(crate) fn load(volumes: &Path, name: &str) -> Result<Option<Volume>> {
-    file::read_json(&volumes.join(name).join(META))
+    match file::read_json(&volumes.join(name).join(META)) {
+        Err(_) if !volumes.join(name).is_dir() => Ok(None),
+        read => read,
+    }
 }
 
 /// Removes a volume with its content. For a single-threaded process.

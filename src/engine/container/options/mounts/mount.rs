@@ -3,7 +3,7 @@
 use super::words::{self, CHOWN, Kind, PROPAGATION, is_of};
 use super::{MountRequest, PlainKind, check_name, destination, glob, host_path, memory};
 use crate::engine::container::options::values;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind as ErrorKind, Result};
 
 /// One mount, or with a pattern as many as it matches.
 pub(super) fn mount(text: &str) -> Result<Vec<MountRequest>> {
@@ -239,6 +239,11 @@ impl Fields<'_> {
         let options = words::options(&common.words(), Kind::Volume)?;
         let copy = !options.iter().any(|option| option == "nocopy");
         let subpath = common.subpath.filter(|path| !path.is_empty());
+        if let Some(path) = subpath.as_deref().filter(|path| leaves(path)) {
+            return Err(
+                Error::new(format!("subpath {path:?} is outside of the volume")).with_kind(ErrorKind::CannotInvoke)
+            );
+        }
         Ok(MountRequest::Volume { name: common.source, destination, options, copy, subpath })
     }
 
@@ -304,6 +309,19 @@ impl Fields<'_> {
             _ => Err(Error::new("must set source and destination for image volume")),
         }
     }
+}
+
+/// Whether a path below a directory leads out of it by its `..`.
+fn leaves(path: &str) -> bool {
+    let mut depth = 0;
+    path.split('/').any(|part| {
+        depth += match part {
+            "" | "." => 0,
+            ".." => -1,
+            _ => 1,
+        };
+        depth < 0
+    })
 }
 
 /// What Podman ends such messages with.

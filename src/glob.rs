@@ -1,5 +1,5 @@
-//! Patterns for paths: Go's `filepath.Match`, which COPY and ADD use for sources, and the patterns of ignore files
-//! (moby/patternmatcher), which know `**` as well.
+//! Patterns for paths and names: Go's `filepath.Match`, which Docker and Podman use wherever a user gives a pattern, and the
+//! patterns of ignore files (moby/patternmatcher), which know `**` as well. Pure: what there is to match is the caller's to list.
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) fn has_wildcards(text: &str) -> bool {
 }
 
 impl Glob {
-    /// A pattern of COPY and ADD: `**` is two stars.
+    /// A pattern as Go's `filepath.Match` has it: `**` is two stars.
     pub(crate) fn path(text: &str) -> Result<Self, String> {
         Self::compile(text, false)
     }
@@ -53,7 +53,7 @@ impl Glob {
                 }
                 '*' => Token::Many,
                 '?' => Token::One,
-                '[' => class(&mut chars).ok_or_else(bad)?,
+                '[' => class(&mut chars, deep).ok_or_else(bad)?,
                 '\\' => Token::Char(chars.next().ok_or_else(bad)?),
                 c => Token::Char(c),
             });
@@ -101,28 +101,25 @@ impl Glob {
     }
 }
 
-/// What follows `[`.
-fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> {
+/// What follows `[`. `]` first and `-` as an end are themselves in an ignore file, whose classes are those of a regular
+/// expression (`loose`), and malformed elsewhere.
+fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, loose: bool) -> Option<Token> {
     let negated = chars.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
-    loop {
-        let mut one = || match chars.next()? {
-            '\\' => chars.next(),
-            c => Some(c),
-        };
-        let low = one()?;
-        if low == ']' && !ranges.is_empty() {
-            return Some(Token::Class { negated, ranges });
-        }
-        let high = match chars.next_if_eq(&'-') {
-            Some(_) => match chars.next()? {
-                '\\' => chars.next()?,
-                ']' => return None,
-                c => c,
-            },
-            None => low,
-        };
+    while ranges.is_empty() || chars.next_if_eq(&']').is_none() {
+        let low = class_end(chars, loose)?;
+        let high = if chars.next_if_eq(&'-').is_some() { class_end(chars, false)? } else { low };
         ranges.push((low, high));
+    }
+    Some(Token::Class { negated, ranges })
+}
+
+/// One character of a class.
+fn class_end(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, loose: bool) -> Option<char> {
+    match chars.next()? {
+        '\\' => chars.next(),
+        '-' | ']' if !loose => None,
+        c => Some(c),
     }
 }
 
@@ -148,10 +145,15 @@ mod tests {
             ("d/*", "d/a", true),
             ("d/*", "d/a/b", false),
             ("*", "", true),
+            ("*", ".hidden", true),
+            ("*a*b*c", "xxaxxbxxc", true),
+            ("*a*b*c", "xxaxxbxx", false),
+            ("[a\\]]", "]", true),
+            ("a*****************************************b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac", false),
         ] {
             assert_eq!(Glob::path(pattern).expect(pattern).matches(path), wanted, "{pattern} {path}");
         }
-        for bad in ["[", "[a", "[a-]", "a\\"] {
+        for bad in ["[", "[]", "[]a]", "[a", "[a-", "[a-]", "[-a]", "[^]", "a\\"] {
             assert!(Glob::path(bad).is_err(), "{bad}");
         }
     }
