@@ -8,6 +8,7 @@
 //! | `RPOD_TEST_CACHE` | where images made for the tests are kept (default `/var/cache/rpod-tests`, or below `~/.cache`) |
 //! | `RPOD_TEST_TMP` | where each test's home directory is made (default `/var/tmp`): a file system overlay works on |
 //! | `RPOD_TEST_KEEP` | set: the directories of failed tests are kept |
+//! | `RPOD_TEST_LARGE` | set: also trials that fetch hundreds of megabytes from Debian's archive |
 //! | `RPOD_TEST_STORM` | how often the `kill -9` tests strike (default 60 in all; a release wants hundreds) |
 
 #![allow(unreachable_pub)]

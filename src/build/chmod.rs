@@ -16,6 +16,8 @@ pub(crate) struct Clause {
     operator: char,
     /// For all three classes.
     bits: u32,
+    /// The class whose permissions are taken (`g=u`): how far its bits are to the left.
+    copied: Option<u32>,
     /// `X`: execution for directories and what can be executed already.
     conditional: bool,
 }
@@ -30,7 +32,11 @@ impl Chmod {
             let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
             return mode.map(Self::Octal).ok_or_else(bad);
         }
-        text.split(',').map(|clause| Clause::parse(clause).ok_or_else(bad)).collect::<Result<_>>().map(Self::Symbolic)
+        let mut clauses = Vec::new();
+        for part in text.split(',') {
+            clauses.extend(Clause::parse(part).ok_or_else(bad)?);
+        }
+        Ok(Self::Symbolic(clauses))
     }
 
     pub(crate) fn apply(&self, mode: u32, is_directory: bool) -> u32 {
@@ -42,7 +48,8 @@ impl Chmod {
 }
 
 impl Clause {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads `WHO` and one or more of `+PERMISSIONS`, `-PERMISSIONS`, `=PERMISSIONS`.
+    fn parse(text: &str) -> Option<Vec<Self>> {
         let at = text.find(['+', '-', '='])?;
         let mut who = 0;
         for class in text[..at].chars() {
@@ -55,26 +62,33 @@ impl Clause {
             };
         }
         let who = if at == 0 { 0o7777 } else { who };
-        let mut chars = text[at..].chars();
-        let operator = chars.next()?;
-        let (mut bits, mut conditional) = (0, false);
-        for permission in chars {
-            match permission {
-                'r' => bits |= 0o444,
-                'w' => bits |= 0o222,
-                'x' => bits |= 0o111,
-                's' => bits |= 0o6000,
-                't' => bits |= 0o1000,
-                'X' => conditional = true,
+        let mut clauses: Vec<Self> = Vec::new();
+        for c in text[at..].chars() {
+            if matches!(c, '+' | '-' | '=') {
+                clauses.push(Self { who, operator: c, bits: 0, copied: None, conditional: false });
+                continue;
+            }
+            let clause = clauses.last_mut()?;
+            match c {
+                'r' => clause.bits |= 0o444,
+                'w' => clause.bits |= 0o222,
+                'x' => clause.bits |= 0o111,
+                's' => clause.bits |= 0o6000,
+                't' => clause.bits |= 0o1000,
+                'X' => clause.conditional = true,
+                'u' => clause.copied = Some(6),
+                'g' => clause.copied = Some(3),
+                'o' => clause.copied = Some(0),
                 _ => return None,
             }
         }
-        Some(Self { who, operator, bits, conditional })
+        Some(clauses)
     }
 
     fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         let executable = is_directory || mode & 0o111 != 0;
-        let bits = (self.bits | if self.conditional && executable { 0o111 } else { 0 }) & self.who;
+        let copied = self.copied.map_or(0, |shift| (mode >> shift & 0o7) * 0o111);
+        let bits = (self.bits | copied | if self.conditional && executable { 0o111 } else { 0 }) & self.who;
         match self.operator {
             '+' => mode | bits,
             '-' => mode & !bits,
@@ -100,10 +114,13 @@ mod tests {
             ("u=rwX,go=rX", 0o700, false, 0o755),
             ("u=rwX,go=rX", 0o600, true, 0o755),
             ("g+s", 0o755, true, 0o2755),
+            ("g=u", 0o640, false, 0o660),
+            ("o=g-w", 0o664, false, 0o664),
+            ("u+x-w,go=", 0o644, false, 0o500),
         ] {
             assert_eq!(Chmod::parse(text).expect(text).apply(before, directory), after, "{text}");
         }
-        for bad in ["", "8", "77777", "u", "u+q", "z+x", "0x1ff"] {
+        for bad in ["", "8", "77777", "u", "u+q", "uq+x", "z+x", "0x1ff"] {
             assert!(Chmod::parse(bad).is_err(), "{bad}");
         }
     }

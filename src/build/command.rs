@@ -4,6 +4,7 @@ use super::dockerfile::Command;
 use super::dockerfile::instruction::Run;
 use super::stage::{Stage, Stop};
 use super::{run_mounts, settings, variables};
+use crate::engine::container::cdi;
 use crate::engine::container::step::{self, Step};
 use crate::error::{Error, Result};
 use crate::network::mode::Mode;
@@ -24,15 +25,38 @@ impl Stage<'_> {
         }
         match run.security.as_deref() {
             None | Some("sandbox") => {}
-            Some("insecure") => options.privileged = true,
+            Some("insecure") if self.build.request.insecure => options.privileged = true,
+            Some("insecure") => {
+                return Err(Error::new("RUN --security=insecure is not allowed")
+                    .hint("allow it: --allow security.insecure")
+                    .into());
+            }
             Some(other) => return Err(Error::new(format!("security {other:?} is not valid")).into()),
+        }
+        for text in &run.devices {
+            let text = self.expand(text)?;
+            let name = text.split(',').next().unwrap_or_default();
+            let named = cdi::Name::parse(name).ok_or_else(|| {
+                Error::new(format!("RUN --device={name}: it names no device"))
+                    .hint("write VENDOR/CLASS=DEVICE as the CDI files do, such as nvidia.com/gpu=all")
+            })?;
+            options.cdi.push(named);
+        }
+        if let Some(name) = self.build.globals.given.get(variables::HOSTNAME) {
+            options.hostname = Some(name.clone());
         }
         let env = self.state.config.config.env.clone();
         let arguments: Vec<(String, String)> =
             self.seen.arguments.of_run(&env).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mounts = self.run_mounts(&run.mounts)?;
         let line = history(&words, script.as_deref(), &arguments);
-        let security = format!("{:?} {:?}", run.network, run.security);
+        // What a step can see of them. Which helper connects it is nothing that it could tell.
+        let network = match &options.network.mode {
+            Mode::None => "none",
+            Mode::Host => "host",
+            _ => "private",
+        };
+        let security = format!("{:?} {network} {:?} {:?}", run.security, options.network.add_hosts, options.cdi);
         let mut parts = vec![line.as_str(), &security];
         parts.extend(script.as_deref());
         let keys: Vec<String> = mounts.iter().map(run_mounts::Wanted::key).collect();
@@ -44,6 +68,7 @@ impl Stage<'_> {
             return Ok(cached);
         }
         let place = self.workplace(&self.state.layers.clone())?;
+        self.make_volumes(&place)?;
         let mut prepared = self.prepare_mounts(&mounts, &place)?;
         if let Some(script) = &script {
             prepared.mounts.push(script_mount(&place.dir, &words[0], script)?);

@@ -413,7 +413,8 @@ fn now() -> Timestamps {
     at(now.as_second(), i64::from(now.subsec_nanosecond()).max(0))
 }
 
-fn change_owner(
+/// Gives a file to ids of the user's map, or says that they are not in it.
+pub(crate) fn change_owner(
     (uid, gid): (u32, u32),
     change: impl Fn(Option<Uid>, Option<Gid>) -> std::result::Result<(), Errno>,
 ) -> Result<()> {

@@ -46,6 +46,8 @@ pub(crate) trait Reporter {
     fn tick(&mut self) -> Option<Duration> {
         None
     }
+    /// The terminal has another size now.
+    fn resized(&mut self) {}
     /// It is this stage that makes the build fail.
     fn failed(&mut self, _stage: usize) {}
     /// The image is being put together under these names.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::process::{Child, Command, Stdio};
 
 use rustix::fs::FileType;
 
@@ -10,30 +9,21 @@ use super::context::ignore::clean;
 use super::context::select::{join, split};
 use super::copy::{Target, What};
 use crate::error::{Context, Error, Result};
+use crate::image::archive::program::{self, Decompressed};
 
 const BLOCK: usize = 512;
-
-/// A stream of tar, and the program that makes it, if any.
-struct Plain {
-    reader: Box<dyn Read>,
-    program: Option<Child>,
-}
 
 /// Whether a file is an archive that ADD unpacks.
 pub(crate) fn is_archive(file: &File) -> Result<bool> {
     let mut block = [0u8; BLOCK];
-    let mut plain = match open(file)? {
-        Some(plain) => plain,
-        None => return Ok(false),
-    };
+    let mut plain = open(file)?;
     let mut filled = 0;
     while filled < BLOCK {
-        match plain.reader.read(&mut block[filled..]) {
+        match plain.read(&mut block[filled..]) {
             Ok(0) | Err(_) => break,
             Ok(read) => filled += read,
         }
     }
-    plain.end();
     Ok(filled == BLOCK && looks_like_tar(&block))
 }
 
@@ -46,50 +36,28 @@ fn looks_like_tar(block: &[u8; BLOCK]) -> bool {
     stored == Ok(sum)
 }
 
-/// Decompresses what is compressed. `None`: it cannot be an archive.
-fn open(file: &File) -> Result<Option<Plain>> {
+/// Decompresses what is compressed.
+fn open(file: &File) -> Result<Box<dyn Read>> {
     let failed = || "cannot read the archive";
     let mut file = file.try_clone().context(failed)?;
     file.seek(SeekFrom::Start(0)).context(failed)?;
-    let mut head = [0u8; 6];
+    let mut head = [0u8; program::HEAD];
     let read = file.read(&mut head).context(failed)?;
     file.seek(SeekFrom::Start(0)).context(failed)?;
-    let reader: Box<dyn Read> = match &head[..read] {
+    Ok(match &head[..read] {
         [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(file).context(failed)?),
-        [b'B', b'Z', b'h', ..] => return program("bzip2", file).map(Some),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => return program("xz", file).map(Some),
-        _ => Box::new(BufReader::new(file)),
-    };
-    Ok(Some(Plain { reader, program: None }))
-}
-
-/// Formats that archives seldom have are left to the programs that everybody has.
-fn program(name: &str, file: File) -> Result<Plain> {
-    let child = Command::new(name).arg("-dc").stdin(file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let mut child = child
-        .context(|| format!("cannot unpack the archive: {name} does not run"))
-        .map_err(|e| e.hint(format!("install {name}")))?;
-    let out = child.stdout.take().ok_or_else(|| Error::new("a pipe is missing"))?;
-    Ok(Plain { reader: Box::new(out), program: Some(child) })
-}
-
-impl Plain {
-    fn end(mut self) {
-        drop(self.reader);
-        if let Some(child) = &mut self.program {
-            // It may still be writing what nobody wants.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+        head => match program::for_head(head) {
+            Some(name) => Box::new(Decompressed::by(name, file)?),
+            None => Box::new(BufReader::new(file)),
+        },
+    })
 }
 
 /// Unpacks into the directory `base`, which is real. Paths stay inside the root whatever links the archive or the image has.
 pub(crate) fn unpack(target: &mut Target<'_>, file: &File, base: &[u8]) -> Result<()> {
-    let plain = open(file)?.ok_or_else(|| Error::new("not an archive"))?;
     target.make_directories(base)?;
-    let mut archive = tar::Archive::new(plain.reader);
+    let mut archive = tar::Archive::new(open(file)?);
     let failed = || "cannot read the archive";
     for entry in archive.entries().context(failed)? {
         let mut entry = entry.context(failed)?;

@@ -2,23 +2,20 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{FileType, Mode};
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::build::context::digest::hash;
 use crate::build::context::ignore::clean;
 use crate::build::context::select::Root;
+use crate::engine::images::apart;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::registry;
-use crate::sys::process::{Fork, exit_now, fork};
-use crate::userns::enter::Failure;
 
 /// `https://…`, `http://…`.
 pub(crate) fn is_url(text: &str) -> bool {
@@ -50,7 +47,7 @@ pub(crate) fn file_name(url: &str) -> Result<String> {
 /// Downloads to the new file `to`; answers the content's digest, which must be `checksum` if that is given.
 pub(crate) fn url(url: &str, to: &Path, checksum: Option<&str>) -> Result<Digest> {
     let wanted = checksum.map(str::parse::<Digest>).transpose().context(|| "invalid --checksum")?;
-    apart(|| {
+    apart("downloads", || {
         let failed = || format!("cannot write {}", to.display());
         let mut file = File::create_new(to).context(failed)?;
         let found = registry::download(url, &mut file)?;
@@ -66,29 +63,6 @@ pub(crate) fn url(url: &str, to: &Path, checksum: Option<&str>) -> Result<Digest
             Err(Error::new(format!("digest mismatch for {url}: the content is {digest}, not {wanted}")))
         }
         _ => Ok(digest),
-    }
-}
-
-/// Runs `f`, which starts threads, in a process of its own.
-fn apart(f: impl FnOnce() -> Result<()>) -> Result<()> {
-    let failed = || "cannot start a process that downloads";
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(failed)?;
-    match fork().context(failed)? {
-        Fork::Child => {
-            drop(reader);
-            let answer = f().map_err(|e| Failure::from(&e));
-            let sent = serde_json::to_vec(&answer).map(|bytes| File::from(writer).write_all(&bytes));
-            exit_now(u8::from(!matches!(sent, Ok(Ok(())))))
-        }
-        Fork::Parent(child) => {
-            drop(writer);
-            let mut answer = Vec::new();
-            let read = File::from(reader).read_to_end(&mut answer);
-            child.wait().context(failed)?;
-            read.context(failed)?;
-            let answer: std::result::Result<(), Failure> = serde_json::from_slice(&answer).context(failed)?;
-            answer.map_err(Error::from)
-        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Workplace<'a> {
     pub id: String,
     pub dir: PathBuf,
     pub rootfs: RootfsPlan,
+    /// What is below.
+    layers: Vec<DiffId>,
     maps: &'a IdMaps,
 }
 
@@ -35,14 +37,14 @@ impl<'a> Stage<'a> {
         let id = id::random()?;
         let dir = build.room.directory(id::short(&id))?;
         let rootfs = build.store.prepare_rootfs(layers, &dir, &IdShift::None)?;
-        Ok(Workplace { id, dir, rootfs, maps: build.maps })
+        Ok(Workplace { id, dir, rootfs, layers: layers.to_vec(), maps: build.maps })
     }
 
     /// What was changed becomes a layer of the store. `skip`: places where the runtime mounted something.
     pub(crate) fn make_layer(&mut self, place: &Workplace<'_>, skip: Vec<String>) -> Result<DiffId> {
         let request = self.build.request;
         let below: Vec<PathBuf> =
-            self.build.store.layers(&self.state.layers)?.iter().rev().map(crate::storage::Layer::diff).collect();
+            self.build.store.layers(&place.layers)?.iter().rev().map(crate::storage::Layer::diff).collect();
         let job = DiffJob {
             rootfs: place.rootfs.clone(),
             below,

@@ -6,13 +6,18 @@
 //! plan       stages as a graph; base images are brought
 //! schedule ── fork ──▶ stage      a process per stage, instruction by instruction
 //!    │                   ├─ settings   ENV, CMD, … : the image's config
-//!    │                   ├─ transfer   COPY, ADD, WORKDIR: copied into a mounted root (copy, extract, fetch)
+//!    │                   ├─ transfer   COPY, ADD: copied into a mounted root (copy, extract, fetch); WORKDIR (directories)
 //!    │                   ├─ command    RUN: a step in the same runtime as `run` (engine::container::step)
 //!    │                   └─ layer      the upper directory becomes the layer
 //!    ◀── event, outcome ──┘
 //! commit     layers and config → an image of the store
 //! ```
+//! `lint` and `describe` tell about a Dockerfile without building it.
 //! All that a build makes and that goes with it is in its `workroom`.
+//!
+//! Without a range of ids everything belongs to root. Programs start in one place (`engine::container::step`), and owners
+//! become part of a layer in one (`Stage::make_layer`, by its `Ids`): whatever emulates root for such a user answers the
+//! program's calls in the former and hands the owners it was told to the latter.
 //!
 //! Every step has a key that stands for everything that went into it: its base, the instruction with its variables
 //! replaced, the content of what it copies or mounts (`context::digest`, `content`). What is known under the key is not done
@@ -24,15 +29,20 @@ mod commit;
 mod content;
 mod context;
 mod copy;
+pub(crate) mod describe;
+mod directories;
 pub(crate) mod dockerfile;
 mod event;
 pub(crate) mod export;
 mod extract;
 mod fetch;
 mod layer;
+mod link;
 mod lint;
 mod mounts;
+mod owners;
 mod plan;
+pub(crate) mod platforms;
 pub(crate) mod remote_cache;
 pub(crate) mod request;
 mod run_mounts;
@@ -58,7 +68,7 @@ use self::stage::Build;
 use self::variables::Globals;
 use self::workroom::Workroom;
 use crate::engine::images::{self, Image, Progress};
-use crate::error::{Context as _, Error, Kind as ErrorKind, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
@@ -112,6 +122,11 @@ pub(crate) fn build(
     for instruction in &file.global {
         globals.declare(instruction, file.escape()).map_err(wrong)?;
     }
+    if lint::Checks::of(&file, &globals).error
+        && let Some(found) = lint::lint(&file, &globals, &describe::environment(store)).into_iter().next()
+    {
+        return Err(wrong(Problem::new(format!("{}: {}", found.rule, found.text), found.span)));
+    }
     let mut images: BTreeMap<String, Image> = BTreeMap::new();
     let mut bring = |name: &str, platform: Option<&Platform>| -> Result<Vec<String>> {
         let key = plan::image_key(name, platform);
@@ -128,6 +143,7 @@ pub(crate) fn build(
         target: request.target.as_deref(),
         skip_unused: request.skip_unused,
         first: request.from.clone(),
+        fresh: &request.fresh_stages,
     };
     let plan = match planner.plan(&mut bring) {
         Ok(plan) => plan,
@@ -187,7 +203,10 @@ fn unused(file: &dockerfile::Dockerfile, request: &Request, progress: &dyn Progr
         .flatten()
         .map(|(name, _)| name.as_str())
         .collect();
-    let known = |name: &&String| declared.contains(&name.as_str()) || variables::PROXIES.contains(&name.as_str());
+    let known = |name: &&String| {
+        let name = name.as_str();
+        declared.contains(&name) || variables::PROXIES.contains(&name) || variables::OF_THE_BUILDER.contains(&name)
+    };
     let left: Vec<&str> = request.arguments.keys().filter(|name| !known(name)).map(String::as_str).collect();
     if !left.is_empty() {
         progress.warning(&format!("one or more build args were not consumed: [{}]", left.join(" ")));
@@ -212,9 +231,9 @@ fn base_image(
         && options.platform.is_none()
         && name != crate::image::builtin::NAME
     {
-        match images::resolve(store, name) {
-            Err(e) if e.kind() == ErrorKind::NoSuchObject => {}
-            found => return found,
+        // Damaged, or the beginning of several ids, which a name can be: what is pulled replaces it.
+        if let Ok(image) = images::resolve(store, name) {
+            return Ok(image);
         }
     }
     images::pull_apart(dirs, store, maps, name, &options, progress)
@@ -238,23 +257,6 @@ fn named_contexts(room: &Workroom, request: &Request, plan: &plan::Plan) -> Resu
     Ok(contexts)
 }
 
-/// `--check`: what is probably not meant, a line each.
-pub(crate) fn check(dirs: &Dirs, maps: &IdMaps, request: &Request) -> Result<Vec<String>> {
-    let room = Workroom::open(dirs, maps)?;
-    let opened = context::open(&room, request)?;
-    let wrong = |problem: Problem| problem.into_error(&opened.name);
-    let file = dockerfile::parse(&opened.text).map_err(wrong)?;
-    let mut globals = Globals::new(&request.arguments, &request.platform, request.target.as_deref());
-    for instruction in &file.global {
-        globals.declare(instruction, file.escape()).map_err(wrong)?;
-    }
-    let findings = lint::lint(&file, &globals);
-    Ok(findings
-        .into_iter()
-        .map(|found| format!("{}:{}: {}: {}", opened.name, found.line, found.rule, found.text))
-        .collect())
-}
-
 /// What was removed of the build cache.
 #[derive(Debug)]
 pub(crate) struct Pruned {
@@ -263,8 +265,15 @@ pub(crate) struct Pruned {
     pub bytes: u64,
 }
 
-/// Forgets what builds keep for the next one; with `mounts` also the directories of RUN --mount=type=cache.
-pub(crate) fn prune(dirs: &Dirs, store: &Store, maps: &IdMaps, mounts: bool) -> Result<Pruned> {
+/// Forgets what builds keep for the next one, or of it what is older than `before`; with `mounts` also the directories of
+/// RUN --mount=type=cache.
+pub(crate) fn prune(
+    dirs: &Dirs,
+    store: &Store,
+    maps: &IdMaps,
+    mounts: bool,
+    before: Option<jiff::Timestamp>,
+) -> Result<Pruned> {
     // What killed builds left goes as well.
     drop(Workroom::open(dirs, maps)?);
     let dir = store.build_cache_dir().join("mounts");
@@ -273,7 +282,10 @@ pub(crate) fn prune(dirs: &Dirs, store: &Store, maps: &IdMaps, mounts: bool) -> 
         bytes += crate::storage::usage::of(std::slice::from_ref(&dir), maps)?;
         enter::run(maps, || crate::storage::remove_path(&dir))?;
     }
-    let steps = store.forget_build_steps()?;
+    let steps = match before {
+        Some(before) => store.forget_old_build_steps(before)?,
+        None => store.forget_build_steps()?,
+    };
     let freed = images::collect(dirs, store)?;
     Ok(Pruned { steps, bytes: bytes + freed.map_or(0, |freed| freed.bytes) })
 }

@@ -95,12 +95,15 @@ impl RunMount {
         for (key, value) in fields {
             mount.field(&key, value.as_deref(), escape, lookup)?;
         }
+        if kind == MountKind::Secret && mount.id.is_none() {
+            let name = if mount.source.is_empty() { mount.target.rsplit('/').next() } else { Some(&*mount.source) };
+            mount.id = name.filter(|name| !name.is_empty()).map(str::to_owned);
+        }
         if mount.target.is_empty() {
             match kind {
                 MountKind::Secret if mount.env.is_some() => {}
                 MountKind::Secret => {
-                    let id = mount.id.as_deref().or(Some(mount.source.as_str())).filter(|id| !id.is_empty());
-                    let id = id.ok_or("one of source, target required")?;
+                    let id = mount.id.as_deref().filter(|id| !id.is_empty()).ok_or("one of source, target required")?;
                     mount.target = format!("/run/secrets/{}", id.rsplit('/').next().unwrap_or(id));
                 }
                 MountKind::Ssh => {}
@@ -183,6 +186,12 @@ mod tests {
         assert_eq!(parse("type=secret,id=key,env=KEY").expect("secret").env.as_deref(), Some("KEY"));
         assert_eq!(parse("type=tmpfs,target=/t,size=1m").expect("tmpfs").size, Some(1 << 20));
         assert_eq!(from_of("type=bind,from=a,target=/x").as_deref(), Some("a"));
+        // BuildKit's reference: "Defaults to basename of the target path".
+        for (text, id) in
+            [("target=/root/.aws/credentials", "credentials"), ("src=a,target=/b", "a"), ("id=c,target=/b", "c")]
+        {
+            assert_eq!(parse(&format!("type=secret,{text}")).expect(text).id.as_deref(), Some(id), "{text}");
+        }
         for bad in [
             "type=foo,target=/x",
             "type=bind",
@@ -192,6 +201,15 @@ mod tests {
             "type=secret",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(text in "(type|target|src|from|id|mode|size|uid|sharing|env|rw|)(=(bind|cache|secret|tmpfs|ssh)|[=,a-z0-9/$\"{}\\\\ -]){0,24}") {
+            if let Ok(mount) = parse(&text) {
+                proptest::prop_assert!(!mount.target.is_empty() || matches!(mount.kind, MountKind::Secret | MountKind::Ssh));
+            }
+            let _ = from_of(&text);
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct StagePlan {
     pub instructions: Vec<Instruction>,
     /// What the `--from` of its instructions mean.
     pub sources: BTreeMap<String, Source>,
+    /// Nothing of it is taken from the cache.
+    pub fresh: bool,
 }
 
 impl StagePlan {
@@ -76,12 +78,19 @@ pub(crate) struct Planner<'a> {
     pub skip_unused: bool,
     /// `--from`: instead of the first stage's image.
     pub first: Option<String>,
+    /// `--no-cache-filter`: names of stages.
+    pub fresh: &'a [String],
 }
 
 impl Planner<'_> {
     /// Plans what the target needs.
     pub(crate) fn plan(&self, triggers: &mut Triggers<'_>) -> Result<Plan, Failure> {
         let target = self.target()?;
+        if let Some(unknown) = self.fresh.iter().find(|name| self.named(name, self.file.stages.len()).is_none()) {
+            return Err(Failure::Other(crate::error::Error::new(format!(
+                "--no-cache-filter: no stage is called {unknown:?}"
+            ))));
+        }
         let mut stages: Vec<Option<StagePlan>> = vec![None; self.file.stages.len()];
         let mut todo: Vec<usize> = if self.skip_unused { vec![target] } else { (0..=target).collect() };
         let mut seen = BTreeSet::new();
@@ -96,7 +105,8 @@ impl Planner<'_> {
         Ok(Plan { stages, target })
     }
 
-    fn target(&self) -> Result<usize, Failure> {
+    /// The stage that is built, by number.
+    pub(crate) fn target(&self) -> Result<usize, Failure> {
         let last = self.file.stages.len() - 1;
         let Some(wanted) = self.target.filter(|target| !target.is_empty()) else { return Ok(last) };
         if let Some(index) = self.named(wanted, self.file.stages.len()) {
@@ -170,7 +180,8 @@ impl Planner<'_> {
         };
         let instructions: Vec<Instruction> = triggers.into_iter().chain(stage.instructions.iter().cloned()).collect();
         let sources = self.sources(&instructions, index)?;
-        Ok(StagePlan { name: name.clone(), base, platform, from: stage.from.clone(), instructions, sources })
+        let fresh = self.fresh.iter().any(|name| self.named(name, self.file.stages.len()) == Some(index));
+        Ok(StagePlan { name: name.clone(), base, platform, from: stage.from.clone(), instructions, sources, fresh })
     }
 
     fn is_name(&self, text: &str) -> bool {

@@ -21,6 +21,8 @@ pub(crate) struct Request {
     pub labels: Vec<(String, String)>,
     pub annotations: BTreeMap<String, String>,
     pub no_cache: bool,
+    /// `--no-cache-filter`: stages of which every step is carried out.
+    pub fresh_stages: Vec<String>,
     pub squash: Squash,
     pub pull: PullOptions,
     pub platform: Platform,
@@ -40,6 +42,8 @@ pub(crate) struct Request {
     pub unset_environment: Vec<String>,
     pub unset_labels: Vec<String>,
     pub omit_history: bool,
+    /// `--allow security.insecure`: RUN --security=insecure may be asked for.
+    pub insecure: bool,
     /// RUN steps read this process's standard input.
     pub stdin: bool,
     pub skip_unused: bool,

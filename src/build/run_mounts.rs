@@ -10,19 +10,19 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Uid, chownat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, chownat};
 
 use super::context::Context as BuildContext;
 use super::context::ignore::Ignore;
 use super::context::select::{self, Root};
-use super::copy::{Attributes, Target};
+use super::copy::{Attributes, Target, change_owner};
 use super::layer::Workplace;
 use super::mounts::{MountKind, RunMount, Sharing};
 use super::plan::Source;
 use super::request::Secret;
 use super::settings;
 use super::stage::Stage;
-use super::variables;
+use super::variables::{self, CACHE_NAMESPACE};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::{DiffId, Digest};
 use crate::spec::settings::{Mount, SUBPATH};
@@ -168,7 +168,7 @@ impl<'a> Stage<'a> {
         place: &Workplace<'_>,
         prepared: &mut Prepared<'_>,
     ) -> Result<()> {
-        let id = mount.id.as_deref().unwrap_or(&mount.source);
+        let id = mount.id.as_deref().unwrap_or_default();
         let value = match self.build.request.secrets.get(id) {
             None if mount.required => {
                 return Err(Error::new(format!("secret {id}: not found")).hint("give it with --secret id=…"));
@@ -208,10 +208,9 @@ impl<'a> Stage<'a> {
         if uid == 0 && gid == 0 {
             return Ok(());
         }
-        let failed = || format!("cannot give {} to {uid}:{gid}", path.display());
         enter::run(self.build.maps, || {
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-            chownat(rustix::fs::CWD, path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags).context(failed)
+            change_owner((uid, gid), |uid, gid| chownat(rustix::fs::CWD, path, uid, gid, flags))
         })
     }
 
@@ -239,7 +238,12 @@ impl<'a> Stage<'a> {
     }
 
     fn cache(&mut self, mount: &RunMount, scratch: &Path, prepared: &mut Prepared<'_>) -> Result<()> {
-        let name = Digest::of(mount.id.as_deref().unwrap_or(&mount.target).as_bytes()).hex();
+        let id = mount.id.as_deref().unwrap_or(&mount.target);
+        let id = match self.build.globals.given.get(CACHE_NAMESPACE) {
+            Some(namespace) => &format!("{namespace}/{id}"),
+            None => id,
+        };
+        let name = Digest::of(id.as_bytes()).hex();
         let base = self.build.store.build_cache_dir().join("mounts");
         create_private(&base)?;
         let mut dir = base.join(&name);

@@ -22,6 +22,8 @@ use crate::userns::enter::Failure;
 
 /// What ends a build; everything of it is removed before this process goes.
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+/// What is heard while stages are at work.
+const HEARD: [i32; 4] = [ENDING[0], ENDING[1], ENDING[2], libc::SIGWINCH];
 
 struct Running {
     stage: usize,
@@ -40,7 +42,7 @@ pub(crate) fn run(
     let mut done: BTreeMap<usize, State> = BTreeMap::new();
     let mut running: Vec<Running> = Vec::new();
     let mut failed = None;
-    let signals = SignalFd::new(&ENDING).context(|| "cannot receive signals")?;
+    let signals = SignalFd::new(&HEARD).context(|| "cannot receive signals")?;
     while failed.is_none() && (!waiting.is_empty() || !running.is_empty()) {
         while running.len() < build.request.jobs.max(1) {
             let ready = waiting.iter().copied().find(|index| {
@@ -56,9 +58,13 @@ pub(crate) fn run(
             return Err(Error::new("the stages need each other in a circle"));
         }
         let ready = wait(&running, &signals, reporter.tick())?;
-        if let Some(signal) = signals.next() {
-            failed = Some(interrupted(signal));
-            continue;
+        match signals.next() {
+            Some(libc::SIGWINCH) => reporter.resized(),
+            Some(signal) => {
+                failed = Some(interrupted(signal));
+                continue;
+            }
+            None => {}
         }
         for index in ready.into_iter().rev() {
             if !read(&mut running[index], reporter)? {

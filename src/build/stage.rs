@@ -177,7 +177,8 @@ impl<'a> Stage<'a> {
 
     /// The step under `key`, unless the cache is not to be used.
     pub(crate) fn lookup(&self, key: &Digest) -> Result<(Option<BuildStep>, bool)> {
-        let step = if self.build.request.no_cache { None } else { self.build.store.build_step(key) };
+        let fresh = self.build.request.no_cache || self.plan.fresh;
+        let step = if fresh { None } else { self.build.store.build_step(key) };
         let oldest = self.build.request.cache_ttl.map(|ttl| {
             let ttl = i64::try_from(ttl).unwrap_or(i64::MAX);
             jiff::Timestamp::now().as_second().saturating_sub(ttl)

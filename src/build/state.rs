@@ -12,7 +12,7 @@ use crate::storage::BuildStep;
 /// What BuildKit writes as comment of its steps; tools tell by it how to read `created_by`.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
-/// What BuildKit and Buildah give `FROM scratch`.
+/// What BuildKit and Buildah give `FROM scratch`, and images that have none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Layers and settings as they are after a step.
@@ -50,8 +50,12 @@ impl State {
 
     pub(crate) fn of_image(image: &Image) -> Self {
         let name = image.name.clone().unwrap_or_else(|| image.id.to_string());
+        let mut config = image.config.clone();
+        if !config.config.env.iter().any(|variable| variable.starts_with("PATH=")) {
+            config.config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
         Self {
-            config: image.config.clone(),
+            config,
             layers: image.layers.clone(),
             base_layers: image.layers.len(),
             key: Digest::of(format!("image {}", image.id).as_bytes()),
@@ -67,6 +71,11 @@ impl State {
             text = format!("{text}\n{}:{part}", part.len());
         }
         Digest::of(text.as_bytes())
+    }
+
+    /// A step that is known by another key than its place.
+    pub(crate) fn know(&mut self, key: Digest, step: &BuildStep) {
+        self.steps.insert(key.to_string(), step.clone());
     }
 
     /// Takes a step in.

@@ -1,4 +1,4 @@
-//! COPY, ADD and WORKDIR: what they take, what that is known by, and the layer they make.
+//! COPY and ADD: what they take, what that is known by, and the layer they make.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -15,16 +15,11 @@ use super::dockerfile::{self, expand};
 use super::layer::Workplace;
 use super::plan::Source;
 use super::stage::{Stage, Stop};
-use super::{extract, fetch, settings, variables};
-use crate::error::{Context, Error, Kind, Result};
+use super::{extract, fetch, link, settings, variables};
+use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
-use crate::spec::user;
 use crate::state::paths::create_private;
-use crate::storage::LayerView;
 use crate::userns::enter;
-
-/// Largest passwd or group file of an image that is read.
-const ACCOUNT_FILE_LIMIT: u64 = 4 << 20;
 
 /// Where some of the sources come from.
 enum Origin {
@@ -40,6 +35,8 @@ struct Order {
     destination: String,
     several: bool,
     exclude: Ignore,
+    /// Those of `exclude`.
+    patterns: Vec<String>,
     attributes: Attributes,
     parents: bool,
     /// What the sources are known by.
@@ -57,19 +54,23 @@ impl Stage<'_> {
             order.attributes.mode,
             transfer.link,
             order.parents,
-            transfer.exclude,
+            order.patterns,
             transfer.unpack,
             order.attributes.time,
         );
         let mut parts = vec![line.as_str(), &flags, &order.destination];
         parts.extend(order.content.iter().map(String::as_str));
         let key = self.state.next_key(&parts);
-        let (found, cached) = self.lookup(&key)?;
+        let linked = transfer.link && self.is_independent(transfer, &order.destination)?;
+        let own = if linked { link::key(&parts) } else { key };
+        let (found, cached) = self.lookup(&own)?;
         if let Some(step) = found {
+            self.state.know(own, &step);
             self.state.add(key, line, &step);
             return Ok(cached);
         }
-        let workplace = self.workplace(&self.state.layers.clone())?;
+        let below = if linked { Vec::new() } else { self.state.layers.clone() };
+        let workplace = self.workplace(&below)?;
         self.carry_out(&order, transfer, &workplace)?;
         if self.context_changed(&order)? {
             // What was copied is not what the key stands for.
@@ -81,7 +82,8 @@ impl Stage<'_> {
             return Ok(false);
         }
         let layer = self.make_layer(&workplace, Vec::new())?;
-        let step = self.keep(&key, Some(layer))?;
+        let step = self.keep(&own, Some(layer))?;
+        self.state.know(own, &step);
         self.state.add(key, line, &step);
         Ok(false)
     }
@@ -114,11 +116,14 @@ impl Stage<'_> {
         let request = self.build.request;
         let from = self.source_of(transfer.from.as_deref())?;
         let mode = transfer.chmod.as_deref().map(|text| self.expand(text)).transpose()?;
+        let checksum = transfer.checksum.as_deref().map(|text| self.expand(text)).transpose()?;
+        let patterns = transfer.exclude.iter().map(|text| self.expand(text)).collect::<Result<Vec<_>>>()?;
         let mut order = Order {
             origins: Vec::new(),
             destination,
             several: false,
-            exclude: Ignore::of(transfer.exclude.iter().map(String::as_str)).map_err(Error::new)?,
+            exclude: Ignore::of(patterns.iter().map(String::as_str)).map_err(Error::new)?,
+            patterns,
             attributes: Attributes {
                 owner: None,
                 mode: mode.as_deref().map(Chmod::parse).transpose()?,
@@ -146,12 +151,19 @@ impl Stage<'_> {
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
                 let (commit, directory) = fetch::git(&text, &directory, transfer.keep_git_dir)?;
+                if let Some(wanted) = checksum.as_deref().filter(|wanted| !commit.starts_with(wanted)) {
+                    return Err(Error::new(format!(
+                        "checksum mismatch for {text}: the commit is {commit}, not {wanted}"
+                    )));
+                }
                 order.content.push(format!("git {commit} {}", text.rsplit_once(':').map_or("", |(_, below)| below)));
                 order.origins.push(plain(&directory, vec![".".to_owned()], false)?);
+            } else if !transfer.add && from.is_none() && fetch::is_url(&text) {
+                return Err(Error::new(format!("source can't be a URL for COPY: {text}")).hint("ADD fetches URLs"));
             } else if transfer.add && fetch::is_url(&text) {
                 let directory = scratch.sub(&format!("url-{count}"))?;
                 let name = fetch::file_name(&text)?;
-                let digest = fetch::url(&text, &directory.join(&name), transfer.checksum.as_deref())?;
+                let digest = fetch::url(&text, &directory.join(&name), checksum.as_deref())?;
                 order.content.push(format!("url {name} {digest}"));
                 // Never unpacked, unless that is asked for.
                 order.origins.push(plain(&directory, vec![name], transfer.unpack == Some(true))?);
@@ -160,7 +172,7 @@ impl Stage<'_> {
             }
         }
         order.several = count > 1;
-        if transfer.checksum.is_some() && !local.is_empty() {
+        if checksum.is_some() && !local.is_empty() {
             return Err(Error::new("checksum can't be specified for local sources"));
         }
         if !local.is_empty() {
@@ -189,7 +201,7 @@ impl Stage<'_> {
             }
             Some(source) => {
                 let layers = self.layers_of(&source)?;
-                let exclude = (&order.exclude, &transfer.exclude[..]);
+                let exclude = (&order.exclude, &order.patterns[..]);
                 let digest = self.content_of(&layers, &sources, exclude, order.parents)?;
                 order.content.push(format!("content {digest}"));
                 order.origins.push(Origin::Layers { source, sources });
@@ -279,26 +291,6 @@ impl Stage<'_> {
         })
     }
 
-    /// `--chown`: ids, or names of the image's own passwd and group files.
-    fn owner(&self, text: &str, place: &Workplace<'_>) -> Result<(u32, u32)> {
-        let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
-        if let (Ok(uid), None) = (name.parse::<u32>(), group) {
-            return Ok((uid, uid));
-        }
-        if let (Ok(uid), Some(Ok(gid))) = (name.parse::<u32>(), group.map(str::parse::<u32>)) {
-            return Ok((uid, gid));
-        }
-        let view = LayerView::new(&place.rootfs.directories())?;
-        let read = |path| -> Result<String> {
-            let content = view.read_file(path, ACCOUNT_FILE_LIMIT)?.unwrap_or_default();
-            Ok(String::from_utf8_lossy(&content).into_owned())
-        };
-        let found = user::resolve(text, &[], &read("etc/passwd")?, &read("etc/group")?)
-            .context(|| format!("invalid user {text:?} in --chown"))
-            .map_err(|e| e.with_kind(Kind::General))?;
-        Ok((found.identity.uid, found.identity.gid))
-    }
-
     /// What is known by content of the given sources of a build context.
     pub(crate) fn context_digest(&mut self, from: Option<&Source>, sources: &[String]) -> Result<Digest> {
         let context = self.context_of(from)?;
@@ -332,41 +324,6 @@ impl Stage<'_> {
         }
         Ok(false)
     }
-
-    /// The directory must be there before anything can run or be copied in it.
-    pub(crate) fn workdir(&mut self, path: &str) -> Result<bool, Stop> {
-        let path = settings::workdir(&self.state.config.config.working_dir, &self.expand(path)?);
-        self.state.config.config.working_dir.clone_from(&path);
-        let line = format!("WORKDIR {path}");
-        let key = self.state.next_key(&[&line]);
-        let (found, cached) = self.lookup(&key)?;
-        if let Some(step) = found {
-            self.state.add(key, line, &step);
-            return Ok(cached);
-        }
-        let place = self.workplace(&self.state.layers.clone())?;
-        let there = LayerView::new(&place.rootfs.directories())?.exists(&path).unwrap_or(false);
-        let layer = if there {
-            None
-        } else {
-            let request = self.build.request;
-            let attributes =
-                Attributes { time: request.timestamp.filter(|_| request.rewrite_timestamp), ..Attributes::default() };
-            enter::run(self.build.maps, || {
-                rustix::process::umask(Mode::empty());
-                let mounted = place.rootfs.mount_in_place()?;
-                let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
-                let mut target = Target::new(&root, &attributes);
-                let real = target.locate(path.as_bytes())?;
-                target.make_directories(&real)?;
-                target.done()
-            })?;
-            Some(self.make_layer(&place, Vec::new())?)
-        };
-        let step = self.keep(&key, layer)?;
-        self.state.add(key, line, &step);
-        Ok(false)
-    }
 }
 
 /// Archives are unpacked, everything else is copied.
@@ -391,7 +348,8 @@ fn unpack_or_copy(
         match file {
             Some(file) if extract::is_archive(&file)? => {
                 let base = target.locate(order.destination.as_bytes())?;
-                extract::unpack(target, &file, &base)?;
+                let name = String::from_utf8_lossy(entry.map_or(&[][..], |entry| &entry.from)).into_owned();
+                extract::unpack(target, &file, &base).context(|| format!("cannot unpack {name}"))?;
             }
             _ => {
                 let owned = Attributes { owner: Some(attributes.owner.unwrap_or((0, 0))), ..attributes.clone() };

@@ -20,6 +20,21 @@ pub(crate) const PROXIES: [&str; 10] = [
     "all_proxy",
 ];
 
+/// Arguments that mean something to the builder itself, without an ARG: the name of RUN steps' host, what the names of cache
+/// directories begin with, whether a git context keeps its `.git`, how the file is checked (`# check=`), and the time of
+/// everything that is made.
+pub(crate) const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+pub(crate) const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
+pub(crate) const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+pub(crate) const CHECK: &str = "BUILDKIT_DOCKERFILE_CHECK";
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+pub(crate) const OF_THE_BUILDER: [&str; 5] = [HOSTNAME, CACHE_NAMESPACE, KEEP_GIT_DIR, CHECK, EPOCH];
+
+/// Whether such an argument is set to true (Go's strconv.ParseBool).
+pub(crate) fn is_true(value: Option<&String>) -> bool {
+    value.is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
+}
+
 /// What holds for the whole file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Globals {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::build_refused::Refused;
+
 /// Show the version of what builds images
 #[derive(Debug, Args)]
 pub(crate) struct Version {}
@@ -76,6 +78,10 @@ pub(crate) struct Input {
     /// Check the Dockerfile and build nothing
     #[arg(long)]
     pub check: bool,
+
+    /// Instead of building: check, outline (what the target can be given) or targets (the stages) (default "build")
+    #[arg(long, value_name = "METHOD", conflicts_with = "check")]
+    pub call: Option<String>,
 }
 
 /// What comes out.
@@ -97,7 +103,7 @@ pub(crate) struct ResultFlags {
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
 
-    /// Add an annotation to the image's manifest (NAME=VALUE)
+    /// Add an annotation to the image's manifest, or with index: in front to the manifest list ([TYPE:]NAME=VALUE)
     #[arg(long, value_name = "NAME=VALUE")]
     pub annotation: Vec<String>,
 
@@ -142,9 +148,13 @@ pub(crate) struct ResultFlags {
         value_parser = BoolishValueParser::new())]
     pub rewrite_timestamp: Option<bool>,
 
-    /// Platform of the image: OS/ARCH[/VARIANT]; several make a manifest list
+    /// Platform of the image: OS/ARCH[/VARIANT], or local; several make a manifest list
     #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["arch", "os", "variant"])]
     pub platform: Vec<String>,
+
+    /// Build for every platform that all base images are there for, as a manifest list
+    #[arg(long, conflicts_with_all = ["platform", "arch", "os", "variant"])]
+    pub all_platforms: bool,
 
     /// Add the image to this manifest list, which is made when it is not there
     #[arg(long, value_name = "LIST")]
@@ -178,6 +188,10 @@ pub(crate) struct Cache {
     #[arg(long)]
     pub no_cache: bool,
 
+    /// Carry out every step of these stages
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub no_cache_filter: Vec<String>,
+
     /// Use what --cache-to wrote: NAME, type=registry,ref=NAME or type=local,src=DIRECTORY
     #[arg(long, value_name = "CACHE")]
     pub cache_from: Vec<String>,
@@ -199,7 +213,7 @@ pub(crate) struct Cache {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// How progress is shown: auto (tty on a terminal), plain, tty or quiet (default "auto")
+    /// How progress is shown: auto (tty on a terminal), plain, tty, quiet, or rawjson for programs (default $BUILDKIT_PROGRESS or "auto")
     #[arg(long, value_name = "MODE")]
     pub progress: Option<String>,
 
@@ -237,6 +251,10 @@ pub(crate) struct Cache {
     /// Accepted for compatibility: the image is always in the store
     #[arg(long)]
     pub load: bool,
+
+    /// Accepted for compatibility: there is one builder
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
 }
 
 /// How RUN steps run.
@@ -371,6 +389,10 @@ pub(crate) struct Steps {
     #[arg(long, value_name = "MODE")]
     pub cgroupns: Option<String>,
 
+    /// Privileges that RUN steps may ask for: network.host, security.insecure or device
+    #[arg(long, value_name = "PRIVILEGE", value_delimiter = ',')]
+    pub allow: Vec<String>,
+
     /// How RUN steps are isolated: default, oci or rootless mean what rpod does
     #[arg(long, value_name = "TYPE")]
     pub isolation: Option<String>,
@@ -416,80 +438,17 @@ pub(crate) struct Registry {
     pub retry_delay: Option<String>,
 }
 
-/// Known and refused: each says why.
-#[derive(Debug, Args)]
-pub(crate) struct Refused {
-    /// Build for all platforms of the base image (not supported: name them)
-    #[arg(long)]
-    pub all_platforms: bool,
-    /// Preserve the content of volumes during RUN (not supported)
-    #[arg(long)]
-    pub compat_volumes: bool,
-    /// Flags of a C preprocessor (not supported)
-    #[arg(long, value_name = "FLAG")]
-    pub cpp_flag: Vec<String>,
-    /// Confidential workloads (not supported)
-    #[arg(long, value_name = "OPTIONS")]
-    pub cw: Option<String>,
-    /// Keys of encrypted images (not supported)
-    #[arg(long, value_name = "KEY")]
-    pub decryption_key: Vec<String>,
-    /// OCI hooks (not supported)
-    #[arg(long, value_name = "DIR")]
-    pub hooks_dir: Vec<PathBuf>,
-    /// Buildah's label of identity (there is none: only false is taken)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = BoolishValueParser::new())]
-    pub identity_label: Option<bool>,
-    /// Labels of intermediate images (there are none)
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub layer_label: Vec<String>,
-    /// A log file per platform (not supported)
-    #[arg(long)]
-    pub logsplit: bool,
-    /// Features that the image's operating system needs (not supported)
-    #[arg(long, value_name = "FEATURE")]
-    pub os_feature: Vec<String>,
-    /// Version of the image's operating system (not supported)
-    #[arg(long, value_name = "VERSION")]
-    pub os_version: Option<String>,
-    /// Flags of the runtime (not supported)
-    #[arg(long, value_name = "FLAG", value_delimiter = ',')]
-    pub runtime_flag: Vec<String>,
-    /// Software bills of materials (not supported)
-    #[arg(long, value_name = "PRESET")]
-    pub sbom: Option<String>,
-    /// Attestations (not supported)
-    #[arg(long, value_name = "ATTESTATION")]
-    pub attest: Vec<String>,
-    /// Attestations of provenance (not supported; false is taken)
-    #[arg(long, value_name = "VALUE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub provenance: Option<String>,
-    /// Sign the image (not supported)
-    #[arg(long, value_name = "KEY")]
-    pub sign_by: Option<String>,
-    /// Maps of the user namespace (not supported)
-    #[arg(long, value_name = "MAP")]
-    pub userns_uid_map: Vec<String>,
-    /// Maps of the user namespace (not supported)
-    #[arg(long, value_name = "MAP")]
-    pub userns_gid_map: Vec<String>,
-    /// Maps of the user namespace (not supported)
-    #[arg(long, value_name = "NAME")]
-    pub userns_uid_map_user: Option<String>,
-    /// Maps of the user namespace (not supported)
-    #[arg(long, value_name = "NAME")]
-    pub userns_gid_map_group: Option<String>,
-}
-
 /// Remove what builds keep for the next one
 ///
 /// Steps and their layers, digests of contexts, and with --all the directories of RUN --mount=type=cache.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Also remove the directories of RUN --mount=type=cache
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "filter")]
     pub all: bool,
+    /// Only what is older: until=DURATION or until=TIME
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
     /// Do not ask
     #[arg(short, long)]
     pub force: bool,

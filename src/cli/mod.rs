@@ -11,6 +11,7 @@
 //! take `-v` after IMAGE for a flag of rpod's.
 
 pub(crate) mod build;
+pub(crate) mod build_refused;
 pub(crate) mod change;
 pub(crate) mod container;
 pub(crate) mod files;

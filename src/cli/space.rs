@@ -54,9 +54,14 @@ pub(crate) struct Reset {
 /// Let equal files of different layers share their blocks
 ///
 /// On file systems that can (btrfs, xfs). Containers see no difference: each file stays one of its own, with its own owner, mode and
-/// number.
+/// number. On others, --hard-links makes them names of one file.
 #[derive(Debug, Args)]
-pub(crate) struct Dedup {}
+pub(crate) struct Dedup {
+    /// Link files with the same content, owner, mode, time and attributes instead, of layers that no image has together and no
+    /// container uses. Containers see that such a file has several names
+    #[arg(long)]
+    pub hard_links: bool,
+}
 
 /// Look for damage in what rpod has on the disk
 #[derive(Debug, Args)]

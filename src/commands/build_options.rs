@@ -3,24 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::build_output::Output;
+use super::build_refused::{self, WHOLE_MAP};
 use super::create_options::run_options;
 use super::pull::{duration, platform, registry_options};
 use crate::build::request::{CachePlace, Format, Request, Secret, Squash, Where};
-use crate::cli::build::{Build, Refused};
+use crate::cli::build::Build;
 use crate::cli::image::RegistryFlags;
 use crate::cli::limits::Resources;
 use crate::cli::run;
 use crate::cli::surroundings::Surroundings;
+use crate::engine::container::cdi;
 use crate::engine::images::{PullOptions, PullPolicy};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
+use crate::network::mode::Mode;
 use crate::registry;
 
 /// Typed values of everything. Reads the files that flags name, apart from Dockerfile and context.
-pub(crate) fn request(args: &Build, platform: Option<Platform>) -> Result<Request> {
-    refuse(&args.refused)?;
+/// `several`: this is one of several platforms.
+pub(crate) fn request(args: &Build, platform: Option<Platform>, several: bool) -> Result<Request> {
+    build_refused::refuse(&args.refused)?;
     let (input, result, steps) = (&args.input, &args.result, &args.steps);
-    isolation(steps.isolation.as_deref())?;
+    build_refused::isolation(steps.isolation.as_deref())?;
+    allowed(&steps.allow)?;
     let variable = |text: &String| match text.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => std::env::var(text).ok().map(|value| (text.clone(), value)),
@@ -54,12 +60,13 @@ pub(crate) fn request(args: &Build, platform: Option<Platform>) -> Result<Reques
         files: input.file.clone(),
         ignore_file: input.ignorefile.clone(),
         // Of several platforms it is the list that has the names.
-        tags: if several(args) { Vec::new() } else { result.tag.clone() },
+        tags: if several { Vec::new() } else { tags(args)? },
         arguments,
         target: input.target.clone(),
         labels: pairs("label", &result.label)?,
-        annotations: pairs("annotation", &result.annotation)?.into_iter().collect(),
+        annotations: annotations(&result.annotation)?.of_manifest,
         no_cache: args.cache.no_cache || !layers || cache_ttl == Some(0),
+        fresh_stages: args.cache.no_cache_filter.clone(),
         cache_from: places(&args.cache.cache_from)?,
         cache_to: places(&args.cache.cache_to)?,
         cache_ttl,
@@ -85,6 +92,7 @@ pub(crate) fn request(args: &Build, platform: Option<Platform>) -> Result<Reques
         unset_environment: result.unsetenv.clone(),
         unset_labels: result.unsetlabel.clone(),
         omit_history: result.omit_history,
+        insecure: steps.allow.iter().any(|name| name == "security.insecure"),
         stdin: steps.stdin,
         skip_unused: input.skip_unused_stages.unwrap_or(true),
         jobs: match args.cache.jobs {
@@ -96,27 +104,88 @@ pub(crate) fn request(args: &Build, platform: Option<Platform>) -> Result<Reques
     })
 }
 
-/// The platforms to build for; `None` is this machine's.
-pub(crate) fn platforms(args: &Build) -> Result<Vec<Option<Platform>>> {
-    let result = &args.result;
-    if several(args) {
-        let input = args.input.file.iter().map(String::as_str).chain(args.context.as_deref());
-        if input.into_iter().any(|text| text == "-") {
-            return Err(Error::new(
-                "standard input can be read once, so it cannot give the context of several platforms",
-            )
-            .hint("write it to a file or a directory"));
-        }
-        let texts = result.platform.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty());
-        return texts.map(|text| platform(Some(text), None, None, None)).collect();
+/// `--tag`, and the names of `--output type=image,name=…`.
+fn tags(args: &Build) -> Result<Vec<String>> {
+    let mut tags = args.result.tag.clone();
+    for output in &args.result.output {
+        tags.extend(Output::parse(output)?.names().iter().cloned());
     }
-    let text = result.platform.first().map(String::as_str);
-    let one = platform(text, result.os.as_deref(), result.arch.as_deref(), result.variant.as_deref())?;
-    Ok(vec![one])
+    Ok(tags)
 }
 
-fn several(args: &Build) -> bool {
-    args.result.platform.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty()).count() > 1
+/// The platforms that are named; `None` is this machine's.
+pub(crate) fn platforms(args: &Build) -> Result<Vec<Option<Platform>>> {
+    let result = &args.result;
+    let texts: Vec<&str> =
+        result.platform.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty()).collect();
+    let read = |text: &str| match text {
+        "local" => Ok(Some(Platform::host())),
+        text => platform(Some(text), None, None, None),
+    };
+    match texts[..] {
+        [] => Ok(vec![platform(None, result.os.as_deref(), result.arch.as_deref(), result.variant.as_deref())?]),
+        [one] => Ok(vec![read(one)?]),
+        _ => {
+            input_can_be_read_again(args)?;
+            texts.into_iter().map(read).collect()
+        }
+    }
+}
+
+/// Standard input gives its content once only.
+pub(crate) fn input_can_be_read_again(args: &Build) -> Result<()> {
+    let input = args.input.file.iter().map(String::as_str).chain(args.context.as_deref());
+    if input.into_iter().any(|text| text == "-") {
+        return Err(Error::new("standard input can be read once, so it cannot give the context of several platforms")
+            .hint("write it to a file or a directory"));
+    }
+    Ok(())
+}
+
+/// `--allow`. RUN --network=host needs no leave, as with Podman; it gives a step no more than this user has.
+fn allowed(names: &[String]) -> Result<()> {
+    let known = |name: &str| matches!(name.split('=').next(), Some("network.host" | "security.insecure" | "device"));
+    match names.iter().find(|name| !known(name)) {
+        Some(name) => Err(Error::new(format!("invalid --allow {name:?}"))
+            .hint("network.host, security.insecure and device are known")),
+        None => Ok(()),
+    }
+}
+
+/// `--annotation`, sorted by what is annotated.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Annotations {
+    pub of_manifest: BTreeMap<String, String>,
+    /// `NAME=VALUE`.
+    pub of_list: Vec<String>,
+}
+
+/// Reads `[TYPE,…:]NAME=VALUE`.
+pub(crate) fn annotations(texts: &[String]) -> Result<Annotations> {
+    let mut annotations = Annotations::default();
+    for text in texts {
+        let (types, pair) = match text.split_once(':') {
+            Some((types, pair)) if !types.contains('=') && types.split(',').all(is_annotated) => (types, pair),
+            _ => ("manifest", text.as_str()),
+        };
+        for kind in types.split(',') {
+            match kind {
+                "manifest" => annotations.of_manifest.extend(pairs("annotation", &[pair.to_owned()])?),
+                "index" => annotations.of_list.push(pair.to_owned()),
+                other => {
+                    return Err(Error::new(format!("--annotation {text:?}: {other} cannot be annotated"))
+                        .hint("manifest and index can; rpod manifest annotate changes the entries of a list"));
+                }
+            }
+        }
+    }
+    Ok(annotations)
+}
+
+/// What BuildKit can annotate.
+fn is_annotated(kind: &str) -> bool {
+    let kind = kind.split('[').next().unwrap_or(kind);
+    matches!(kind, "manifest" | "index" | "manifest-descriptor" | "index-descriptor")
 }
 
 /// `--cache-ttl`, in seconds.
@@ -255,7 +324,14 @@ fn template(args: &Build) -> Result<crate::engine::container::options::RunOption
                 .hint("host and private mean that map"));
         }
     }
-    run_options(&run::Container {
+    for volume in &steps.volume {
+        let source = volume.split(':').next().unwrap_or_default();
+        if !source.starts_with(['/', '.']) {
+            return Err(Error::new(format!("invalid --volume {volume:?}: {source:?} is no path of the host"))
+                .hint("RUN --mount=type=cache keeps a directory from one build to the next"));
+        }
+    }
+    let options = run_options(&run::Container {
         process: run::Process {
             http_proxy: steps.http_proxy,
             group_add: steps.group_add.clone(),
@@ -306,49 +382,15 @@ fn template(args: &Build) -> Result<crate::engine::container::options::RunOption
         surroundings: Surroundings { no_hostname: steps.no_hostname, ..Default::default() },
         words: vec!["build".into()],
         ..Default::default()
-    })
-}
-
-fn isolation(text: Option<&str>) -> Result<()> {
-    match text {
-        None | Some("" | "default" | "oci" | "rootless") => Ok(()),
-        Some("chroot") => {
-            Err(Error::new("--isolation chroot is not supported: steps always run in a container of their own")
-                .hint("leave it out"))
-        }
-        Some(other) => Err(Error::new(format!("unrecognized isolation type {other:?}"))),
-    }
-}
-
-/// Why steps have no map of their own.
-const WHOLE_MAP: &str = "layers hold the ids of your whole map, and a step with another one would change their owners";
-
-/// Flags that are known but not carried out.
-fn refuse(flags: &Refused) -> Result<()> {
-    let never = [
-        ("all-platforms", flags.all_platforms, "name those that you want: --platform linux/amd64,linux/arm64"),
-        ("compat-volumes", flags.compat_volumes, "what RUN writes to a volume stays in the image, as with Docker"),
-        ("cpp-flag", !flags.cpp_flag.is_empty(), "Dockerfiles are not run through a C preprocessor"),
-        ("cw", flags.cw.is_some(), "confidential workloads are out of rpod's scope"),
-        ("decryption-key", !flags.decryption_key.is_empty(), "encrypted images are not supported"),
-        ("hooks-dir", !flags.hooks_dir.is_empty(), "OCI hooks are not supported"),
-        ("identity-label", flags.identity_label == Some(true), "rpod adds no label of its own"),
-        ("layer-label", !flags.layer_label.is_empty(), "there are no intermediate images"),
-        ("logsplit", flags.logsplit, "platforms are built one after the other, into one log"),
-        ("os-feature", !flags.os_feature.is_empty(), "only Linux images are built"),
-        ("os-version", flags.os_version.is_some(), "only Linux images are built"),
-        ("runtime-flag", !flags.runtime_flag.is_empty(), "steps run in rpod's own runtime"),
-        ("sbom", flags.sbom.is_some(), "bills of materials are not made"),
-        ("attest", !flags.attest.is_empty(), "attestations are not made"),
-        ("provenance", flags.provenance.as_deref().is_some_and(|v| v != "false"), "attestations are not made"),
-        ("sign-by", flags.sign_by.is_some(), "images are not signed"),
-        ("userns-uid-map", !flags.userns_uid_map.is_empty(), WHOLE_MAP),
-        ("userns-gid-map", !flags.userns_gid_map.is_empty(), WHOLE_MAP),
-        ("userns-uid-map-user", flags.userns_uid_map_user.is_some(), WHOLE_MAP),
-        ("userns-gid-map-group", flags.userns_gid_map_group.is_some(), WHOLE_MAP),
-    ];
-    match never.iter().find(|(_, given, _)| *given) {
-        Some((name, _, reason)) => Err(Error::new(format!("--{name} is not supported: {reason}"))),
-        None => Ok(()),
+    })?;
+    // Devices that are not there are told now.
+    cdi::Edits::of(&options.cdi)?;
+    match &options.network.mode {
+        Mode::Bridge(_) | Mode::Container(_) => Err(Error::new(format!(
+            "--network {}: RUN steps cannot join networks",
+            steps.network.as_deref().unwrap_or_default()
+        ))
+        .hint("none, host, private, slirp4netns and pasta can be used")),
+        _ => Ok(options),
     }
 }

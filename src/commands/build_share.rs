@@ -1,7 +1,8 @@
 //! What `build` gives to others: manifest lists of several platforms, registries, build caches.
 
 use super::Context;
-use super::build_options::registry;
+use super::build_options::{self, registry};
+use super::build_output::Output;
 use crate::build::request::CachePlace;
 use crate::build::{Built, remote_cache};
 use crate::cli::build::Build;
@@ -13,10 +14,13 @@ use crate::userns::IdMaps;
 
 /// The names of the list that the images of this build go into: that of `--manifest`, and with several platforms those
 /// that `--tag` would give one image. Empty: there is no list.
-pub(super) fn list_names(args: &Build, platforms: usize) -> Result<Vec<String>> {
+pub(super) fn list_names(args: &Build, outputs: &[Output], platforms: usize) -> Result<Vec<String>> {
     let mut names: Vec<String> = args.result.manifest.iter().cloned().collect();
-    if platforms > 1 {
+    // The files of several platforms need no list.
+    let files = !outputs.is_empty() && outputs.iter().all(|output| matches!(output, Output::Local(_)));
+    if platforms > 1 && !(files && args.result.tag.is_empty()) {
         names.extend(args.result.tag.iter().cloned());
+        names.extend(outputs.iter().flat_map(Output::names).cloned());
         if names.is_empty() {
             return Err(Error::new("images of several platforms become a manifest list, which needs a name")
                 .hint("give it with --tag or --manifest"));
@@ -33,14 +37,21 @@ pub(super) fn list(
     built: &[Built],
     progress: &dyn Progress,
 ) -> Result<Option<List>> {
-    let Some((first, others)) = names.split_first() else { return Ok(None) };
+    let Some((first, others)) = names.split_first() else {
+        return match build_options::annotations(&args.result.annotation)?.of_list.is_empty() {
+            true => Ok(None),
+            false => Err(Error::new("--annotation index:… is for a manifest list, and there is none")
+                .hint("make one with --manifest, or with several platforms")),
+        };
+    };
     let (dirs, store, maps) = (context.dirs()?, context.store()?, IdMaps::for_user()?);
     // A list that --tag names is this build's alone; one of --manifest is added to.
     let amend = args.result.manifest.is_some();
     if !amend && let Some(old) = manifests::by_name(&store, first)? {
         manifests::untag(&store, &old, std::slice::from_ref(first))?;
     }
-    let mut list = manifests::create(&store, first, &[], amend)?;
+    let annotations = build_options::annotations(&args.result.annotation)?.of_list;
+    let mut list = manifests::create(&store, first, &annotations, amend)?;
     let registry = registry(args)?;
     let source = Source { dirs, store: &store, maps: &maps, registry: &registry, all: false };
     for image in built {
@@ -48,6 +59,11 @@ pub(super) fn list(
     }
     manifests::tag(&store, &list, others)?;
     Ok(Some(list))
+}
+
+/// A list's names in full.
+pub(super) fn full_names(names: &[String]) -> Result<Vec<String>> {
+    names.iter().map(|name| Reference::parse_local(name).map(|name| name.store_name())).collect()
 }
 
 /// `--push`.

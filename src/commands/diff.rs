@@ -70,7 +70,7 @@ fn diff(
                 ChangeKind::Added => 'A',
                 ChangeKind::Deleted => 'D',
             };
-            context.ui.line(format_args!("{letter} {}", escape::text(path)))
+            context.ui.line(format_args!("{letter} {}", escape::line(path)))
         })?,
     }
     Ok(0)

@@ -22,6 +22,7 @@ const COLUMNS: &[Column] = &[
 const WIDTH: usize = 45;
 
 pub(crate) fn run(args: History, context: &Context<'_>) -> Result<u8> {
+    images::check_name(&args.image)?;
     let store = context.store()?;
     let entries = images::history(&store, &images::resolve(&store, &args.image)?)?;
     let human = args.human.unwrap_or(true);

@@ -118,7 +118,7 @@ fn rows<'a>(listed: &'a Listed, names: &[&'a str]) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> =
         names.iter().map(|name| split(name)).map(|(repository, tag)| Row { repository, tag, listed }).collect();
     if rows.is_empty() {
-        // Known by its digest only, as Docker shows it.
+        // Known by its digest only.
         let repository = listed.digests.first().and_then(|name| name.split_once('@')).map_or(NONE, |(name, _)| name);
         rows.push(Row { repository, tag: NONE, listed });
     }
@@ -141,7 +141,7 @@ fn value(row: &Row<'_>, space: &Space, no_trunc: bool, now: Timestamp) -> Value 
     let image = &listed.image;
     let hex = image.id.hex();
     let id = if no_trunc { image.id.to_string() } else { short(&hex).to_owned() };
-    let since = human::ago(image.created(), now);
+    let since = human::ago(image.created, now);
     json!({
         "ID": id,
         "Id": hex,
@@ -150,8 +150,8 @@ fn value(row: &Row<'_>, space: &Space, no_trunc: bool, now: Timestamp) -> Value 
         "Digest": image.manifest.to_string(),
         "CreatedSince": since,
         "Created": since,
-        "CreatedAt": image.created().strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
-        "CreatedTime": image.created().strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        "CreatedAt": image.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        "CreatedTime": image.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
         "Size": human::size_spaced(listed.size),
         "VirtualSize": human::size_spaced(listed.size),
         "SharedSize": human::size_spaced(space.shared(listed)),
@@ -164,13 +164,13 @@ fn value(row: &Row<'_>, space: &Space, no_trunc: bool, now: Timestamp) -> Value 
         "RepoDigests": listed.digests,
         "Names": listed.tags,
         "History": listed.tags.join(", "),
-        "Labels": image.config.config.labels,
+        "Labels": image.labels,
     })
 }
 
 fn machine(listed: &Listed, space: &Space) -> Value {
     let image = &listed.image;
-    let labels = &image.config.config.labels;
+    let labels = &image.labels;
     let mut value = json!({
         "Id": image.id.hex(),
         "ParentId": "",
@@ -185,8 +185,8 @@ fn machine(listed: &Listed, space: &Space) -> Value {
         "Digest": image.manifest.to_string(),
         "History": listed.tags,
         "Names": listed.tags,
-        "Created": image.created().as_second(),
-        "CreatedAt": image.created().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "Created": image.created.as_second(),
+        "CreatedAt": image.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     });
     if listed.read_only {
         value["ReadOnly"] = Value::Bool(true);

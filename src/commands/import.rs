@@ -6,8 +6,8 @@ use super::Context;
 use super::pull::platform;
 use crate::cli::image::Import;
 use crate::engine::events;
-use crate::engine::images::{self, ImportOptions};
-use crate::error::{Context as _, Error, Result};
+use crate::engine::images::{self, Download, ImportOptions};
+use crate::error::{Context as _, Result};
 use crate::image::change;
 use crate::image::config::Settings;
 use crate::image::platform::Platform;
@@ -16,7 +16,7 @@ use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
     let mut settings = Settings::default();
-    args.change.iter().try_for_each(|text| change::apply(&mut settings, text))?;
+    change::apply_all(&mut settings, &args.change)?;
     let name = args.name.clone();
     let options = ImportOptions {
         name: args.name,
@@ -25,15 +25,14 @@ pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
         platform: platform(None, args.os.as_deref(), args.arch.as_deref(), args.variant.as_deref())?
             .unwrap_or_else(Platform::host),
     };
-    if args.path.starts_with("http://") || args.path.starts_with("https://") {
-        return Err(Error::new("import does not fetch from the network")
-            .hint(format!("curl -L {} | rpod import - NAME", args.path)));
-    }
     let store = context.store()?;
     let maps = IdMaps::for_user()?;
     let progress = progress(context.ui, args.quiet);
     let id = match args.path.as_str() {
         "-" => images::import(&store, &maps, std::io::stdin().lock(), options, &*progress)?,
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            images::import(&store, &maps, Download::start(url)?, options, &*progress)?
+        }
         path => {
             let file = File::open(path).context(|| format!("cannot open {path}"))?;
             images::import(&store, &maps, file, options, &*progress)?

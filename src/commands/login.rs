@@ -45,7 +45,10 @@ pub(crate) fn login(args: Login, context: &Context<'_>) -> Result<u8> {
         (Some(user), _) => user,
         (None, Some(secret)) => secret.name.clone(),
         (None, None) if from_terminal && !args.password_stdin => prompt::line(context.ui, "Username: ")?,
-        (None, None) => return Err(Error::new("a user is needed: --username")),
+        (None, None) => {
+            return Err(Error::new("a user is needed: --username")
+                .hint("and the password with --password-stdin: nobody can be asked here"));
+        }
     };
     let password = match (args.password, &secret) {
         (Some(password), _) => password,

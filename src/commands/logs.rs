@@ -47,8 +47,15 @@ pub(crate) fn run(args: Logs, context: &Context<'_>) -> Result<u8> {
         };
         let colour = if args.color { COLOURS[index % COLOURS.len()] } else { "" };
         let details = if args.details { details(&options) } else { String::new() };
-        let mut printer =
-            Printer { ui: context.ui, prefix, details, colour, timestamps: args.timestamps, piece: [false; 2] };
+        let mut printer = Printer {
+            ui: context.ui,
+            prefix,
+            details,
+            colour,
+            timestamps: args.timestamps,
+            piece: [false; 2],
+            line: Vec::new(),
+        };
         let mut show = || show(container, &options, &filter, monitor.as_ref(), &mut printer);
         // Logs that go on are read side by side, each by a process of its own.
         if several && monitor.is_some() {
@@ -113,11 +120,14 @@ struct Printer<'a> {
     timestamps: bool,
     /// Which stream is in the middle of a line.
     piece: [bool; 2],
+    /// The line as it is shown; here for its memory.
+    line: Vec<u8>,
 }
 
 impl Sink for Printer<'_> {
     fn entry(&mut self, entry: &Entry<'_>) -> Result<bool> {
-        let mut line = Vec::with_capacity(entry.text.len() + 64);
+        let line = &mut self.line;
+        line.clear();
         let middle = std::mem::replace(&mut self.piece[entry.stream as usize], entry.partial);
         if !middle {
             line.extend_from_slice(self.prefix.as_bytes());
@@ -135,8 +145,8 @@ impl Sink for Printer<'_> {
             line.push(b'\n');
         }
         match entry.stream {
-            Stream::Stdout => self.ui.bytes(&line)?,
-            Stream::Stderr => self.ui.stderr_bytes(&line),
+            Stream::Stdout => self.ui.bytes(line)?,
+            Stream::Stderr => self.ui.stderr_bytes(line),
         }
         Ok(true)
     }

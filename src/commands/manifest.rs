@@ -97,8 +97,14 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
         },
     };
     let text = images::remote_manifest(&name, &registry_options(&args.registry)?)?;
-    context.ui.line(text)?;
+    context.ui.line(pretty(&text))?;
     Ok(0)
+}
+
+/// A document for people; what is no JSON stays as it is.
+fn pretty(text: &str) -> String {
+    let indented = serde_json::from_str(text).and_then(|value: serde_json::Value| serde_json::to_string_pretty(&value));
+    indented.unwrap_or_else(|_| text.to_owned())
 }
 
 pub(crate) fn push(args: Push, context: &Context<'_>) -> Result<u8> {
@@ -112,6 +118,7 @@ pub(crate) fn push(args: Push, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let list = manifests::get(&store, &args.list)?;
     let destination = args.destination.as_deref().unwrap_or(&list.name);
+    push::can_sign(destination, args.sign_by.as_deref())?;
     let digest = push::list(context, &store, &list, destination, args.all != Some(false), args.quiet, &options)?;
     push::sign(destination, digest, args.sign_by.as_deref())?;
     if let Some(file) = &args.digestfile {

@@ -4,8 +4,10 @@
 
 mod attach;
 mod build;
+mod build_call;
 mod build_options;
 mod build_output;
+mod build_refused;
 mod build_share;
 mod builder_prune;
 mod builder_version;

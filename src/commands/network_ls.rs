@@ -17,7 +17,10 @@ pub(crate) fn run(args: Ls, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let filters = Filters::parse(&args.filter)?;
     let used = if filters.ask_for_use() { users::used(dirs)? } else { Default::default() };
-    let mut networks = store::list(dirs)?;
+    let (mut networks, damaged) = store::list_all(dirs)?;
+    for error in damaged {
+        context.ui.warn(error.hints().iter().fold(error.to_string(), |text, hint| format!("{text} ({hint})")));
+    }
     networks.retain(|network| filters.matches(network, &used));
     let rows: Vec<Value> = networks.iter().map(|network| row(network, args.no_trunc)).collect();
     let listing = Listing {

@@ -6,7 +6,7 @@ use super::Context;
 use crate::cli::image::{Pull, RegistryFlags};
 use crate::engine::events;
 use crate::engine::images::{self, PullOptions, PullPolicy};
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
 use crate::image::transport::Transport;
 use crate::output::progress::progress;
@@ -88,7 +88,11 @@ pub(crate) fn platform(
     Platform::parse(&text).map(Some)
 }
 
+/// How registries are reached. A credential file that is named must be there.
 pub(crate) fn registry_options(flags: &RegistryFlags) -> Result<Options> {
+    if let Some(path) = &flags.authfile {
+        std::fs::metadata(path).context(|| format!("credential file is not accessible: {}", path.display()))?;
+    }
     Ok(Options {
         tls_verify: flags.tls_verify,
         credentials: flags.creds.as_deref().map(Credentials::parse).transpose()?,

@@ -26,12 +26,14 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
         args.format.as_deref(),
         &args.registry,
     )?;
+    images::check_name(&args.image)?;
     let store = context.store()?;
     if args.all
         && !images::is_image_name(&store, &args.image)?
         && let Some(found) = manifests::find(&store, &args.image)?
     {
         let destination = args.destination.as_deref().unwrap_or(&found.name);
+        can_sign(destination, args.sign_by.as_deref())?;
         let digest = list(context, &store, &found, destination, true, args.quiet, &options)?;
         sign(destination, digest, args.sign_by.as_deref())?;
         return write_digest(args.digestfile.as_deref(), digest);
@@ -56,6 +58,7 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
     let progress = progress(context.ui, args.quiet);
     let digest = match destination {
         Transport::Docker(name) => {
+            can_sign(&name, args.sign_by.as_deref())?;
             let digest = images::push(&store, &maps, &image, &Reference::parse(&name)?, &options, &*progress)?;
             sign(&name, digest, args.sign_by.as_deref())?;
             digest
@@ -72,8 +75,16 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
 /// Signs what was pushed, when `--sign-by` says so.
 pub(super) fn sign(destination: &str, digest: Digest, key: Option<&str>) -> Result<()> {
     let Some(key) = key else { return Ok(()) };
-    let name = destination.strip_prefix("docker://").unwrap_or(destination);
-    images::sign_pushed(&Reference::parse(name)?, digest, key)
+    images::sign_pushed(&named(destination)?, digest, key)
+}
+
+/// Refuses to push what could not be signed.
+pub(super) fn can_sign(destination: &str, key: Option<&str>) -> Result<()> {
+    key.map_or(Ok(()), |key| images::can_sign(&named(destination)?, key))
+}
+
+fn named(destination: &str) -> Result<Reference> {
+    Reference::parse(destination.strip_prefix("docker://").unwrap_or(destination))
 }
 
 fn write_digest(file: Option<&Path>, digest: Digest) -> Result<u8> {

@@ -26,7 +26,9 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
     let mut code = 0;
     let mut deleted = Vec::new();
     for name in &names {
-        match images::remove(&store, name, options, &|image| users(dirs, image, args.force)) {
+        let checked = images::check_name(name);
+        let removed = || images::remove(&store, name, options, &|image| users(dirs, image, args.force));
+        match checked.and_then(|()| removed()) {
             Ok(removal) => {
                 for name in &removal.untagged {
                     events::image(dirs, "untag", &removal.id, name);

@@ -24,6 +24,7 @@ pub(crate) fn run(args: Save, context: &Context<'_>) -> Result<u8> {
     if args.compress && args.format != "docker-dir" {
         return Err(Error::new("--compress can only be set when --format is 'docker-dir'"));
     }
+    args.images.iter().try_for_each(|name| images::check_name(name))?;
     let plan = images::plan_save(&store, &args.images, options)?;
     let maps = IdMaps::for_user()?;
     match &args.output {

@@ -89,7 +89,7 @@ fn verbose(usage: &Usage, context: &Context<'_>) -> Result<u8> {
             repository.to_owned(),
             tag.to_owned(),
             short(&id).to_owned(),
-            human::ago(image.listed.image.created(), now),
+            human::ago(image.listed.image.created, now),
             human::size(image.shared + image.unique),
             human::size(image.shared),
             human::size(image.unique),

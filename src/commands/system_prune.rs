@@ -29,7 +29,7 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
             "all dangling images"
         };
         let volumes = if args.volumes { "\n\t- all volumes without a name that no container uses" } else { "" };
-        let cache = if args.build { "\n\t- the build cache" } else { "" };
+        let cache = if args.build || args.all && args.filter.is_empty() { "\n\t- the build cache" } else { "" };
         let question = format!(
             "WARNING! This command removes:\n\t- all stopped containers\n\t- all networks not used by at least one container\n\t- {images}{volumes}{cache}\n\nAre you sure you want to continue?"
         );
@@ -59,8 +59,10 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
         let filters = Filters::parse(&args.filter, |name| Ok(volumes::find(dirs, name)?.created))?;
         section("Deleted Volumes", &volumes::prune(dirs, false, &filters)?.0)?;
     }
-    if args.build {
-        build::prune(dirs, &store, &IdMaps::for_user()?, true)?;
+    // Docker's -a removes it as well, but not what steps keep in cache directories. It has no labels and no age of its own.
+    let cache = args.all && args.filter.is_empty();
+    if args.build || cache {
+        build::prune(dirs, &store, &IdMaps::for_user()?, args.build, None)?;
     }
     let freed = before.saturating_sub(df::usage(dirs, &store)?.total());
     context.ui.line(format_args!("Total reclaimed space: {}", human::size(freed)))?;

@@ -21,6 +21,7 @@ pub(crate) fn tag(args: Tag, context: &Context<'_>) -> Result<u8> {
 }
 
 pub(crate) fn untag(args: Untag, context: &Context<'_>) -> Result<u8> {
+    images::check_name(&args.image)?;
     let store = context.store()?;
     if let Some(list) = list(&store, &args.image)? {
         manifests::untag(&store, &list, &args.names)?;

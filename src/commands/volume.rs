@@ -51,19 +51,17 @@ pub(crate) fn exists(args: Exists, context: &Context<'_>) -> Result<u8> {
 pub(crate) fn export(args: Export, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let volume = volumes::find(dirs, &args.volume)?;
-    match &args.output {
-        Some(path) => {
-            let file = File::create(path).context(|| format!("cannot create {}", path.display()))?;
-            volumes::export(dirs, &volume, &file)?;
-        }
+    let file = match &args.output {
+        Some(path) => File::create(path).context(|| format!("cannot create {}", path.display()))?,
         None if context.ui.stdout_is_terminal() => {
             return Err(Error::new("refusing to export to terminal. Use -o flag or redirect"));
         }
         None => {
             let out = std::io::stdout().as_fd().try_clone_to_owned().context(|| "cannot write to standard output")?;
-            volumes::export(dirs, &volume, &File::from(out))?;
+            File::from(out)
         }
-    }
+    };
+    volumes::export(dirs, &volume, &file)?.iter().for_each(|warning| context.ui.warn(warning));
     Ok(0)
 }
 

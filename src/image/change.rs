@@ -3,9 +3,25 @@
 use crate::error::{Error, Result};
 use crate::image::config::{Empty, Settings};
 use crate::image::healthcheck;
+use crate::sys::signal;
+
+/// Applies instructions in their order. As in a Dockerfile a new entrypoint takes the inherited command away.
+pub(crate) fn apply_all(settings: &mut Settings, changes: &[String]) -> Result<()> {
+    changes.iter().try_for_each(|change| apply(settings, change))?;
+    let has = |instruction: &str| {
+        changes.iter().any(|change| {
+            let name = change.trim().split([' ', '\t', '=']).next().unwrap_or_default();
+            name.eq_ignore_ascii_case(instruction)
+        })
+    };
+    if has("ENTRYPOINT") && !has("CMD") {
+        settings.cmd.clear();
+    }
+    Ok(())
+}
 
 /// Applies one instruction, `CMD ["sh"]` or, as Podman allows, `CMD=["sh"]`.
-pub(crate) fn apply(settings: &mut Settings, change: &str) -> Result<()> {
+fn apply(settings: &mut Settings, change: &str) -> Result<()> {
     let change = change.trim();
     let bad = |why: &str| Error::new(format!("invalid change {change:?}: {why}"));
     let (instruction, value) = match change.find([' ', '\t', '=']) {
@@ -47,6 +63,7 @@ pub(crate) fn apply(settings: &mut Settings, change: &str) -> Result<()> {
             settings.shell = serde_json::from_str(value).map_err(|_| bad("a shell is written as a JSON list"))?;
         }
         "ONBUILD" => settings.on_build.push(value.to_owned()),
+        "STOPSIGNAL" if signal::parse(value).is_none() => return Err(bad("no signal is called so")),
         "STOPSIGNAL" => settings.stop_signal = value.to_owned(),
         "USER" => settings.user = value.to_owned(),
         "WORKDIR" if value.starts_with('/') => settings.working_dir = value.to_owned(),
@@ -147,7 +164,23 @@ mod tests {
         assert_eq!(settings.exposed_ports.keys().collect::<Vec<_>>(), ["80/tcp", "53/udp", "8000-8002/tcp"]);
         assert_eq!(settings.volumes.keys().count(), 2);
         assert_eq!((settings.working_dir.as_str(), settings.on_build.len()), ("/srv/www", 1));
-        for bad in ["", "CMD", "CMD ", "RUN x", "ENV A", "ENV =x", "EXPOSE x", "EXPOSE 0", "EXPOSE 9-8", "LABEL 'a=b"] {
+        apply_all(&mut settings, &["ENTRYPOINT [\"a\"]".to_owned(), "ENV A=5".to_owned()]).expect("applies");
+        assert!(settings.cmd.is_empty() && settings.entrypoint == ["a"]);
+        apply_all(&mut settings, &["cmd b".to_owned(), "entrypoint=c".to_owned()]).expect("applies");
+        assert_eq!(settings.cmd, ["/bin/sh", "-c", "b"]);
+        for bad in [
+            "",
+            "CMD",
+            "CMD ",
+            "RUN x",
+            "ENV A",
+            "ENV =x",
+            "EXPOSE x",
+            "EXPOSE 0",
+            "EXPOSE 9-8",
+            "LABEL 'a=b",
+            "STOPSIGNAL X",
+        ] {
             assert!(apply(&mut settings, bad).is_err(), "{bad}");
         }
     }

@@ -118,14 +118,19 @@ impl Index {
         }
     }
 
+    /// What it has images for, in its order; attestations are no images.
+    pub(crate) fn platforms(&self) -> Vec<Platform> {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in self.manifests.iter().filter_map(|descriptor| descriptor.platform.as_ref()) {
+            if platform.os != "unknown" && !platforms.contains(platform) {
+                platforms.push(platform.clone());
+            }
+        }
+        platforms
+    }
+
     fn offers(&self) -> String {
-        let mut names: Vec<String> = self
-            .manifests
-            .iter()
-            .filter_map(|descriptor| descriptor.platform.as_ref())
-            .filter(|platform| platform.os != "unknown")
-            .map(ToString::to_string)
-            .collect();
+        let mut names: Vec<String> = self.platforms().iter().map(ToString::to_string).collect();
         names.dedup();
         names.truncate(30);
         if names.is_empty() {
@@ -156,6 +161,14 @@ struct Probe {
 }
 
 impl Document {
+    /// The type it has, or is taken for.
+    pub(crate) fn media_type(&self) -> &str {
+        match self {
+            Self::Image(manifest) => manifest.kind(),
+            Self::Index(index) => index.media_type.as_deref().unwrap_or(OCI_INDEX),
+        }
+    }
+
     /// Checks and reads a document whose digest has been verified. `content_type` is what the sender called it.
     pub(crate) fn parse(content: &[u8], content_type: Option<&str>) -> Result<Self> {
         let probe: Probe = serde_json::from_slice(content).context(|| "not an image manifest")?;

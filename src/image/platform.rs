@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// Those of Go that Linux runs on.
+const ARCHITECTURES: [&str; 14] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
+    "s390x", "wasm",
+];
+
 /// A platform as an index or a config names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Platform {
@@ -46,6 +52,10 @@ impl Platform {
             _ => return Err(bad()),
         };
         let (architecture, variant) = normalise(&architecture.to_ascii_lowercase(), variant);
+        // A single word must be something that is known; with a system in front of it, anything goes.
+        if fields.len() == 1 && !ARCHITECTURES.contains(&architecture.as_str()) {
+            return Err(bad());
+        }
         Ok(Self { architecture, os: os.to_ascii_lowercase(), variant, os_version: None })
     }
 

@@ -10,8 +10,8 @@ use crate::build::{Event, Reporter};
 
 /// A reporter that is told when there will be no image.
 pub(crate) trait View: Reporter {
-    /// Shows what a program wrote last, when it has not been shown.
-    fn fail(&mut self);
+    /// Shows what a program wrote last, when it has not been shown. Why there is no image is shown after it.
+    fn fail(&mut self, why: &str);
 }
 
 /// Where lines go.
@@ -31,16 +31,20 @@ pub(crate) struct Plain<'a> {
     places: BTreeMap<usize, usize>,
     /// Of each stage: what it writes is held back until a line is whole when several write at once.
     pending: BTreeMap<(usize, bool), Vec<u8>>,
+    /// Whether a program has left a line without its end on standard output, and on standard error.
+    open: [bool; 2],
     /// The end of what was written while nothing was to be shown.
     tail: Vec<u8>,
 }
 
 /// Bytes of output that are shown when a quiet build fails.
 const TAIL: usize = 4096;
+/// Bytes of a line that are held back; a longer one is shown in parts.
+const LINE: usize = 64 << 10;
 
 impl<'a> Plain<'a> {
     pub(crate) fn new(ui: &'a Ui, sink: Sink, quiet: bool) -> Self {
-        Self { ui, sink, quiet, places: BTreeMap::new(), pending: BTreeMap::new(), tail: Vec::new() }
+        Self { ui, sink, quiet, places: BTreeMap::new(), pending: BTreeMap::new(), open: [false; 2], tail: Vec::new() }
     }
 
     fn prefix(&self, stage: usize) -> String {
@@ -54,8 +58,18 @@ impl<'a> Plain<'a> {
         if self.quiet {
             return;
         }
+        self.close();
         let line = format!("{}{}\n", self.prefix(stage), escape::text(text));
         self.write(false, line.as_bytes());
+    }
+
+    /// Ends what a program has left without a line end.
+    fn close(&mut self) {
+        for (stderr, open) in [false, true].into_iter().zip(std::mem::take(&mut self.open)) {
+            if open {
+                self.write(stderr, b"\n");
+            }
+        }
     }
 
     fn write(&mut self, stderr: bool, bytes: &[u8]) {
@@ -72,7 +86,8 @@ impl<'a> Plain<'a> {
         let prefix = self.prefix(stage);
         let pending = self.pending.entry((stage, stderr)).or_default();
         pending.extend_from_slice(bytes);
-        let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else { return };
+        let end = pending.iter().rposition(|byte| *byte == b'\n');
+        let Some(end) = end.or((pending.len() >= LINE).then_some(pending.len() - 1)) else { return };
         let whole: Vec<u8> = pending.drain(..=end).collect();
         let mut out = Vec::with_capacity(whole.len() + 64);
         for line in whole.split_inclusive(|byte| *byte == b'\n') {
@@ -80,6 +95,11 @@ impl<'a> Plain<'a> {
             out.extend_from_slice(line);
         }
         self.write(stderr, &out);
+    }
+
+    fn flush_all(&mut self) {
+        let stages: Vec<usize> = self.places.keys().copied().collect();
+        stages.into_iter().for_each(|stage| self.flush(stage));
     }
 
     /// What has no line end.
@@ -129,15 +149,20 @@ impl Reporter for Plain<'_> {
             return;
         }
         match self.places.len() {
-            0 | 1 => self.write(stderr, bytes),
+            0 | 1 => {
+                self.write(stderr, bytes);
+                if let Some(last) = bytes.last() {
+                    self.open[usize::from(stderr)] = *last != b'\n';
+                }
+            }
             _ => self.lines(stage, stderr, bytes),
         }
     }
 
     fn commit(&mut self, names: &[String]) {
-        let stages: Vec<usize> = self.places.keys().copied().collect();
-        stages.into_iter().for_each(|stage| self.flush(stage));
+        self.flush_all();
         if !self.quiet {
+            self.close();
             let line = format!("COMMIT {}", escape::text(names.first().map_or("", String::as_str)));
             let line = format!("{}\n", line.trim_end());
             self.write(false, line.as_bytes());
@@ -146,7 +171,9 @@ impl Reporter for Plain<'_> {
 }
 
 impl View for Plain<'_> {
-    fn fail(&mut self) {
+    fn fail(&mut self, _why: &str) {
+        self.close();
+        self.flush_all();
         let tail = std::mem::take(&mut self.tail);
         let start = tail.len().saturating_sub(TAIL);
         // From a line's beginning on.

@@ -1,11 +1,12 @@
 //! A build on a terminal: steps that are done stay as a line each, those at work are drawn in place with the end of what they
-//! write. Steps are named as BuildKit names them: `[STAGE STEP/STEPS] INSTRUCTION`.
+//! write.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::build::View;
+use super::build_steps::StepNames;
 use super::escape;
 use super::screen::{self, Line, Screen, cut, width};
 use super::tail::LastLines;
@@ -43,8 +44,7 @@ pub(crate) struct Live<'a> {
     /// <https://no-color.org>
     colour: bool,
     screen: Screen,
-    /// What stages are called, by number.
-    names: BTreeMap<usize, String>,
+    names: StepNames,
     /// Steps at work by stage.
     steps: BTreeMap<usize, Step>,
     /// Lines that stay and have not been written.
@@ -65,7 +65,7 @@ impl<'a> Live<'a> {
             ui,
             colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             screen: Screen::default(),
-            names: BTreeMap::new(),
+            names: StepNames::default(),
             steps: BTreeMap::new(),
             done: Vec::new(),
             failed: None,
@@ -103,13 +103,18 @@ impl<'a> Live<'a> {
 fn picture(steps: &BTreeMap<usize, Step>, rows: usize, columns: usize) -> Vec<Line> {
     let room = rows.saturating_sub(1);
     let each = room.checked_div(steps.len()).unwrap_or(0).saturating_sub(1).min(LINES);
+    let named = if steps.len() > room { room.saturating_sub(1) } else { room };
     let mut lines = Vec::new();
-    for step in steps.values().take(room) {
+    for step in steps.values().take(named) {
         let time = seconds(step.begun.elapsed());
         lines.push(fitted(vec![(BOLD, step.name.clone()), ("", time)], columns));
         for line in step.lines.last(each) {
             lines.push(vec![(FAINT, cut(&format!("  {line}"), columns.saturating_sub(1)))]);
         }
+    }
+    if room > 0 && steps.len() > room {
+        let more = format!("… and {} more at work", steps.len() - named);
+        lines.push(vec![(FAINT, cut(&more, columns.saturating_sub(1)))]);
     }
     lines
 }
@@ -137,22 +142,14 @@ fn seconds(time: Duration) -> String {
 
 impl Reporter for Live<'_> {
     fn stages(&mut self, stages: &[(usize, Option<String>)]) {
-        let several = stages.len() > 1;
-        let name = |index: usize, name: &Option<String>| match name {
-            Some(name) => format!("{} ", escape::line(name)),
-            None if several => format!("stage-{index} "),
-            None => String::new(),
-        };
-        self.names = stages.iter().map(|(index, given)| (*index, name(*index, given))).collect();
+        self.names = StepNames::new(stages);
         self.steps.clear();
     }
 
     fn event(&mut self, stage: usize, event: Event) {
         match event {
             Event::Begin { step, total, text } => {
-                let words: Vec<&str> = text.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
-                let name = self.names.get(&stage).map_or("", String::as_str);
-                let name = format!("[{name}{step}/{total}] {}", escape::line(words.join(" ").trim()));
+                let name = self.names.step(stage, step, total, &text);
                 // The FROM: its image is here.
                 if step == 1 {
                     self.done.push(vec![("", name)]);
@@ -172,8 +169,10 @@ impl Reporter for Live<'_> {
             }
             Event::Warning { text } => {
                 self.clear();
-                let name = self.names.get(&stage).map(|name| name.trim_end()).filter(|name| !name.is_empty());
-                let name = name.map(|name| format!("[{name}] ")).unwrap_or_default();
+                let name = match self.names.stage(stage) {
+                    "" => String::new(),
+                    name => format!("[{name}] "),
+                };
                 self.ui.warn(format!("{name}{text}"));
                 self.draw();
             }
@@ -195,6 +194,11 @@ impl Reporter for Live<'_> {
         Some(self.next - now)
     }
 
+    /// At once: each further change would break the lines anew.
+    fn resized(&mut self) {
+        self.draw();
+    }
+
     fn failed(&mut self, stage: usize) {
         self.failed = Some(stage);
     }
@@ -208,7 +212,7 @@ impl Reporter for Live<'_> {
 }
 
 impl View for Live<'_> {
-    fn fail(&mut self) {
+    fn fail(&mut self, _why: &str) {
         let failed = self.failed.and_then(|stage| self.steps.remove(&stage));
         for step in std::mem::take(&mut self.steps).into_values() {
             self.stay(&step.name, YELLOW, "CANCELED".to_owned());

@@ -1,7 +1,9 @@
 //! The only room that prints.
 
 pub(crate) mod build;
+pub(crate) mod build_json;
 pub(crate) mod build_live;
+mod build_steps;
 pub(crate) mod escape;
 pub(crate) mod human;
 pub(crate) mod json;

@@ -19,8 +19,8 @@ pub(crate) fn size(terminal: impl AsFd) -> (usize, usize) {
 /// What is on the terminal now.
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
-    /// Columns that each line takes.
-    drawn: Vec<usize>,
+    /// The lines without their styles.
+    drawn: Vec<String>,
 }
 
 /// A line in pieces, each with its style: the parameters of SGR (ECMA-48), or none.
@@ -38,7 +38,7 @@ impl Screen {
         }
         let mut out = String::from("\r");
         // A terminal that has become narrower has broken the lines into rows.
-        let up: usize = self.drawn.iter().map(|width| width.div_ceil(columns.max(1)).max(1)).sum();
+        let up: usize = self.drawn.iter().map(|line| rows(line, columns)).sum();
         if up > 0 {
             out.push_str(&format!("\x1b[{up}A"));
         }
@@ -52,7 +52,7 @@ impl Screen {
             out.push_str("\x1b[K\r\n");
         }
         out.push_str("\x1b[J");
-        self.drawn = lines.iter().map(|line| line.iter().map(|(_, text)| width(text)).sum()).collect();
+        self.drawn = lines.iter().map(|line| line.iter().map(|(_, text)| text.as_str()).collect()).collect();
         out.into_bytes()
     }
 }
@@ -61,8 +61,20 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
+/// The rows that a terminal of so many columns breaks a line into: a wide character is never cut in two.
+fn rows(line: &str, columns: usize) -> usize {
+    let (mut rows, mut column) = (1, 0);
+    for wide in line.chars().map(self::columns) {
+        column += wide;
+        if column > columns.max(2) {
+            (rows, column) = (rows + 1, wide);
+        }
+    }
+    rows
+}
+
 /// What a character takes at most: a line must never be wider there than here.
-fn columns(c: char) -> usize {
+pub(super) fn columns(c: char) -> usize {
     match c {
         // Makes the character before it an emoji, which is wide.
         '\u{fe0f}' => 1,
@@ -141,9 +153,19 @@ mod tests {
 
     #[test]
     fn rows_of_lines_that_the_terminal_has_broken() {
-        let mut screen = Screen::default();
-        screen.draw(&[], &lines(&["123456789", ""]), 10);
-        let picture = screen.draw(&[], &lines(&["x"]), 4);
-        assert!(picture.starts_with(b"\r\x1b[4A"), "3 rows and 1");
+        for (drawn, columns, up) in [
+            (vec!["123456789", ""], 4, 4),
+            (vec!["123456789"], 9, 1),
+            (vec!["123456789"], 40, 1),
+            // Each row ends with a column that the next character does not fit in.
+            (vec!["漢字漢字"], 3, 4),
+            (vec!["a漢字漢字"], 4, 3),
+            (vec!["漢字", "x"], 1, 3),
+        ] {
+            let mut screen = Screen::default();
+            screen.draw(&[], &lines(&drawn), 10);
+            let picture = String::from_utf8(screen.draw(&[], &lines(&["x"]), columns)).expect("text");
+            assert!(picture.starts_with(&format!("\r\x1b[{up}A")), "{drawn:?} in {columns}: {picture:?}");
+        }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use super::escape::is_unsafe;
+use super::screen::columns;
 
-/// Characters of a line that are kept.
+/// Columns of a line that are kept.
 const WIDTH: usize = 1024;
 const TAB: usize = 8;
 
@@ -15,7 +16,7 @@ pub(crate) struct LastLines {
     whole: VecDeque<String>,
     /// The line that has no end yet.
     open: String,
-    /// Its characters; more than are kept.
+    /// The columns it takes on a terminal; only so many characters are kept.
     column: usize,
     returned: bool,
     sequence: Sequence,
@@ -105,10 +106,7 @@ impl LastLines {
                 (self.column, self.returned) = (0, false);
             }
             '\r' => self.returned = true,
-            '\x08' => {
-                self.open.pop();
-                self.column = self.column.saturating_sub(1);
-            }
+            '\x08' => self.column = self.column.saturating_sub(self.open.pop().map_or(0, taken)),
             '\t' => (0..TAB - self.column % TAB).for_each(|_| self.printed(' ')),
             c if is_unsafe(c) => {}
             c => self.printed(c),
@@ -122,9 +120,14 @@ impl LastLines {
         }
         if self.column < WIDTH {
             self.open.push(c);
-            self.column += 1;
+            self.column += taken(c);
         }
     }
+}
+
+/// What a character counts. Marks upon others do so as well: there may be any number of them.
+fn taken(c: char) -> usize {
+    columns(c).max(1)
 }
 
 #[cfg(test)]
@@ -142,6 +145,7 @@ mod tests {
             ("\x1b[31;1mred\x1b[0m \x1b]0;title\x07x\x1b]8;;u\x1b\\y\x1b(Bz", vec!["red xyz"]),
             ("a\x1b[2J\x1b[Hb\x1b7c\u{9b}d\u{202e}e\0f\x07", vec!["abcdef"]),
             ("a\tb\x08c", vec!["a       c"]),
+            ("漢\tb\n漢字\x08\tb", vec!["漢      b", "漢      b"]),
             ("\x1bPq hidden \x1b[31m still \x1b\\seen", vec!["seen"]),
             ("漢字 é", vec!["漢字 é"]),
             ("", vec![]),

@@ -94,16 +94,17 @@ impl Ui {
     /// # Errors
     /// When standard output cannot be written; after a broken pipe the caller should stop, and nothing is reported.
     pub(crate) fn flush(&self) -> Result<()> {
-        let pending = std::mem::take(&mut *self.pending.borrow_mut());
+        #[cfg(test)]
+        if self.memory {
+            return Ok(());
+        }
+        let mut pending = self.pending.borrow_mut();
         if pending.is_empty() {
             return Ok(());
         }
-        #[cfg(test)]
-        if self.memory {
-            self.pending.borrow_mut().extend(pending);
-            return Ok(());
-        }
-        write_all(&std::io::stdout(), &pending).map_err(|e| {
+        let written = write_all(&std::io::stdout(), &pending);
+        pending.clear();
+        written.map_err(|e| {
             self.broken.set(e.kind() == std::io::ErrorKind::BrokenPipe);
             Error::wrap("cannot write to standard output", e)
         })

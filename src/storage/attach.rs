@@ -17,11 +17,21 @@ const MOST: usize = 4096;
 impl RootfsPlan {
     /// Mounts on `target` and answers where the files are; a plain directory is there already.
     pub(crate) fn mount(&self, target: &Path) -> Result<PathBuf> {
+        self.mount_with(target, MountFlags::empty())
+    }
+
+    /// [`RootfsPlan::mount`] for somebody who only reads: the end of an overlay that can be written to waits until everything
+    /// that anybody has written to the file system is on the disk (syncfs(2)).
+    pub(crate) fn mount_to_read(&self, target: &Path) -> Result<PathBuf> {
+        self.mount_with(target, MountFlags::RDONLY)
+    }
+
+    fn mount_with(&self, target: &Path, flags: MountFlags) -> Result<PathBuf> {
         match self {
             Self::Directory { path } => return Ok(path.clone()),
             Self::Overlay { lower, upper, work } => {
                 create_private(target)?;
-                overlay(lower, Some((upper, work)), target)?;
+                overlay_with(lower, Some((upper, work)), target, flags)?;
             }
             Self::FuseOverlayfs { lower, upper, work, program } => {
                 create_private(target)?;
@@ -34,6 +44,10 @@ impl RootfsPlan {
 
 /// overlayfs; without `upper` to be read only.
 pub(super) fn overlay(lower: &[PathBuf], upper: Option<(&PathBuf, &PathBuf)>, place: &Path) -> Result<()> {
+    overlay_with(lower, upper, place, MountFlags::empty())
+}
+
+fn overlay_with(lower: &[PathBuf], upper: Option<(&PathBuf, &PathBuf)>, place: &Path, flags: MountFlags) -> Result<()> {
     let failed = || format!("cannot mount an overlay on {}", place.display());
     // Through descriptors, whose paths hold no colon or comma and are short.
     let mut kept = Vec::with_capacity(lower.len() + 2);
@@ -54,7 +68,7 @@ pub(super) fn overlay(lower: &[PathBuf], upper: Option<(&PathBuf, &PathBuf)>, pl
         return Err(Error::new(format!("{}: it has too many layers", failed())));
     }
     let options = std::ffi::CString::new(options).context(failed)?;
-    mount("overlay", place, "overlay", MountFlags::empty(), Some(options.as_c_str())).context(failed)
+    mount("overlay", place, "overlay", flags, Some(options.as_c_str())).context(failed)
 }
 
 /// The same by fuse-overlayfs.

@@ -19,11 +19,12 @@ use crate::userns::{IdMaps, enter};
 pub(crate) struct Wanted {
     owner: Option<(u32, u32)>,
     mode: Option<u32>,
+    is_directory: bool,
 }
 
 /// Reads a layer's tar to its end; what is no tar for the library counts for nothing.
 pub(crate) fn wanted(mut tar: impl Read, maps: &IdMaps) -> Result<BTreeMap<PathBuf, Wanted>> {
-    let mut wanted = BTreeMap::new();
+    let mut wanted: BTreeMap<PathBuf, Wanted> = BTreeMap::new();
     if let Ok(entries) = tar::Archive::new(&mut tar).entries() {
         for entry in entries.map_while(std::result::Result::ok) {
             let header = entry.header();
@@ -37,6 +38,12 @@ pub(crate) fn wanted(mut tar: impl Read, maps: &IdMaps) -> Result<BTreeMap<PathB
             if odd || name.is_empty() || name.starts_with(b".wh.") {
                 continue;
             }
+            // What stood in the way of a directory gave way to it.
+            path.ancestors().skip(1).for_each(|above| {
+                if wanted.get(above).is_some_and(|wanted| !wanted.is_directory) {
+                    wanted.remove(above);
+                }
+            });
             // A link is what it leads to, and gives that nothing.
             if kind.is_hard_link() {
                 wanted.remove(&path);
@@ -50,7 +57,11 @@ pub(crate) fn wanted(mut tar: impl Read, maps: &IdMaps) -> Result<BTreeMap<PathB
             let has_mode = kind.is_file() || kind.is_dir();
             wanted.insert(
                 path,
-                Wanted { owner: (!maps.is_single()).then_some(owner), mode: has_mode.then_some(mode & 0o7777) },
+                Wanted {
+                    owner: (!maps.is_single()).then_some(owner),
+                    mode: has_mode.then_some(mode & 0o7777),
+                    is_directory: kind.is_dir(),
+                },
             );
         }
     }

@@ -5,9 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::Store;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
+use crate::state::file::{self, Durability};
 
 /// Nothing larger is read as a blob. Manifests have a smaller limit where they come in.
 const MAX_BLOB: u64 = 16 << 20;
@@ -67,6 +71,20 @@ impl Store {
         }
         all.sort();
         Ok(all)
+    }
+
+    /// What [`Store::keep_summaries`] kept, if it can be read.
+    pub(crate) fn summaries<T: DeserializeOwned>(&self) -> Option<T> {
+        file::read_json(&self.summaries_path()).ok().flatten()
+    }
+
+    /// Keeps what was read in documents, for the next listing. A store that cannot be written does without.
+    pub(crate) fn keep_summaries<T: Serialize>(&self, summaries: &T) {
+        let _ = file::write_json(&self.summaries_path(), summaries, Durability::Volatile);
+    }
+
+    fn summaries_path(&self) -> PathBuf {
+        self.data.join("summaries.json")
     }
 
     /// Takes a damaged document out of the store.

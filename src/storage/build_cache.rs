@@ -55,6 +55,18 @@ impl Store {
         Ok(steps)
     }
 
+    /// Forgets the steps that were made before a time; layers go when the caller collects garbage.
+    pub(crate) fn forget_old_build_steps(&self, before: jiff::Timestamp) -> Result<u64> {
+        let mut count = 0;
+        for (key, step) in self.build_steps()? {
+            if step.created.parse::<jiff::Timestamp>().is_ok_and(|made| made < before) {
+                super::remove::path(&self.steps_dir().join(key.hex()))?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
     /// Forgets every step, and the digests of what was copied; layers go when the caller collects garbage.
     pub(crate) fn forget_build_steps(&self) -> Result<u64> {
         let count = self.build_steps()?.len() as u64;

@@ -77,7 +77,7 @@ impl Copy<'_> {
         let (uid, gid) = self.owner(&stat)?;
         // A layer that says nothing about the root leaves it as it is.
         let mode = if self.path.is_empty() { stat.st_mode | ROOT_MODE } else { stat.st_mode };
-        if self.path.is_empty() && mode & 0o7777 == 0o755 {
+        if self.path.is_empty() && stat.st_mode & 0o7777 == 0o755 {
             return if self.shift.is_some() { fchown(to, uid, gid) } else { Ok(()) };
         }
         fchown(to, uid, gid)?;
@@ -286,7 +286,8 @@ fn open_dir(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn times(stat: &Stat) -> Timestamps {
+/// To be set again, or on a copy.
+pub(super) fn times(stat: &Stat) -> Timestamps {
     let nanoseconds = |n| i64::try_from(n).unwrap_or_default();
     Timestamps {
         last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: nanoseconds(stat.st_atime_nsec) },

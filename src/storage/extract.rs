@@ -3,7 +3,7 @@
 //! what has its name, but a directory and something else replace each other only when that is asked for.
 
 use std::ffi::OsStr;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -12,11 +12,11 @@ use rustix::fs::{
     futimens, linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
-use tar::EntryType;
 
 use super::remove;
-use super::unpack::entry::Time;
-use super::unpack::pax::Pax;
+use super::unpack::entry::{self, Attributes, Entry, Kind, Time};
+use super::unpack::record::padding;
+use super::unpack::tape::{Plain, Tape, write_payload};
 use super::unpack::tree::components;
 use crate::error::{Context, Error, Result};
 
@@ -40,31 +40,18 @@ pub(crate) struct ExtractOptions {
 
 /// As the kernel's PATH_MAX allows: one descriptor each.
 const MAX_DEPTH: usize = 2048;
-const BUFFER: usize = 256 * 1024;
-/// What is read at once of headers and small files; larger pieces go past it.
-const AHEAD: usize = 128 * 1024;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Extracts `input`; answers what could not be made, for warnings.
 pub(crate) fn extract(input: impl Read, base: BorrowedFd<'_>, options: ExtractOptions) -> Result<Vec<String>> {
     super::diff::many_descriptors();
-    let mut extract = Extract {
-        base,
-        options,
-        stack: Vec::new(),
-        directories: Vec::new(),
-        warnings: Vec::new(),
-        buffer: vec![0; BUFFER],
-    };
-    let mut archive = tar::Archive::new(BufReader::with_capacity(AHEAD, input));
-    let failed = || "cannot read the tar";
-    for entry in archive.entries().context(failed)? {
-        extract.entry(&mut entry.context(failed)?)?;
+    let mut extract = Extract { base, options, stack: Vec::new(), directories: Vec::new(), warnings: Vec::new() };
+    let mut tape = Plain::new(input);
+    while let Some(entry) = entry::next(&mut tape)? {
+        extract.entry(&entry, &mut tape)?;
     }
     extract.finish()?;
-    // Whoever writes must not get a broken pipe for what may follow the end.
-    let mut rest = archive.into_inner();
-    std::io::copy(&mut rest, &mut std::io::sink()).context(failed)?;
+    tape.drain()?;
     Ok(extract.warnings)
 }
 
@@ -76,59 +63,43 @@ struct Extract<'b> {
     /// Those that entries named: their attributes come last.
     directories: Vec<(Vec<u8>, Attributes)>,
     warnings: Vec<String>,
-    buffer: Vec<u8>,
-}
-
-struct Attributes {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    mtime: Time,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Extract<'_> {
-    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<()> {
-        let kind = entry.header().entry_type();
-        if matches!(kind, EntryType::XGlobalHeader) {
-            return Ok(());
-        }
-        let path = entry.path_bytes().into_owned();
-        let attributes = attributes(entry)?;
-        let parts = components(&path)?;
-        let shown = path.escape_ascii().to_string();
-        let failed = || format!("cannot write {shown}");
+    fn entry(&mut self, entry: &Entry, tape: &mut dyn Tape) -> Result<()> {
+        let attributes = &entry.attributes;
+        let parts = components(&entry.path)?;
+        let failed = || format!("cannot write {}", entry.path.escape_ascii());
         let Some((name, parents)) = parts.split_last() else {
             // The directory itself.
-            self.directories.push((Vec::new(), attributes));
+            self.directories.push((Vec::new(), attributes.clone()));
             return Ok(());
         };
         self.enter(parents).context(failed)?;
-        match kind {
-            EntryType::Directory => {
+        match entry.kind {
+            Kind::Directory => {
                 self.directory(name).context(failed)?;
-                self.directories.push((parts.join(&b'/'), attributes));
+                self.directories.push((parts.join(&b'/'), attributes.clone()));
             }
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+            Kind::Symlink => {
                 self.clear(name).context(failed)?;
-                symlinkat(OsStr::from_bytes(&target), self.current(), *name).context(failed)?;
-                self.special(name, &attributes).context(failed)?;
+                symlinkat(OsStr::from_bytes(&entry.link), self.current(), *name).context(failed)?;
+                self.special(name, attributes).context(failed)?;
             }
-            EntryType::Link => {
-                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
-                self.hard_link(parents, name, &target).context(failed)?;
-            }
-            EntryType::Fifo => {
+            Kind::HardLink => self.hard_link(parents, name, &entry.link).context(failed)?,
+            Kind::Fifo => {
                 self.clear(name).context(failed)?;
                 mknodat(self.current(), *name, FileType::Fifo, Mode::from_raw_mode(attributes.mode), 0)
                     .context(failed)?;
-                self.special(name, &attributes).context(failed)?;
+                self.special(name, attributes).context(failed)?;
             }
-            EntryType::Char | EntryType::Block => {
-                self.warnings.push(format!("{shown} is a device and was not copied"));
+            Kind::CharacterDevice | Kind::BlockDevice => {
+                self.warnings.push(format!("{} is a device and was not copied", entry.path.escape_ascii()));
             }
-            _ => self.file(name, entry, &attributes).context(failed)?,
+            Kind::File => {
+                self.file(name, entry, tape)?;
+                tape.take(padding(entry.payload), &mut |_| Ok(()))?;
+            }
         }
         Ok(())
     }
@@ -206,40 +177,32 @@ impl Extract<'_> {
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
-    fn file<R: Read>(&mut self, name: &[u8], entry: &mut tar::Entry<'_, R>, attributes: &Attributes) -> Result<()> {
+    fn file(&mut self, name: &[u8], entry: &Entry, tape: &mut dyn Tape) -> Result<()> {
+        let failed = || format!("cannot write {}", entry.path.escape_ascii());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::RUSR | Mode::WUSR;
+        let mut busy = false;
         let file = match openat(self.current(), name, flags | OFlags::EXCL, mode) {
             Err(Errno::EXIST) => {
-                let busy = match self.clear(name) {
+                match self.clear(name) {
                     // Something is mounted there, which keeps its place and gets the content.
-                    Err(e) if is(&e, Errno::BUSY) => true,
-                    cleared => {
-                        cleared?;
-                        false
-                    }
-                };
+                    Err(e) if is(&e, Errno::BUSY) => busy = true,
+                    cleared => cleared.context(failed)?,
+                }
                 let flags = flags | if busy { OFlags::TRUNC } else { OFlags::EXCL };
                 openat(self.current(), name, flags, mode)
             }
             file => file,
         };
-        let file = file.context(|| "cannot create it")?;
-        loop {
-            let length = entry.read(&mut self.buffer).context(|| "cannot read the tar")?;
-            if length == 0 {
-                break;
-            }
-            let mut bytes = &self.buffer[..length];
-            while !bytes.is_empty() {
-                match rustix::io::write(&file, bytes) {
-                    Ok(count) => bytes = &bytes[count..],
-                    Err(Errno::INTR) => {}
-                    Err(e) => return Err(e).context(|| "cannot write"),
-                }
-            }
+        let file = file.context(failed)?;
+        let written = write_payload(tape, entry, file.as_fd());
+        if written.is_err() && !busy {
+            // Half a file must not pass for a whole one.
+            let _ = unlinkat(self.current(), name, AtFlags::empty());
         }
-        self.set(file.as_fd(), attributes).context(|| "cannot set its attributes")
+        written?;
+        let set = self.set(file.as_fd(), &entry.attributes);
+        set.context(|| format!("cannot set the attributes of {}", entry.path.escape_ascii()))
     }
 
     fn hard_link(&mut self, parents: &[&[u8]], name: &[u8], target: &[u8]) -> Result<()> {
@@ -288,7 +251,7 @@ impl Extract<'_> {
         let (uid, gid) = match self.options.owner {
             Owner::Caller => return None,
             Owner::These(uid, gid) => (uid, gid),
-            Owner::Tar => (attributes.uid, attributes.gid),
+            Owner::Tar => (id(attributes.uid), id(attributes.gid)),
         };
         Some((Uid::from_raw(uid), Gid::from_raw(gid)))
     }
@@ -309,26 +272,9 @@ impl Extract<'_> {
     }
 }
 
-/// From the header, and from the extended header where there is one.
-fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Attributes> {
-    let mut records = Vec::new();
-    if let Some(extensions) = entry.pax_extensions().context(|| "cannot read the tar")? {
-        for record in extensions.flatten() {
-            records.push((record.key_bytes().to_vec(), record.value_bytes().to_vec()));
-        }
-    }
-    let pax = Pax::of_records(&records)?;
-    let header = entry.header();
-    let number = |pax: Option<u64>, header: std::io::Result<u64>| {
-        pax.map_or(header, Ok).context(|| "cannot read the tar").map(|id| u32::try_from(id).unwrap_or(u32::MAX - 1))
-    };
-    Ok(Attributes {
-        mode: header.mode().context(|| "cannot read the tar")? & 0o7777,
-        uid: number(pax.uid, header.uid())?,
-        gid: number(pax.gid, header.gid())?,
-        mtime: pax.mtime.unwrap_or(Time { seconds: header.mtime().unwrap_or_default().cast_signed(), nanoseconds: 0 }),
-        xattrs: pax.xattrs,
-    })
+/// One that the kernel may refuse, for what is too large to be one.
+fn id(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX - 1)
 }
 
 fn times(mtime: Time) -> Timestamps {

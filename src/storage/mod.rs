@@ -4,6 +4,7 @@
 //! data/blobs/sha256/<digest>   manifests, indexes, configs, byte for byte (blobs)
 //! data/refs/<host>/<path>:<tag> → a manifest's digest; what nothing here leads to is garbage (refs, collect)
 //! data/layers/<diffid>/        diff/ aside/ entries.zst layer.json: immutable once the directory has its name (layer)
+//! data/summaries.json          what listings show of the documents: a cache (blobs)
 //! data/known/<diffid>.json     the compressed forms of a layer that registries have: only hints (known)
 //! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
 //! data/staging/<digest>.partial  the beginning of a layer whose transfer was cut off (partial)
@@ -56,6 +57,7 @@ use rustix::fs::{CWD, IFlags, OFlags, ioctl_getflags, ioctl_setflags, openat};
 use self::additional::Additional;
 pub(crate) use self::build_cache::BuildStep;
 pub(crate) use self::collect::{Freed, Keep};
+pub(crate) use self::dedup::Shared;
 pub(crate) use self::driver::DriverName;
 pub(crate) use self::image_mount::{is_mounted, unmount_layers};
 pub(crate) use self::known::KnownForm;

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::Store;
 use crate::error::{Context, Result};
 use crate::image::digest::Digest;
+use crate::state::lock::{Lock, Mode};
 
 const SUFFIX: &str = ".partial";
 /// Smaller layers come again as quickly.
@@ -39,6 +40,20 @@ impl Store {
 
     /// Removes what nobody has come back for. For the holder of the exclusive collection lock: nothing is being fetched.
     pub(super) fn forget_partials(&self) -> Result<()> {
+        self.remove_partials(FORGOTTEN).map(drop)
+    }
+
+    /// Removes all, unless something is being fetched; the bytes that are free now.
+    pub(crate) fn drop_partials(&self) -> Result<u64> {
+        match Lock::try_acquire(&self.gc_lock_path(), Mode::Exclusive)? {
+            Some(_lock) => self.remove_partials(Duration::ZERO),
+            None => Ok(0),
+        }
+    }
+
+    /// Those that have not changed for so long.
+    fn remove_partials(&self, age: Duration) -> Result<u64> {
+        let mut freed = 0;
         let dir = self.staging_dir();
         let failed = || format!("cannot read {}", dir.display());
         for entry in std::fs::read_dir(&dir).context(failed)? {
@@ -46,12 +61,14 @@ impl Store {
             if !entry.file_name().to_string_lossy().ends_with(SUFFIX) {
                 continue;
             }
-            let changed = entry.metadata().and_then(|meta| meta.modified()).context(failed)?;
-            if SystemTime::now().duration_since(changed).is_ok_and(|age| age > FORGOTTEN) {
+            let meta = entry.metadata().context(failed)?;
+            let changed = meta.modified().context(failed)?;
+            if SystemTime::now().duration_since(changed).is_ok_and(|since| since >= age) {
                 std::fs::remove_file(entry.path()).context(|| format!("cannot remove {}", entry.path().display()))?;
+                freed += meta.len();
             }
         }
-        Ok(())
+        Ok(freed)
     }
 }
 

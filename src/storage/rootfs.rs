@@ -116,7 +116,7 @@ impl Store {
             let diff = layer.diff();
             let meta = std::fs::metadata(&diff).context(|| format!("cannot examine {}", diff.display()))?;
             // 0755 is also what a layer has that says nothing about the root; the first that says something else wins.
-            mode = mode.or(Some(meta.mode() & 0o7777 | ROOT_MODE).filter(|mode| *mode != 0o755));
+            mode = mode.or(Some(meta.mode() & 0o7777).filter(|mode| *mode != 0o755));
             is_foreign |= !diff.starts_with(&self.data) && !owns(&meta)?;
             let opaque = std::fs::File::open(&diff).is_ok_and(whiteout::opaque);
             // overlayfs takes no directory twice, and the upper of two equal layers hides the other.
@@ -154,7 +154,7 @@ impl Store {
             lower.push(empty);
         }
         let (upper, work) = (dir.join("upper"), dir.join("work"));
-        make(&upper, mode.unwrap_or(0o755))?;
+        make(&upper, mode.unwrap_or(0o755) | ROOT_MODE)?;
         make(&work, 0o700)?;
         if let Some(shift) = ids.shift() {
             mapped::give(&[&upper, &work], shift)?;

@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("bridges::addresses", User::Sub, addresses));
     trials.extend(for_each_user("bridges::ports", published));
     trials.extend(for_each_user("bridges::keeper_killed", keeper_killed));
+    trials.push(trial("bridges::keeper_unfindable", User::Sub, keeper_unfindable));
     trials.push(trial("bridges::uplink_killed", User::Sub, uplink_killed));
     trials.push(trial("bridges::monitors_killed", User::Sub, monitors_killed));
     trials.push(trial("bridges::many_at_once", User::Sub, many_at_once));
@@ -103,6 +104,13 @@ fn objects(t: &Sandbox) -> Outcome {
     rpod!(t, "network", "update", "--dns-drop", "9.9.9.9", "n1").run().ok();
     assert_eq!(rpod!(t, "network", "inspect", "n1").run().json()[0]["network_dns_servers"][0], "1.1.1.1");
     rpod!(t, "network", "rm", "n2").run().lines_are(&["n2"]);
+    // A damaged one is in nobody's way, and can be removed.
+    rpod!(t, "network", "create", "bad").run().ok();
+    std::fs::write(t.data().join("networks/bad.json"), "{")?;
+    rpod!(t, "network", "ls", "-q").run().says("network rm bad").lines_are(&["n1", "n3", "podman"]);
+    rpod!(t, "network", "inspect", "n1").run().ok();
+    rpod!(t, "network", "rm", "bad").run().lines_are(&["bad"]);
+    rpod!(t, "network", "rm", "bad").run().code(1);
     rpod!(t, "network", "prune", "-f").run().lines_are(&["n1", "n3"]);
     rpod!(t, "network", "prune").stdin("n\n").run().code(0);
     Ok(())
@@ -362,6 +370,18 @@ fn keeper_killed(t: &Sandbox) -> Outcome {
     }
     rpod!(t, "rm", "-af", "-t", "0").run().ok();
     wait_until("the netkeeper ends", || t.processes().is_empty());
+    Ok(())
+}
+
+/// Somebody cleans up where the socket is: nobody finds the netkeeper any more, and it makes room for another one.
+fn keeper_unfindable(t: &Sandbox) -> Outcome {
+    busybox(t)?;
+    rpod!(t, "network", "create", "n1").run().ok();
+    sleeper(t, "a", &["--network", "n1"])?;
+    t.script("rm -r \"$XDG_RUNTIME_DIR/rpod/keeper\"").run().ok();
+    sleeper(t, "b", &["--network", "n1"])?;
+    wait_until("they find each other", || !look_up(t, "a", "b").is_empty() && !look_up(t, "b", "a").is_empty());
+    wait_until("there is one netkeeper", || t.processes_named(KEEPER).len() == 1);
     Ok(())
 }
 

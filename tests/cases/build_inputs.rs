@@ -146,7 +146,7 @@ fn urls(t: &Sandbox) -> Outcome {
     let wrong = sha256(b"something else");
     fails(format!("FROM busybox\nADD --checksum={wrong} {} /d/\n", url("/file")), "digest mismatch")?;
     fails(format!("FROM busybox\nADD {} /d/\n", url("/missing")), "404")?;
-    fails(format!("FROM busybox\nCOPY {} /d/\n", url("/file")), "COPY")?;
+    fails(format!("FROM busybox\nCOPY {} /d/\n", url("/file")), "source can't be a URL for COPY")?;
     fails(format!("FROM busybox\nADD --checksum={digest} Dockerfile /d/\n"), "checksum")?;
     rpod!(t, "build", "-q", "-t", "app", url("/context.tar.gz")).run().ok();
     cat(t, &["/ok"], &["remote"]);

@@ -144,7 +144,6 @@ fn modes(t: &Sandbox) -> Outcome {
     t.busybox()?;
     let dir = context(t, "ctx", "FROM busybox\nENV A=1\n")?;
     rpod!(t, "build", "--progress=tty", &dir).run().fails(125, &["--progress tty: standard error is not a terminal"]);
-    rpod!(t, "build", "--progress=rawjson", &dir).run().fails(125, &["--progress rawjson is not supported"]);
     for (arguments, terminal, live) in [
         (vec![], "xterm", true),
         (vec!["--progress=auto"], "xterm", true),

@@ -83,7 +83,7 @@ fn platforms(t: &Sandbox) -> Outcome {
     assert_eq!(of(&rpod!(t, "manifest", "inspect", &name).run().json()).len(), 2);
     rpod!(t, "build", "--platform", both, &dir).run().fails(125, &["needs a name"]);
     rpod!(t, "build", "--platform", both, "-t", "x", "-").stdin("FROM scratch\n").run().fails(125, &["read once"]);
-    rpod!(t, "build", "--platform", both, "-t", "x", "-o", "out", &dir).run().fails(125, &["one platform at a time"]);
+    rpod!(t, "build", "--platform", both, "-t", "x", "-o", "-", &dir).run().fails(125, &["one platform at a time"]);
     Ok(())
 }
 
@@ -187,6 +187,8 @@ fn space(t: &Sandbox) -> Outcome {
     rpod!(t, "system", "df", "-v").run().prints("Build cache usage:");
     rpod!(t, "system", "prune", "-f").run().ok();
     assert_eq!(row().0, 2, "only --build removes it");
+    rpod!(t, "builder", "prune", "-f", "--filter", "until=1h").run().prints("Removed 0 cached build steps");
+    rpod!(t, "builder", "prune", "-f", "--filter", "color=red").run().fails(125, &["until"]);
     rpod!(t, "system", "prune", "--build", "-f").run().prints("Total reclaimed space:");
     assert_eq!((row().0, row().1), (0, 0));
     assert!(row().2 < 50_000);

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, trial};
+use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, trial, until};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -12,7 +12,13 @@ pub fn trials() -> Vec<Trial> {
         trial("cp::hostile_tar", User::Sub, hostile_tar),
         trial("cp::many", User::Sub, many),
         trial("cp::drivers", User::Sub, drivers),
+        trial("cp::odd_names", User::Sub, odd_names),
+        trial("cp::special_files", User::Sub, special_files),
+        trial("cp::changing_files", User::Sub, changing_files),
+        trial("cp::full_disk", User::Sub, full_disk),
+        trial("cp::interrupted", User::Sub, interrupted),
     ];
+    trials.extend(for_each_user("cp::holes", holes));
     trials.extend(for_each_user("cp::table", table));
     trials.extend(for_each_user("cp::owners", owners));
     trials.extend(for_each_user("cp::volumes", volumes));
@@ -301,5 +307,124 @@ fn drivers(t: &Sandbox) -> Outcome {
         rpod!(t, "diff", driver).run().prints("A /in/sub/g");
         rpod!(t, "rm", driver).run().ok();
     }
+    Ok(())
+}
+
+fn odd_names(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    t.script(
+        "mkdir odd; cd odd; for n in $'new\\nline' $'b\\xffd' -rf ' space ' $'tab\\t' '\\' \
+         \"$(printf %0255d 0)\"; do echo \"$n\" >\"./$n\"; ln -s -- \"$n\" \"to-${n:0:99}\"; done",
+    )
+    .run()
+    .ok();
+    rpod!(t, "create", "--name", "o", image, "true").run().ok();
+    rpod!(t, "cp", "odd", "o:/odd").run().ok();
+    rpod!(t, "cp", "o:/odd", "back").run().ok();
+    t.script("diff -r --no-dereference odd back; test $(find back -type f -print0 | tr -cd '\\0' | wc -c) = 7")
+        .run()
+        .ok();
+    rpod!(t, "cp", "odd/new\nline", "o:/odd/-rf").run().ok();
+    t.script("rpod cp o:/odd/-rf - | tar -xO").run().lines_are(&["new", "line"]);
+    Ok(())
+}
+
+/// Named pipes are copied, sockets are of use to nobody, devices cannot be made.
+fn special_files(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    t.script("mkdir sp; mkfifo -m 640 sp/pipe; echo f >sp/f").run().ok();
+    let _listener = std::os::unix::net::UnixListener::bind(t.home().join("sp/s"))?;
+    rpod!(t, "run", "-d", "--name", "s", "--network", "none", image, "sleep", "1000").run().ok();
+    rpod!(t, "cp", "sp", "s:/sp").run().ok();
+    rpod!(t, "exec", "s", "sh", "-c", "cd /sp; stat -c '%n %F %a' *")
+        .run()
+        .lines_are(&["f regular file 644", "pipe fifo 640"]);
+    rpod!(t, "cp", "s:/sp", "back").run().ok();
+    t.script("test -p back/pipe && ! test -e back/s && cat back/f").run().lines_are(&["f"]);
+    let out = rpod!(t, "cp", "s:/dev", "dev").run();
+    out.ok();
+    assert!(out.stderr.contains("dev/null is a device and was not copied"), "{out}");
+    rpod!(t, "cp", "s:/sp/pipe", ".").run().fails(125, &["neither a file nor a directory"]);
+    rpod!(t, "rm", "-f", "-t", "0", "s").run().ok();
+    Ok(())
+}
+
+/// Files with holes keep them, both ways and out of tars that have them; a tar of ours is one that everybody reads.
+fn holes(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    t.script(
+        "truncate -s 200M holes; printf middle | dd of=holes bs=1M seek=100 conv=notrunc status=none; \
+         truncate -s 5M hole; tar -cS --format=gnu holes >gnu.tar; tar -cS --format=pax holes >pax.tar",
+    )
+    .run()
+    .ok();
+    rpod!(t, "create", "--name", "h", image, "true").run().ok();
+    rpod!(t, "cp", "holes", "h:/holes").run().ok();
+    rpod!(t, "cp", "hole", "h:/hole").run().ok();
+    rpod!(t, "cp", "h:/holes", "back").run().ok();
+    rpod!(t, "cp", "h:/hole", "back2").run().ok();
+    t.script("cmp holes back && cmp hole back2 && test $(du -k back | cut -f1) -lt 1000").run().ok();
+    for tar in ["gnu", "pax"] {
+        t.script(&format!("rm -f back; rpod cp - h:/tmp <{tar}.tar && rpod cp h:/tmp/holes back && cmp holes back"))
+            .run()
+            .ok();
+        t.script("test $(du -k back | cut -f1) -lt 1000").run().ok();
+    }
+    t.script("rpod cp h:/hole - | busybox tar -xO | cmp - hole").run().ok();
+    Ok(())
+}
+
+/// Whatever happens to a file while it is copied, the copy ends, and is what the file was up to some point.
+fn changing_files(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    t.script("mkdir d").run().ok();
+    rpod!(t, "create", "--name", "c", image, "true").run().ok();
+    let change = "seq 100000 >seq; while :; do cat seq >>d/grows; cat seq seq seq >d/shrinks; : >d/shrinks; \
+                  echo >d/comes; rm d/comes; done";
+    let changing = t.script(change).spawn();
+    until("the files are there", std::time::Duration::from_secs(30), || {
+        (t.home().join("d/shrinks").exists()).then_some(())
+    });
+    for round in 0..8 {
+        rpod!(t, "cp", "d", format!("c:/d{round}")).run().ok();
+        rpod!(t, "cp", format!("c:/d{round}"), format!("back{round}")).run().ok();
+        t.script(&format!("cmp -n $(stat -c %s back{round}/grows) back{round}/grows d/grows")).run().ok();
+    }
+    drop(changing);
+    Ok(())
+}
+
+/// What does not fit is told, and nothing of it passes for the file.
+fn full_disk(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    t.script("head -c 3000000 /dev/urandom >big; echo small >small; mkdir d; cp big small d").run().ok();
+    let mount = ["--tmpfs", "/mem:size=1m"];
+    t.rpod([&["run", "-d", "--name", "f", "--network", "none"][..], &mount, &[image, "sleep", "1000"]].concat())
+        .run()
+        .ok();
+    rpod!(t, "cp", "big", "f:/mem").run().fails(125, &["cannot write big: No space left on device"]);
+    t.script("tar -c big | rpod cp - f:/mem").run().fails(125, &["cannot write big: No space left on device"]);
+    rpod!(t, "exec", "f", "ls", "-A", "/mem").run().lines_are(&[]);
+    rpod!(t, "cp", "small", "f:/mem/small").run().ok();
+    rpod!(t, "cp", "d", "f:/mem").run().fails(125, &["cannot write d/big: No space left on device"]);
+    rpod!(t, "cp", "d", "f:/tmp").run().ok();
+    t.script("rpod cp f:/tmp/d - >/dev/full").run().fails(125, &["No space left on device"]);
+    rpod!(t, "rm", "-f", "-t", "0", "f").run().ok();
+    Ok(())
+}
+
+/// A copy that was broken off keeps nobody from the container.
+fn interrupted(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(t, "create", "--name", "i", image, "true").run().ok();
+    t.script(
+        "head -c 3000000 /dev/urandom >big; tar -c big >big.tar; mkfifo slow; rpod cp - i:/tmp <slow & exec 3>slow; \
+         head -c 2000000 big.tar >&3; kill $!; wait $! || test $? = 143",
+    )
+    .run()
+    .ok();
+    rpod!(t, "cp", "big", "i:/tmp/big").run().ok();
+    t.script("rpod cp i:/tmp/big - | tar -xO | cmp - big").run().ok();
+    rpod!(t, "rm", "i").run().ok();
     Ok(())
 }

@@ -85,7 +85,7 @@ fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn script(tool: &str, load: &str) -> String {
     let format = "{{.Type}} {{.Status}} {{.Name}} {{.ContainerExitCode}} {{.Network}}";
     let mut script = format!(
-        "P={tool}; I={BUSYBOX}; $P rm -fa -t 0 >/dev/null 2>&1; $P volume prune -fa >/dev/null 2>&1; {load} >/dev/null || exit 99\n"
+        "P={tool}; I={BUSYBOX}; $P rm -fa -t 0 >/dev/null 2>&1; $P volume rm -f v1 >/dev/null 2>&1; {load} >/dev/null || exit 99\n"
     );
     for (command, _) in lines() {
         script.push_str(&format!(

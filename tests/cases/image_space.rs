@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
         trial("image_space::filters", User::Sub, filters),
         trial("image_space::tree", User::Sub, tree),
         trial("image_space::dedup", User::Sub, dedup),
+        trial("image_space::dedup_by_links", User::Sub, dedup_by_links),
         trial("image_space::full_disk", User::Sub, full_disk),
         trial("image_space::pull_after_rmi_is_elsewhere", User::Sub, spread),
     ];
@@ -212,8 +213,60 @@ fn dedup(t: &Sandbox) -> Outcome {
     let words = ["-m", "--propagation", "private", "bash", "-c", &outer];
     let out = t.program_as_root("unshare", words).limit(std::time::Duration::from_secs(100)).run();
     let lines: Vec<&str> = out.ok().lines().collect();
-    assert!(lines[0].starts_with("1 files") && lines[0].ends_with(": 3.146MB saved"), "{out}");
-    assert!(lines[1].starts_with("0 files"), "{out}");
+    assert!(lines[0].starts_with("1 files") && lines[0].ends_with(": 3.146MB saved, 3.146MB in all"), "{out}");
+    assert!(lines[1].starts_with("0 files") && lines[1].ends_with(": 0B saved, 3.146MB in all"), "{out}");
     assert_eq!((lines[2], lines[4]), ("755 1", "b"), "{out}");
+    Ok(())
+}
+
+/// Two editions of one image: what did not change becomes one file, and nothing that an image has twice.
+fn dedup_by_links(t: &Sandbox) -> Outcome {
+    let content = super::push::noise(1 << 20);
+    let edition = |mark: &str| {
+        Tarball::new()
+            .file("same", 0o644, &content)
+            .file("mode", if mark == "a" { 0o644 } else { 0o600 }, &content)
+            .file("changed", 0o644, mark.repeat(5000))
+            .finish()
+    };
+    let twice = Tarball::new().file("again", 0o644, &content).finish();
+    let images = [("a", edition("a")), ("b", edition("b"))].map(|(name, layer)| {
+        Image::busybox()
+            .map(|base| (name, base.layer(layer, Compression::None).layer(twice.clone(), Compression::None)))
+    });
+    for image in images {
+        let (name, image) = image?;
+        let archive = t.write("home/e.tar", image.docker_archive(&[&format!("localhost/{name}")]))?;
+        rpod!(t, "load", "-q", "-i", &archive).run().ok();
+    }
+    let used = || {
+        let lines = rpod!(t, "system", "df", "--format", "{{.RawSize}}").run();
+        lines.ok().lines().next().and_then(|line| line.parse::<u64>().ok()).unwrap_or_else(|| panic!("{lines}"))
+    };
+    let before = used();
+    let times =
+        || rpod!(t, "run", "--rm", "--network=none", "localhost/b", "stat", "-c", "%Y", "/").run().ok().to_owned();
+    let root = times();
+    // A container's layers are left alone.
+    rpod!(t, "create", "--name", "user", "localhost/b", "true").run().ok();
+    rpod!(t, "system", "dedup", "--hard-links")
+        .run()
+        .lines_are(&["0 files are links to equal ones now: 0B saved, 0B in all"]);
+    rpod!(t, "rm", "user").run().ok();
+    // "same" of both; "mode" of the first is its equal, but the image has them together.
+    let out = rpod!(t, "system", "dedup", "--hard-links").run();
+    out.lines_are(&["1 files are links to equal ones now: 1.049MB saved, 1.049MB in all"]);
+    assert_eq!(before - used(), 1 << 20, "system df counts them once");
+    rpod!(t, "system", "dedup", "--hard-links").run().prints("0 files").prints("0B saved, 1.049MB in all");
+    assert_eq!(times(), root);
+    // Each container has its own all the same, and the layers are what they were.
+    rpod!(t, "run", "--rm", "--network=none", "localhost/a", "sh", "-c", "echo mine >/same").run().ok();
+    let script = "cmp /same /again && stat -c %a /mode; cut -c1 /changed";
+    rpod!(t, "run", "--rm", "--network=none", "localhost/b", "sh", "-c", script).run().lines_are(&["600", "b"]);
+    rpod!(t, "system", "check").run().ok();
+    for name in ["localhost/a", "localhost/b"] {
+        rpod!(t, "save", "-q", "-o", t.home().join("out.tar"), name).run().ok();
+        rpod!(t, "rmi", name).run().ok();
+    }
     Ok(())
 }

@@ -2,12 +2,17 @@
 
 use serde_json::json;
 
-use crate::support::{BUSYBOX, Image, Outcome, Sandbox, Trial, User, for_each_user, rpod, sha256, trial};
+use crate::support::{
+    BUSYBOX, Image, Manifest, Need, Outcome, Registry, Sandbox, Trial, User, for_each_user, need, rpod, sha256, trial,
+};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("images::list", User::Sub, list),
         trial("images::rmi", User::Sub, rmi),
+        trial("images::rmi_of_a_digest", User::Sub, rmi_of_a_digest),
+        trial("images::compressed_archives", User::Sub, compressed_archives),
+        trial("images::a_name_that_moved_on", User::Sub, moved_on),
         trial("images::inspect", User::Sub, inspect),
         trial("images::load", User::Sub, load),
         trial("images::load_broken", User::Sub, load_broken),
@@ -226,4 +231,68 @@ pub fn entries(tar: &[u8]) -> std::collections::BTreeMap<String, Vec<u8>> {
         files.insert(name, content);
     }
     files
+}
+
+/// A digest is one name of the image, beside its tags.
+fn rmi_of_a_digest(t: &Sandbox) -> Outcome {
+    let registry = Registry::empty()?;
+    let digest = Image::busybox()?.push(&registry, "x/y", "1", Manifest::Oci)?;
+    let (tag, pinned) = (format!("{}/x/y:1", registry.host()), format!("{}/x/y@{digest}", registry.host()));
+    rpod!(t, "pull", "-q", "--tls-verify=false", &tag).run().ok();
+    rpod!(t, "pull", "-q", "--tls-verify=false", &pinned).run().ok();
+    rpod!(t, "tag", &tag, "localhost/mine").run().ok();
+    rpod!(t, "rmi", &pinned).run().lines_are(&[&format!("Untagged: {pinned}")]);
+    for name in [&tag, "localhost/mine"] {
+        rpod!(t, "run", "--rm", "--network=none", name, "true").run().ok();
+    }
+    // With the last tag of a repository goes the digest there.
+    rpod!(t, "untag", &tag, &tag).run().ok();
+    rpod!(t, "images", "--format", "{{.RepoTags}}", "x/y").run().lines_are(&[]);
+    rpod!(t, "tag", "localhost/mine", &tag).run().ok();
+    rpod!(t, "untag", &tag, "nosuch").run().fails(125, &["localhost/nosuch:latest: tag not known"]);
+    rpod!(t, "rmi", "-f", &tag, "localhost/mine").run().ok();
+    rpod!(t, "pull", "-q", "--tls-verify=false", &pinned).run().ok();
+    rpod!(t, "rmi", &pinned).run().prints("Deleted: ");
+    rpod!(t, "images", "-q").run().lines_are(&[]);
+    Ok(())
+}
+
+fn compressed_archives(t: &Sandbox) -> Outcome {
+    need([Need::Xz, Need::Bzip2])?;
+    let image = t.busybox()?;
+    rpod!(t, "save", "-q", "-o", "a.tar", image).run().ok();
+    t.script("xz -k -0 a.tar && bzip2 -k -1 a.tar && head -c 100000 a.tar.xz >cut.xz").run().ok();
+    rpod!(t, "rmi", image).run().ok();
+    rpod!(t, "load", "-q", "-i", "cut.xz").run().fails(125, &["compressed stream is broken"]);
+    for archive in ["a.tar.xz", "a.tar.bz2"] {
+        rpod!(t, "load", "-q", "-i", archive).run().prints(image);
+        rpod!(t, "rmi", image).run().ok();
+        t.script(&format!("rpod load -q <{archive}")).run().prints(image);
+        rpod!(t, "rmi", image).run().ok();
+    }
+    // What is none of these is not shown.
+    let garbage: Vec<u8> = (0..2048u32).map(|n| (n * 7 % 256) as u8).collect();
+    let out = rpod!(t, "load", "-q", "-i", t.write("home/garbage", garbage)?).run();
+    out.fails(125, &["it is not a tar"]);
+    assert!(out.stderr.is_ascii(), "{out}");
+    Ok(())
+}
+
+/// An image that was made here and lost its name to another one has none.
+fn moved_on(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let (one, two) = (["run", "--name", "c", BUSYBOX, "true"], ["commit", "-q", "c", "localhost/moved"]);
+    t.rpod(one).run().ok();
+    t.rpod(two).run().ok();
+    rpod!(t, "commit", "-q", "-c", "ENTRYPOINT [\"echo\"]", "-c", "STOPSIGNAL 9", "c", "localhost/moved").run().ok();
+    let rows = rpod!(t, "images", "--format", "{{.Repository}}:{{.Tag}}").run();
+    let mut rows: Vec<&str> = rows.ok().lines().collect();
+    rows.sort_unstable();
+    assert_eq!(rows, ["<none>:<none>", BUSYBOX, "localhost/moved:latest"]);
+    // An entrypoint takes the command away.
+    rpod!(t, "run", "--rm", "localhost/moved").run().lines_are(&[""]);
+    rpod!(t, "commit", "-q", "-c", "STOPSIGNAL NONE", "c").run().fails(125, &["STOPSIGNAL", "no signal"]);
+    let tree = rpod!(t, "image", "tree", "localhost/moved").run().ok().to_owned();
+    assert!(!tree.contains("<none>"), "{tree}");
+    Ok(())
 }

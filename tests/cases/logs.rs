@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("logs::tail_since_until_timestamps", User::Sub, tail_since_until));
     trials.push(trial("logs::follow", User::Sub, follow));
     trials.push(trial("logs::rotate", User::Sub, rotate));
+    trials.push(trial("logs::rotation_is_followed", User::Sub, rotation_is_followed));
     trials.push(trial("logs::drivers", User::Sub, |t| {
         let image = t.busybox()?;
         for driver in ["k8s-file", "json-file"] {
@@ -178,5 +179,22 @@ fn rotate(t: &Sandbox) -> Outcome {
     assert_eq!(followed.ok().lines().count(), 20000);
     rpod!(t, "run", "--rm", "--log-opt", "max-size=big", image, "true").run().fails(125, &["max-size"]);
     rpod!(t, "run", "--rm", "--log-opt", "nosuch=1", image, "true").run().fails(125, &["nosuch"]);
+    Ok(())
+}
+
+/// A reader that follows misses no line while the log is rotated under it as fast as the container can write.
+fn rotation_is_followed(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let script = "echo ready; while [ ! -e /go ]; do sleep 0.05; done; seq 100000";
+    let log = ["--log-opt", "max-size=50kb", "--log-opt", "max-file=1000"];
+    t.rpod([&["run", "-d", "--name", "f"][..], &log, &[image, "sh", "-c", script]].concat()).run().ok();
+    let following = rpod!(t, "logs", "-f", "f").spawn();
+    following.expect("ready");
+    rpod!(t, "exec", "f", "touch", "/go").run().ok();
+    let out = following.wait();
+    let expected: Vec<String> =
+        std::iter::once("ready".to_owned()).chain((1..=100_000).map(|n| n.to_string())).collect();
+    assert!(out.stdout.lines().eq(&expected), "{} lines", out.stdout.lines().count());
+    rpod!(t, "create", "--log-opt", "max-file=1001", image, "true").run().fails(125, &["1 to 1000"]);
     Ok(())
 }

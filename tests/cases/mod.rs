@@ -6,6 +6,7 @@ mod bridge_names;
 mod bridge_storm;
 mod bridges;
 mod build;
+mod build_docker;
 mod build_inputs;
 mod build_live;
 mod build_parity;
@@ -161,6 +162,7 @@ pub fn trials() -> Vec<Trial> {
         scenario::trials(),
         readme::trials(),
         build::trials(),
+        build_docker::trials(),
         build_inputs::trials(),
         build_live::trials(),
         build_parity::trials(),

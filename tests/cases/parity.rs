@@ -223,10 +223,16 @@ const VERBS: &str = "attach, commit, cp, diff, exec, export, init, inspect, kill
     network rm, network connect, network disconnect, network exists";
 
 /// What is typed behind each verb.
-const ARGUMENTS: [&str; 6] = ["", "--nosuch", "nosuch", "''", "a/b", "$'a\\001b'"];
+const ARGUMENTS: [&str; 6] = ["", "--nosuch", "nosuch", "''", "a/b", "$'a\\002b'"];
 
 /// Where the two differ, and why.
-const DIFFERENT: [(&str, &str); 6] = [
+const DIFFERENT: [(&str, &str); 12] = [
+    ("image inspect ''", "said there of the name's form"),
+    ("image inspect $'a\\002b'", "the same"),
+    ("network inspect ''", "there an empty name stands for all networks"),
+    ("network exists ''", "the same"),
+    ("network rm ''", "the same"),
+    ("diff ''", "said of a layer there"),
     ("run nosuch", "what a short name means is the registries' configuration"),
     ("create nosuch", "the same"),
     ("run a/b", "the same"),
@@ -247,7 +253,8 @@ fn wrong_arguments(t: &Sandbox) -> Outcome {
         let run = |line: &String| {
             format!("out=$(timeout 30 {tool} {line} 2>&1 </dev/null); printf '%s{MARK}%s{MARK}' \"$out\" $?\n")
         };
-        lines.iter().map(run).collect::<String>()
+        // An empty name would stand for one that is left.
+        format!("{tool} secret rm -a >/dev/null 2>&1\n{}", lines.iter().map(run).collect::<String>())
     };
     let limit = std::time::Duration::from_secs(300);
     let ours = t.script(&format!("set +eu +o pipefail\n{}", script("rpod"))).limit(limit).run();
@@ -274,6 +281,7 @@ fn kind(text: &str) -> &'static str {
         ("no such object", "no such thing"),
         ("image not known", "no such thing"),
         ("network not found", "no such thing"),
+        ("layer not known", "no such thing"),
     ];
     kinds.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, kind)| kind)
 }

@@ -354,7 +354,7 @@ fn in_parts_that_break(t: &Sandbox) -> Outcome {
     let digest = manifest["layers"][1]["digest"].as_str().unwrap();
     let blob = server.blob(digest).expect("the layer came");
     let mut tar = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(blob.as_slice()), &mut tar)?;
+    std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(blob.as_slice()), &mut tar)?;
     assert!(tar == layer, "the layer is damaged");
     Ok(())
 }

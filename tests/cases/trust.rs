@@ -210,6 +210,7 @@ fn gpg(t: &Sandbox) -> Outcome {
     let host = registry.host();
     pushed(&registry, "x/y")?;
     let name = format!("{host}/x/y:1");
+    let image = t.busybox()?;
     // As short as the agent's socket needs it.
     let keys = t.mkdir("g")?;
     std::fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
@@ -238,6 +239,19 @@ fn gpg(t: &Sandbox) -> Outcome {
     // The signature is for this tag.
     Image::busybox()?.push(&registry, "x/y", "2", Manifest::Oci)?;
     pull(t, &format!("{host}/x/y:2")).fails(125, &["for the name"]);
+    // A push signs what it has pushed, for the name that it has there.
+    let signed = format!("{host}/signed/s:1");
+    let push = |key: &str, target: &str| {
+        let words = ["push", "-q", "--tls-verify=false", "--sign-by", key, image, target];
+        t.rpod(words).env("GNUPGHOME", &keys).run()
+    };
+    push("nobody@example.com", &signed).fails(125, &["gpg cannot sign"]);
+    pull(t, &signed).code(125);
+    push("good@example.com", "dir:o").fails(125, &["only what is pushed to a registry can be signed"]);
+    push("good@example.com", &signed).ok();
+    pull(t, &signed).ok();
+    push("bad@example.com", &format!("{host}/signed/b:1")).ok();
+    pull(t, &format!("{host}/signed/b:1")).fails(125, &["not made with the key"]);
     // From elsewhere, through registries.d; damaged ones count for nothing.
     let own = t.home().join(".local/share/containers/sigstore");
     std::fs::rename(&own, t.home().join("moved"))?;

@@ -33,6 +33,8 @@ pub enum Need {
     Xfs,
     /// A program that boots a guest with systemd, named by RPOD_VM.
     Vm,
+    /// RPOD_TEST_LARGE: somebody who has minutes, and hundreds of megabytes to fetch from Debian's archive.
+    Large,
 }
 
 /// Ignores the trial unless everything named is here.
@@ -78,6 +80,10 @@ fn check(need: Need) -> Result<(), Stop> {
         Need::Vm => match std::env::var_os("RPOD_VM").filter(|program| Path::new(program).is_file()) {
             Some(_) => Ok(()),
             None => skip("RPOD_VM names no program that boots a guest with systemd"),
+        },
+        Need::Large => match std::env::var_os("RPOD_TEST_LARGE") {
+            Some(_) => Ok(()),
+            None => skip("it fetches hundreds of megabytes: set RPOD_TEST_LARGE"),
         },
         Need::Ipv6 => {
             if Path::new("/proc/net/if_inet6").exists() {

@@ -74,6 +74,15 @@ case_ exec-is-limited '16777216 137' alice \
   "rpod run -d --name x --network none --memory 16m --memory-swap 16m \$I sleep 1000 >/dev/null; rpod exec x cat /sys/fs/cgroup/memory.max
    rpod exec x sh -c 'tail -c 200m /dev/zero' >/dev/null 2>&1; echo \$?; rpod rm -f -t 0 x >/dev/null"
 
+# A step of a build. Numbers alone are its own output; the end of the image's id is none.
+build='rpod build --network none --no-cache'
+case_ build '67108864 33554432 50000 100000 20 0 0' alice \
+  "printf 'FROM busybox\nRUN $show memory.max memory.swap.max cpu.max cpu.weight cpuset.cpus\n' |
+   $build --memory 64m --memory-swap 96m --cpu-quota 50000 --cpu-period 100000 --cpu-shares 512 --cpuset-cpus 0 - | grep -x '[0-9 ]\{1,20\}'
+   find /sys/fs/cgroup -name 'rpod-*' | wc -l"
+case_ build-oom '137' alice \
+  "printf 'FROM busybox\nRUN tail -c 200m /dev/zero\n' | $build -q --memory 16m --memory-swap 16m - >/dev/null 2>&1; echo \$?"
+
 # Logging out. bob does not linger; Debian's logind spares processes unless it is told otherwise.
 started='rpod run -d --network none --name'
 case_ survives-logout '*' bob "$started l1 \$I sleep 1000"

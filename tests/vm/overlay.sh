@@ -44,7 +44,7 @@ hear() { echo "as 'rpod exec a busybox nc -w 3 $1 700 </dev/null'"; }
 
 until_ hello "there 'echo hello'" >/dev/null
 as "head -c 32 /dev/urandom | base64 -w0 >key; chmod 600 key"
-there "echo $(cat /home/alice/key) >key; chmod 600 key" >/dev/null
+there "printf %s $(cat /home/alice/key) >key; chmod 600 key" >/dev/null
 
 for kind in plain sealed; do
   sealed=; [ $kind = plain ] || sealed='-o key-file=/home/alice/key'

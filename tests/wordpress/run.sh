@@ -1,10 +1,13 @@
 #!/bin/bash
-# The WordPress scenario; see README.md. run.sh [CASE...], with the cases named, link and container; all of them when none is given.
+# The WordPress scenario; see README.md. run.sh [CASE...], with the cases named, link, container and overlay; all of them when none is given.
 #   RPOD  the program (default rpod)    DIR  where everything is kept (default /var/tmp/rpod-wordpress)    PORT  to publish on (default a free one)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 RPOD=${RPOD:-rpod} DIR=${DIR:-/var/tmp/rpod-wordpress}
-PORT=${PORT:-$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')}
+free_port() {
+    /usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+PORT=${PORT:-$(free_port)}
 mkdir -p "$DIR/screenshots" "$DIR/home"
 export RPOD_ROOT=$DIR/root RPOD_STATE=$DIR/state RPOD_RUNTIME=$DIR/run HOME=$DIR/home TMPDIR=$DIR
 
@@ -15,6 +18,12 @@ SITE=(-e WORDPRESS_DB_NAME=wordpress -e WORDPRESS_DB_USER=author -e WORDPRESS_DB
 rpod() {
     echo "+ rpod $*" >&2
     command "$RPOD" "$@"
+}
+
+# A step on another host: a store, state and netkeeper of its own, which takes images from this one's.
+far() {
+    echo "+ far rpod $*" >&2
+    RPOD_ROOT=$DIR/far/root RPOD_STATE=$DIR/far/state RPOD_RUNTIME=$DIR/far/run RPOD_IMAGE_STORES=$DIR/root command "$RPOD" "$@"
 }
 
 images() {
@@ -30,6 +39,9 @@ images() {
 }
 
 clean() {
+    far rm -f -t 0 --ignore db >/dev/null 2>&1
+    ! far volume exists wordpress_data 2>/dev/null || far volume rm wordpress_data >/dev/null 2>&1
+    ! far network exists wordpress_net 2>/dev/null || far network rm wordpress_net >/dev/null 2>&1
     "$RPOD" rm -f -t 0 --ignore wordpress db >/dev/null
     "$RPOD" volume exists wordpress_data && "$RPOD" volume rm wordpress_data >/dev/null
     "$RPOD" network exists wordpress_net && "$RPOD" network rm wordpress_net >/dev/null
@@ -51,7 +63,7 @@ await() {
 }
 
 title() {
-    "$RPOD" exec db mariadb -N -e "SELECT option_value FROM wordpress.wp_options WHERE option_name = 'blogname'"
+    "${DATABASE_HOST:-rpod}" exec db mariadb -N -e "SELECT option_value FROM wordpress.wp_options WHERE option_name = 'blogname'"
 }
 
 # The installation in the browser, then what the database and the site say.
@@ -90,8 +102,19 @@ container() {
     install container
 }
 
+# The database on one host, the site on another, and one network over both.
+overlay() {
+    local here there
+    here=$(free_port) there=$(free_port)
+    rpod network create -d overlay -o address=127.0.0.1 -o "port=$here" -o "peer=127.0.0.1:$there" wordpress_net
+    far network create -d overlay -o address=127.0.0.1 -o "port=$there" -o "peer=127.0.0.1:$here" wordpress_net
+    far run -d --name db --network wordpress_net -v wordpress_data:/var/lib/mysql "${DATABASE[@]}" localhost/wordpress-db
+    rpod run -d --name wordpress --network wordpress_net -p "127.0.0.1:$PORT:80" -e WORDPRESS_DB_HOST=db "${SITE[@]}" localhost/wordpress-web
+    DATABASE_HOST=far install overlay
+}
+
 images
-for case in "${@:-named link container}"; do
+for case in "${@:-named link container overlay}"; do
     for case in $case; do
         clean
         echo "== $case"

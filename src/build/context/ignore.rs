@@ -163,4 +163,24 @@ mod tests {
             assert_eq!(clean(path), wanted, "{path}");
         }
     }
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(file in "[!*?\\[\\]\\\\a-b/. #\n-]{0,30}", path in "[a-b.]{1,3}(/[a-b.]{1,3}){0,4}") {
+            if let Ok(ignore) = Ignore::parse(&file) {
+                let mut above = Above::default();
+                for part in path.split('/') {
+                    above = ignore.decide(part, &above).1;
+                }
+            }
+        }
+
+        #[test]
+        fn a_clean_path_goes_up_only_at_its_beginning(path in "[a-b./]{0,20}") {
+            let cleaned = clean(&path);
+            proptest::prop_assert_eq!(&clean(&cleaned), &cleaned);
+            let names = cleaned.split('/').skip_while(|name| *name == "..");
+            proptest::prop_assert!(names.into_iter().all(|name| name != ".."), "{}", cleaned);
+            proptest::prop_assert!(!path.starts_with('/') || cleaned.split('/').all(|name| name != ".."));
+        }
+    }
 }

@@ -7,7 +7,7 @@ pub(crate) mod select;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use open::{named, open};
+pub(crate) use open::{Opened, named, open};
 
 use self::ignore::Ignore;
 use self::select::Root;

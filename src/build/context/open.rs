@@ -9,6 +9,7 @@ use super::ignore::Ignore;
 use crate::build::extract;
 use crate::build::fetch;
 use crate::build::request::{Request, Where};
+use crate::build::variables::{KEEP_GIT_DIR, is_true};
 use crate::build::workroom::Workroom;
 use crate::error::{Context as _, Error, Result};
 use crate::state::id;
@@ -50,7 +51,7 @@ pub(crate) fn open(room: &Workroom, request: &Request) -> Result<Opened> {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
             }
         }
-        Where::Remote(url) => match remote(room, url)? {
+        Where::Remote(url) => match remote(room, url, is_true(request.arguments.get(KEEP_GIT_DIR)))? {
             Remote::Context(context) => context,
             Remote::Dockerfile(text) => {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
@@ -68,7 +69,7 @@ pub(crate) fn open(room: &Workroom, request: &Request) -> Result<Opened> {
 /// A context of `--build-context`: a directory, an archive's URL or a git repository.
 pub(crate) fn named(room: &Workroom, value: &str) -> Result<Context> {
     if fetch::is_git(value) || fetch::is_url(value) {
-        return match remote(room, value)? {
+        return match remote(room, value, false)? {
             Remote::Context(context) => Ok(context),
             Remote::Dockerfile(_) => Err(Error::new(format!("{value} is no archive"))),
         };
@@ -195,12 +196,12 @@ enum Remote {
     Dockerfile(String),
 }
 
-fn remote(room: &Workroom, url: &str) -> Result<Remote> {
+fn remote(room: &Workroom, url: &str, keep_git_dir: bool) -> Result<Remote> {
     let dir = scratch(room)?;
     if fetch::is_git(url) {
         let checkout = dir.join("git");
         create_private(&checkout)?;
-        let (_, path) = fetch::git(url, &checkout, false)?;
+        let (_, path) = fetch::git(url, &checkout, keep_git_dir)?;
         return Context::directory(path, Some(dir)).map(Remote::Context);
     }
     let file = dir.join("download");

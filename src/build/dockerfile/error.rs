@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::error::Error;
 
 /// Lines of the file, counted from 1, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Span {
     pub first: usize,
     pub last: usize,

@@ -12,6 +12,8 @@ pub(crate) struct Instruction {
     pub text: String,
     /// As the keyword was written.
     pub keyword: String,
+    /// The comments right in front of it.
+    pub comments: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub(crate) struct Run {
     pub mounts: Vec<String>,
     pub network: Option<String>,
     pub security: Option<String>,
+    /// `NAME[,required]`.
+    pub devices: Vec<String>,
     pub heredocs: Vec<Heredoc>,
 }
 

@@ -12,6 +12,8 @@ pub(crate) struct Line {
     pub text: String,
     pub span: Span,
     pub heredocs: Vec<Heredoc>,
+    /// The comments right in front of it, without their `#`.
+    pub comments: Vec<String>,
     /// An empty line inside of it, which Docker will refuse one day.
     pub has_empty_continuation: bool,
 }
@@ -53,6 +55,7 @@ pub(crate) fn split(text: &str) -> Result<(Directives, Vec<Line>), Problem> {
     let mut directives = Directives::default();
     let mut reading_directives = true;
     let mut lines = Vec::new();
+    let mut comments = Vec::new();
     let mut source = text.split_inclusive('\n').enumerate();
     while let Some((number, raw)) = source.next() {
         let first = number + 1;
@@ -60,12 +63,14 @@ pub(crate) fn split(text: &str) -> Result<(Directives, Vec<Line>), Problem> {
         if reading_directives {
             reading_directives = directive(line, first, &mut directives)?;
         }
-        if is_comment(line) {
+        if let Some(comment) = line.strip_prefix('#') {
+            comments.push(comment.trim().to_owned());
             continue;
         }
         let escape = directives.escape.unwrap_or('\\');
         let (mut joined, mut goes_on) = continued(line, escape);
         if !goes_on && joined.is_empty() {
+            comments.clear();
             continue;
         }
         let mut last = first;
@@ -109,7 +114,8 @@ pub(crate) fn split(text: &str) -> Result<(Directives, Vec<Line>), Problem> {
             }
             heredocs.push(heredoc);
         }
-        lines.push(Line { text: joined, span: Span { first, last }, heredocs, has_empty_continuation });
+        let comments = std::mem::take(&mut comments);
+        lines.push(Line { text: joined, span: Span { first, last }, heredocs, comments, has_empty_continuation });
     }
     Ok((directives, lines))
 }

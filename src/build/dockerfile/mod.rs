@@ -19,9 +19,10 @@ pub(crate) use error::{Problem, Span};
 pub(crate) use instruction::{Command, Instruction, Kind};
 pub(crate) use lines::Directives;
 
-/// Whether a word announces a here-document.
-pub(crate) fn is_heredoc(word: &str, escape: char) -> bool {
-    lines::heredoc(word.trim(), escape).is_some()
+/// Whether a text announces a here-document and is nothing else.
+pub(crate) fn is_heredoc(text: &str, escape: char) -> bool {
+    let text = text.trim();
+    matches!(&expand::raw_words(text, escape)[..], [word] if lines::heredoc(word, escape).is_some())
 }
 
 /// A whole file.

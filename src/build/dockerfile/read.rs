@@ -33,7 +33,8 @@ pub(crate) fn instruction(line: &Line, escape: char) -> Result<Instruction, Prob
     let text = line.text.trim();
     let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let kind = kind(keyword, rest.trim(), line, escape).map_err(problem)?;
-    Ok(Instruction { kind, span: line.span, text: text.to_owned(), keyword: keyword.to_owned() })
+    let (text, keyword) = (text.to_owned(), keyword.to_owned());
+    Ok(Instruction { kind, span: line.span, text, keyword, comments: line.comments.clone() })
 }
 
 fn kind(keyword: &str, text: &str, line: &Line, escape: char) -> Result<Kind, String> {
@@ -69,6 +70,7 @@ fn kind(keyword: &str, text: &str, line: &Line, escape: char) -> Result<Kind, St
                 mounts: flags.values("mount")?,
                 network: flags.value("network")?,
                 security: flags.value("security")?,
+                devices: flags.values("device")?,
                 command: command(rest)?,
                 heredocs: line.heredocs.clone(),
             };

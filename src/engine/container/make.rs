@@ -62,10 +62,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     if order.runtime.is_some() && (options.init || joined.is_some()) {
         return Err(Error::new("--runtime crun can neither share another container's namespaces nor run with --init"));
     }
-    let named = match &options.cdi[..] {
-        [] => cdi::Edits::default(),
-        names => cdi::Registry::read().edits(names)?,
-    };
+    let named = cdi::Edits::of(&options.cdi)?;
     let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = (image.is_some() || image_mounts::any(options)).then(|| store.gc_lock(Mode::Shared)).transpose()?;

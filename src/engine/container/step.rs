@@ -17,7 +17,7 @@ use super::make::View;
 use super::options::RunOptions;
 use super::resolve::{self, HostFacts, Request};
 use super::start::seccomp;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::config::ImageConfig;
 use crate::network::files::{self, DnsOptions, HostNames};
 use crate::network::helper::{self, Facts, Prepared};
@@ -74,11 +74,13 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         maps: Some(step.maps),
         joined: None,
         images: &[],
-        cdi: &cdi::Edits::default(),
+        cdi: &cdi::Edits::of(&step.options.cdi)?,
         volumes: step.scratch,
         record: step.scratch,
         root: &root,
-    })?;
+    })
+    // The program was never run.
+    .map_err(|e| e.with_kind(Kind::General))?;
     let mut settings = resolved.settings;
     settings.mounts.append(&mut step.mounts);
     let spec = spec::build(&settings)?;

@@ -81,8 +81,8 @@ impl Filter {
 
     /// The tags to show; `None` when the image does not match.
     pub(crate) fn names<'a>(&self, listed: &'a Listed) -> Option<Vec<&'a str>> {
-        let created = listed.image.created();
-        let labels = &listed.image.config.config.labels;
+        let created = listed.image.created;
+        let labels = &listed.image.labels;
         let holds = |(key, value, wanted): &(String, Option<String>, bool)| {
             labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|wanted| wanted == found)) == *wanted
         };

@@ -1,20 +1,19 @@
 //! Every image with its names, for `images`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::resolve::{is_repo_digest, is_tag};
-use super::space::Sizes;
+use super::summary::{Summaries, Summary};
 use super::{Image, NAMELESS, resolve_all};
 use crate::engine::manifests;
 use crate::error::Result;
-use crate::image::config::ImageConfig;
 use crate::image::digest::Digest;
 use crate::storage::Store;
 
 /// An image and all it is called.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    pub image: Image,
+    pub image: Summary,
     /// `docker.io/library/alpine:3.20`, sorted.
     pub tags: Vec<String>,
     /// `docker.io/library/alpine@sha256:…`, sorted.
@@ -30,19 +29,16 @@ pub(crate) struct Listed {
 pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
     let mut images: BTreeMap<Digest, Listed> = BTreeMap::new();
     let mut damaged = Vec::new();
-    let mut sizes = Sizes::default();
+    let mut summaries = Summaries::open(store)?;
     for (manifest, names) in resolve_all(store)? {
-        let (image, documents) = match Image::read_sized(store, manifest) {
-            Ok(read) => read,
+        let image = match summaries.image(manifest) {
+            Ok(image) => image,
             Err(error) => {
                 damaged.extend(names.first().map(|name| format!("{name}: {error}")));
                 continue;
             }
         };
-        let mut size = documents;
-        for layer in image.layers.iter().collect::<BTreeSet<_>>() {
-            size = size.saturating_add(sizes.of(store, layer)?);
-        }
+        let size = summaries.size(&image)?;
         let entry = images.entry(image.id).or_insert_with(|| Listed {
             image,
             tags: Vec::new(),
@@ -59,6 +55,7 @@ pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
             }
         }
     }
+    summaries.keep();
     let mut images: Vec<Listed> = images.into_values().collect();
     images.extend(manifests::all(store)?.into_iter().map(of_list));
     for listed in &mut images {
@@ -66,7 +63,7 @@ pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
         listed.tags.sort();
         listed.digests.sort();
     }
-    images.sort_by(|a, b| b.image.created().cmp(&a.image.created()).then_with(|| a.tags.cmp(&b.tags)));
+    images.sort_by(|a, b| b.image.created.cmp(&a.image.created).then_with(|| a.tags.cmp(&b.tags)));
     Ok((images, damaged))
 }
 
@@ -89,8 +86,7 @@ fn is_read_only(store: &Store, listed: &Listed) -> Result<bool> {
 fn of_list(list: manifests::Named) -> Listed {
     let digests = list.names.iter().filter_map(|name| name.rsplit_once(':'));
     let digests = digests.map(|(repository, _)| format!("{repository}@{}", list.digest)).collect();
-    let config = ImageConfig { created: Some(list.changed.to_string()), ..ImageConfig::default() };
-    let image = Image { id: list.digest, manifest: list.digest, config, layers: Vec::new(), name: None };
+    let image = Summary::of_list(list.digest, list.changed, list.size);
     Listed { image, tags: list.names, digests, size: list.size, is_list: true, read_only: false }
 }
 
@@ -111,5 +107,6 @@ pub(super) fn listed(store: &Store, image: &Image) -> Result<Listed> {
     }
     tags.sort();
     digests.sort();
-    Ok(Listed { image: image.clone(), tags, digests, size: image.size(store)?, is_list: false, read_only: false })
+    let (image, size) = (Summary::of(image), image.size(store)?);
+    Ok(Listed { image, tags, digests, size, is_list: false, read_only: false })
 }

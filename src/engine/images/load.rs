@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{LayerState, Progress, collect, keep_nameless, name_image, skipped, verify};
 use crate::config::policy::Policy;
 use crate::error::{Context, Error, Result};
+use crate::image::archive::program::{self, Decompressed};
 use crate::image::archive::{self, Archived, ArchivedLayer, Index, Name};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::platform::Platform;
@@ -205,7 +206,7 @@ pub(super) fn seekable(scratch: &Path, mut input: File) -> Result<File> {
     if kind.is_dir() {
         return Err(Error::new("the archive is a directory").hint("name it with --input DIR"));
     }
-    let mut head = [0; 4];
+    let mut head = [0; program::HEAD];
     if kind.is_file() && !kind.is_fifo() {
         let read = input.read_at(&mut head, 0).context(what)?;
         if compression(&head[..read]).is_none() {
@@ -227,26 +228,38 @@ pub(super) fn seekable(scratch: &Path, mut input: File) -> Result<File> {
 enum Compression {
     Gzip,
     Zstd,
+    /// By a program of that name.
+    Program(&'static str),
 }
 
 fn compression(head: &[u8]) -> Option<Compression> {
     match head {
         [0x1f, 0x8b, ..] => Some(Compression::Gzip),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some(Compression::Zstd),
-        _ => None,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
+        _ => program::for_head(head).map(Compression::Program),
     }
 }
 
 fn spool(scratch: &Path, head: &[u8], rest: &mut File, compression: Option<Compression>) -> Result<File> {
-    let mut file = unnamed_file(scratch)?;
+    if let Some(Compression::Program(name)) = compression {
+        let mut compressed = spool(scratch, head, rest, None)?;
+        compressed.rewind().context(|| "cannot read the archive")?;
+        return spool_from(scratch, Decompressed::by(name, compressed)?);
+    }
     let input = head.chain(rest);
+    match compression {
+        None | Some(Compression::Program(_)) => spool_from(scratch, input),
+        Some(Compression::Gzip) => spool_from(scratch, flate2::read::MultiGzDecoder::new(input)),
+        Some(Compression::Zstd) => {
+            spool_from(scratch, zstd::Decoder::new(input).context(|| "cannot decompress the archive")?)
+        }
+    }
+}
+
+fn spool_from(scratch: &Path, mut input: impl Read) -> Result<File> {
+    let mut file = unnamed_file(scratch)?;
     // An archive may hold many layers; each of them is limited again.
     let limit = Limits::from_env()?.bytes;
-    let mut input: Box<dyn Read + '_> = match compression {
-        None => Box::new(input),
-        Some(Compression::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(input)),
-        Some(Compression::Zstd) => Box::new(zstd::Decoder::new(input).context(|| "cannot decompress the archive")?),
-    };
     let mut buffer = vec![0; CHUNK];
     let mut total = 0u64;
     loop {

@@ -36,11 +36,7 @@ pub(crate) fn pull_local(
                 continue;
             }
         }
-        let mut names = load::names(&image)?;
-        if names.is_empty() {
-            names.extend(from_path(local));
-        }
-        named.push((names, image));
+        named.push((load::names(&image)?, image));
     }
     if named.is_empty() {
         return Err(Error::new(format!("there is no such image in {local}")).with_kind(ErrorKind::NoSuchObject));
@@ -71,14 +67,4 @@ fn means(typed: &str, name: &Name) -> bool {
         Name::Docker(name) => same(Reference::parse, name),
         Name::Oci(name) => typed == name || same(Reference::parse_local, name),
     }
-}
-
-/// What Podman calls an image that has no name but the directory it lies in: `localhost/PATH`. Paths that are no image names
-/// give it none.
-fn from_path(local: &Local) -> Option<Reference> {
-    if local.is_archive() {
-        return None;
-    }
-    let path = local.path.to_str()?.trim_start_matches("./").trim_matches('/');
-    Reference::parse(&format!("localhost/{path}")).ok()
 }

@@ -3,9 +3,9 @@
 //! How names are kept in the store's refs:
 //! ```text
 //! docker.io/library/alpine:3.20               → manifest   a tag
-//! docker.io/library/alpine@sha256:<manifest>  → manifest   set with every tag: keeps the image when the tag moves on
+//! docker.io/library/alpine@sha256:<manifest>  → manifest   set with every tag, and gone with the last of the repository
 //! docker.io/library/alpine@sha256:<index>     → manifest   what a pinned multi-platform name means on this host
-//! <none>@sha256:<manifest>                    → manifest   an image that never had a name
+//! <none>@sha256:<manifest>                    → manifest   an image that has no name
 //! ```
 //! Several manifests may share a config, which is the image's id; they are one image.
 
@@ -32,6 +32,7 @@ mod search;
 mod sign;
 mod skipped;
 mod space;
+mod summary;
 mod tag;
 mod tags;
 mod tree;
@@ -46,7 +47,7 @@ use crate::image::manifest::{Document, Manifest};
 use crate::image::reference::Reference;
 use crate::storage::Store;
 
-pub(crate) use apart::pull_apart;
+pub(crate) use apart::{Download, apart, pull_apart};
 pub(crate) use filter::Filter;
 pub(crate) use history::{HistoryEntry, history};
 pub(crate) use import::{ImportOptions, import};
@@ -65,14 +66,14 @@ pub(crate) use resolve::{is_image_name, resolve, resolve_all};
 pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
 pub(crate) use scp::{Copied, Place, scp};
 pub(crate) use search::{SearchHit, SearchOptions, search, search_tags};
-pub(crate) use sign::{sign, sign_pushed};
+pub(crate) use sign::{can_sign, sign, sign_pushed};
 pub(crate) use space::shared;
 pub(crate) use tag::{new_name, tag, untag};
 use tags::list_tags;
 pub(crate) use tags::{all_tags, remote_manifest};
 pub(crate) use tree::{Node as TreeNode, dependents as tree_dependents, layers as tree_layers};
 
-/// The repository of images that never had a name.
+/// The repository of images that have no name.
 const NAMELESS: &str = "<none>";
 
 /// An image in the store.
@@ -140,17 +141,36 @@ pub(crate) fn is_index(store: &Store, digest: &Digest) -> Result<bool> {
     Ok(matches!(Document::parse(&store.read_blob(digest)?, None)?, Document::Index(_)))
 }
 
+/// Refuses what can be no image's name, for verbs that would say of it that there is no such image.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let why = match name {
+        "" => "repository name must have at least one component",
+        name if name.chars().any(char::is_control) => "invalid reference format",
+        _ => return Ok(()),
+    };
+    Err(Error::new(format!("parsing reference {name:?}: {why}")))
+}
+
 fn not_known(name: &str) -> Error {
     Error::new(format!("{name}: image not known")).with_kind(Kind::NoSuchObject)
 }
 
-/// Gives an image a name: the tag, and the pinned name that outlives it. What the tag named before keeps its pinned name.
+/// Gives an image a name: the tag, and the pinned name that comes with it. What the tag named before stays, without it.
 pub(crate) fn name_image(store: &Store, name: &Reference, manifest: &Digest) -> Result<()> {
     store.set_ref(&name.pinned(manifest), manifest)?;
-    if name.digest().is_none() {
-        store.set_ref(&name.store_name(), manifest)?;
+    if name.digest().is_some() {
+        return Ok(());
     }
-    Ok(())
+    let tag = name.store_name();
+    let before = store.get_ref(&tag)?;
+    store.set_ref(&tag, manifest)?;
+    match before.filter(|before| before != manifest) {
+        Some(before) => {
+            keep_nameless(store, &before)?;
+            tag::forget_digests(store, &tag, &before)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Keeps an image that has no name.

@@ -56,5 +56,9 @@ pub(crate) fn prune(dirs: &Dirs, store: &Store, all: bool, filters: &[String]) -
         }
     }
     pruned.freed = collect(dirs, store)?;
+    if let Some(freed) = pruned.freed.as_mut().filter(|_| all && filters.is_empty()) {
+        // What a pull that was cut off would go on with.
+        freed.bytes += store.drop_partials()?;
+    }
     Ok(pruned)
 }

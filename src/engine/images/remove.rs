@@ -1,7 +1,8 @@
 //! `rmi`: takes names away, and with the last one the image.
 
 use super::list::{Listed, listed};
-use super::{Image, list, not_known, resolve, resolve_all};
+use super::tag::forget_digests;
+use super::{Image, list, not_known, resolve, resolve_all, split_pinned};
 use crate::engine::container::store as container;
 use crate::engine::manifests::{self, List};
 use crate::error::{Error, Kind, Result};
@@ -54,8 +55,11 @@ pub(crate) fn remove(
         Err(e) => return remove_damaged(store, name).unwrap_or(Err(e)),
     };
     let listed = listed(store, &image)?;
-    if let Some(named) = named_tag(&image).filter(|_| listed.tags.len() > 1) {
+    if let Some(named) = image.name.clone().filter(|name| is_one_of_several(name, &listed)) {
         store.remove_ref(&named)?;
+        if super::resolve::is_tag(&named) {
+            forget_digests(store, &named, &image.manifest)?;
+        }
         return Ok(Removal { id: image.id.hex(), untagged: vec![named], deleted: None });
     }
     if image.name.is_none() && listed.tags.len() > 1 && !options.force && !options.all_names {
@@ -91,8 +95,16 @@ pub(crate) fn collect(dirs: &Dirs, store: &Store) -> Result<Option<Freed>> {
     store.try_collect(|| container::keep(dirs))
 }
 
-fn named_tag(image: &Image) -> Option<String> {
-    image.name.clone().filter(|name| super::resolve::is_tag(name))
+/// Whether the image keeps a name without this one. A digest is another name only beside tags and other repositories: the
+/// digests of one repository are a manifest's own and those of lists that it was found in.
+fn is_one_of_several(name: &str, listed: &Listed) -> bool {
+    match split_pinned(name) {
+        None => listed.tags.len() > 1,
+        Some((repository, _)) => {
+            let elsewhere = |other: &String| split_pinned(other).is_some_and(|(other, _)| other != repository);
+            !listed.tags.is_empty() || listed.digests.iter().any(elsewhere)
+        }
+    }
 }
 
 /// Removes every name that keeps the image, tags first: what a crash leaves is an image without a name, not a name without

@@ -11,6 +11,11 @@ use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::registry::{self, Registry};
 
+/// Whether [`sign_pushed`] has a key and a place for it, to be asked before the push.
+pub(crate) fn can_sign(name: &Reference, key: &str) -> Result<()> {
+    verify::can_sign(name, key)
+}
+
 /// Signs what has just been pushed as `name`.
 pub(crate) fn sign_pushed(name: &Reference, manifest: Digest, key: &str) -> Result<()> {
     verify::sign(name, manifest, key, None).map(drop).context(|| format!("{name} was pushed, but it is not signed"))

@@ -1,8 +1,9 @@
 //! `tag` and `untag`.
 
 use super::resolve::is_tag;
-use super::{Image, keep_nameless, name_image, not_known, resolve_all};
-use crate::error::{Error, Result};
+use super::{Image, keep_nameless, name_image, resolve_all};
+use crate::error::{Error, Kind, Result};
+use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::storage::Store;
 
@@ -27,9 +28,10 @@ pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()
         resolve_all(store)?.into_iter().filter(|(m, _)| *m == image.manifest).flat_map(|(_, names)| names).collect();
     let mut doomed = Vec::new();
     for name in names {
-        let candidates = [Reference::parse_local(name)?, Reference::parse(name)?].map(|r| r.store_name());
-        let found = candidates.into_iter().find(|full| own.contains(full)).ok_or_else(|| not_known(name))?;
-        doomed.push(found);
+        let [local, hub] = [Reference::parse_local(name)?, Reference::parse(name)?].map(|r| r.store_name());
+        let unknown = || Error::new(format!("{local}: tag not known")).with_kind(Kind::NoSuchObject);
+        let found = [&local, &hub].into_iter().find(|full| own.contains(full)).ok_or_else(unknown)?;
+        doomed.push(found.clone());
     }
     if names.is_empty() {
         doomed = own.iter().filter(|name| is_tag(name)).cloned().collect();
@@ -42,5 +44,29 @@ pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()
     }
     // Images from archives of older days may have nothing but the tag.
     keep_nameless(store, &image.manifest)?;
-    doomed.iter().try_for_each(|name| store.remove_ref(name))
+    doomed.iter().try_for_each(|name| store.remove_ref(name))?;
+    doomed.iter().try_for_each(|name| forget_digests(store, name, &image.manifest))
+}
+
+/// After the image has lost the tag `name`: unless it has another one in that repository, it is not known there by its digest
+/// either, which came with the tag.
+pub(super) fn forget_digests(store: &Store, name: &str, manifest: &Digest) -> Result<()> {
+    let repository = repository_of(name);
+    let names = store.list_refs_from(repository)?.into_iter().filter(|(_, digest)| digest == manifest);
+    let names: Vec<String> = names.map(|(name, _)| name).filter(|name| repository_of(name) == repository).collect();
+    if names.iter().any(|name| is_tag(name)) {
+        return Ok(());
+    }
+    for name in names {
+        if store.has_own_ref(&name)? {
+            store.remove_ref(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// A ref's name without its tag or digest.
+fn repository_of(name: &str) -> &str {
+    let parts = name.split_once('@').or_else(|| name.rsplit_once(':'));
+    parts.map_or(name, |(repository, _)| repository)
 }

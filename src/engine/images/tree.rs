@@ -64,9 +64,5 @@ fn above(store: &Store, images: &[Listed], chain: &mut Vec<DiffId>, sizes: &mut 
 
 fn ending(images: &[Listed], chain: &[DiffId]) -> Vec<String> {
     let ends = images.iter().filter(|listed| listed.image.layers == chain);
-    ends.flat_map(|listed| match listed.tags.is_empty() {
-        true => vec!["<none>:<none>".to_owned()],
-        false => listed.tags.clone(),
-    })
-    .collect()
+    ends.flat_map(|listed| listed.tags.iter().cloned()).collect()
 }

@@ -18,6 +18,9 @@ pub(crate) struct Force {
 
 /// Removes the network of that name or id.
 pub(crate) fn remove(dirs: &Dirs, name: &str, force: Force) -> Result<()> {
+    if store::remove_damaged(dirs, name)? {
+        return Ok(());
+    }
     let network = store::find(dirs, name)?;
     if network.name == DEFAULT {
         return Err(Error::new(format!("default network {DEFAULT} cannot be removed")));

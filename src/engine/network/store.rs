@@ -27,8 +27,14 @@ pub(super) fn save(dirs: &Dirs, network: &Network) -> Result<()> {
     file::write_json(&path(dirs, &network.name), network, Durability::Synced)
 }
 
-/// All networks by name, the default one among them.
+/// All networks by name, the default one among them. What cannot be read is left out: one damaged file stops no other network.
 pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Network>> {
+    list_all(dirs).map(|(networks, _)| networks)
+}
+
+/// [`list`], and what is wrong with those that cannot be read.
+pub(crate) fn list_all(dirs: &Dirs) -> Result<(Vec<Network>, Vec<Error>)> {
+    let mut damaged = Vec::new();
     let dir = directory(dirs);
     let what = || format!("cannot list {}", dir.display());
     let mut networks = Vec::new();
@@ -38,7 +44,10 @@ pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Network>> {
                 let name = entry.context(what)?.file_name();
                 let name = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).unwrap_or_default();
                 // Removed meanwhile, or somebody else's file.
-                networks.extend(load(dirs, name)?);
+                match load(dirs, name) {
+                    Ok(found) => networks.extend(found),
+                    Err(error) => damaged.push(error.hint(format!("rpod network rm {name} removes it"))),
+                }
             }
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -48,7 +57,7 @@ pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Network>> {
         networks.push(Network::standard(Timestamp::now()));
     }
     networks.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(networks)
+    Ok((networks, damaged))
 }
 
 fn load(dirs: &Dirs, name: &str) -> Result<Option<Network>> {
@@ -56,6 +65,16 @@ fn load(dirs: &Dirs, name: &str) -> Result<Option<Network>> {
         Ok(()) => file::read_json(&path(dirs, name)),
         Err(_) => Ok(None),
     }
+}
+
+/// Removes what cannot be read of a network of exactly that name; `false` when it can be, or is not there.
+pub(super) fn remove_damaged(dirs: &Dirs, name: &str) -> Result<bool> {
+    if load(dirs, name).is_ok() {
+        return Ok(false);
+    }
+    let path = path(dirs, name);
+    let removed = if path.is_dir() { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
+    removed.context(|| format!("cannot remove {}", path.display())).map(|()| true)
 }
 
 /// The network called `name_or_id`: a name, Docker's name for the default one, an id, or the beginning of exactly one id.

@@ -248,10 +248,10 @@ pub(crate) fn size(dirs: &Dirs, volume: &Volume) -> Result<u64> {
     crate::storage::usage::of(&[volumes::data_dir(&directory(dirs), &volume.name)], &IdMaps::for_user()?)
 }
 
-/// Writes the volume's content as a tar. For a single-threaded process.
-pub(crate) fn export(dirs: &Dirs, volume: &Volume, output: &File) -> Result<()> {
+/// Writes the volume's content as a tar; answers what went not quite well. For a single-threaded process.
+pub(crate) fn export(dirs: &Dirs, volume: &Volume, output: &File) -> Result<Vec<String>> {
     let path = mountpoint(dirs, volume);
-    enter::run(&IdMaps::for_user()?, || diff::send(open(&path)?, b"", output))
+    enter::run(&IdMaps::for_user()?, || diff::send(open(&path)?, b"", output, false))
 }
 
 /// Puts a tar's content into the volume; answers what could not be made. For a single-threaded process.

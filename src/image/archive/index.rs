@@ -56,7 +56,8 @@ impl Index {
         let mut archive = tar::Archive::new(BufReader::with_capacity(512, &file));
         let found = archive.entries_with_seek().context(|| "cannot read the archive")?;
         for entry in found {
-            let entry = entry.context(|| "cannot read the archive: it is not a tar, or damaged")?;
+            // The library would show the bytes that it could not read.
+            let entry = entry.map_err(|_| Error::new("cannot read the archive: it is not a tar, or damaged"))?;
             if entries.len() >= MAX_ENTRIES {
                 return Err(Error::new(format!(
                     "the archive has more than {MAX_ENTRIES} files: it is not one of images"

@@ -8,6 +8,7 @@ mod directory;
 mod docker;
 mod index;
 mod oci;
+pub(crate) mod program;
 mod write;
 
 use crate::error::{Error, Result};

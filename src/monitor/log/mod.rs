@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 /// The newest log file in the container's directory.
 pub(crate) const FILE: &str = "ctr.log";
 
+/// As many files a log may have: each rotation renames all of them.
+pub(crate) const MOST_FILES: u32 = 1000;
+
 /// How lines are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,11 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
 pub(crate) use super::format::Entry;
-use super::{Driver, Options, format, journal_reader, rotated};
+use super::format::Parser;
+use super::{Driver, MOST_FILES, Options, journal_reader, rotated};
 use crate::error::{Context, Result};
-
-/// More rotations than this are not looked for.
-const MOST_FILES: u32 = 1000;
 
 /// Which lines are wanted.
 #[derive(Debug, Clone, Default)]
@@ -50,13 +48,15 @@ pub(crate) fn read(
     let what = || format!("cannot read the log {}", path.display());
     // Before the first look, so that no change is missed between the look and the watch.
     let watch = follow.map(|monitor| Watch::new(&path, monitor)).transpose().context(what)?;
-    let mut reader = Reader { driver: options.driver, path: path.clone(), file: None, line: Vec::new() };
-    reader.begin(filter.tail).context(what)?;
+    let mut parser = Parser::new(options.driver);
+    let most = options.max_file.unwrap_or(1).clamp(1, MOST_FILES);
+    let mut reader = Reader { path: path.clone(), most, file: None, line: Vec::new() };
+    reader.begin(filter.tail, &mut parser).context(what)?;
     loop {
         // Asked before reading: what the monitor wrote before its end is read after the answer.
         let ended = watch.as_ref().is_none_or(Watch::ended);
         while let Some(line) = reader.next().context(what)? {
-            let Some(entry) = format::parse(options.driver, line) else { continue };
+            let Some(entry) = parser.parse(line) else { continue };
             if filter.since.is_some_and(|since| entry.time < since) {
                 continue;
             }
@@ -105,8 +105,9 @@ impl<'a> Watch<'a> {
 
 /// A position in the sequence of files.
 struct Reader {
-    driver: Driver,
     path: PathBuf,
+    /// How many files there may be.
+    most: u32,
     file: Option<(BufReader<File>, u64)>,
     /// The line being read; without its end while the monitor is in the middle of writing it.
     line: Vec<u8>,
@@ -114,17 +115,14 @@ struct Reader {
 
 impl Reader {
     /// Goes to the oldest line, or to the `tail`-th from the end.
-    fn begin(&mut self, tail: Option<u64>) -> std::io::Result<()> {
-        let mut oldest = 0;
-        while oldest < MOST_FILES && rotated(&self.path, oldest + 1).exists() {
-            oldest += 1;
-        }
+    fn begin(&mut self, tail: Option<u64>, parser: &mut Parser) -> std::io::Result<()> {
+        let oldest = self.files().last().map_or(0, |(age, _)| *age);
         let (mut age, mut offset) = (oldest, 0);
         if let Some(wanted) = tail {
-            let mut counter = Counter { wanted, seen: 0, last: true };
+            let mut counter = Counter { parser, wanted, seen: 0, last: true };
             (age, offset) = (0, 0);
             while let Some(file) = open(&rotated(&self.path, age))? {
-                if let Some(found) = counter.search(&file, self.driver)? {
+                if let Some(found) = counter.search(&file)? {
                     offset = found;
                     break;
                 }
@@ -134,54 +132,84 @@ impl Reader {
                 age += 1;
             }
         }
-        self.open(age)?;
+        self.file = self.open(age)?;
         if let Some((file, _)) = &mut self.file {
             file.seek(SeekFrom::Start(offset))?;
         }
         Ok(())
     }
 
-    fn open(&mut self, age: u32) -> std::io::Result<()> {
-        self.file = match open(&rotated(&self.path, age))? {
-            Some(file) => {
-                let inode = file.metadata()?.ino();
-                Some((BufReader::with_capacity(64 * 1024, file), inode))
-            }
-            None => None,
-        };
-        Ok(())
+    /// The file of that age, and its inode.
+    fn open(&self, age: u32) -> std::io::Result<Option<(BufReader<File>, u64)>> {
+        let Some(file) = open(&rotated(&self.path, age))? else { return Ok(None) };
+        let inode = file.metadata()?.ino();
+        Ok(Some((BufReader::with_capacity(64 * 1024, file), inode)))
     }
 
     /// The next line without its line feed; `None` when there is none yet.
     fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
+        if self.line.last() == Some(&b'\n') {
+            self.line.clear();
+        }
+        // A file grows until its rotation: what is read after that was seen is all there will be.
+        let mut complete = false;
         loop {
             let Some((file, inode)) = &mut self.file else {
                 // With --log-driver none, or before the first line.
-                self.open(0)?;
+                self.file = self.open(0)?;
                 if self.file.is_none() {
                     return Ok(None);
                 }
                 continue;
             };
-            if self.line.last() == Some(&b'\n') {
-                self.line.clear();
-            }
             file.read_until(b'\n', &mut self.line)?;
             if self.line.last() == Some(&b'\n') {
                 return Ok(Some(&self.line[..self.line.len() - 1]));
             }
-            // The end of this file; is there a younger one?
             let inode = *inode;
-            let age_of = |age| std::fs::metadata(rotated(&self.path, age)).ok().map(|meta| meta.ino());
-            match (0..MOST_FILES).map_while(|age| age_of(age).map(|found| (age, found))).find(|(_, i)| *i == inode) {
-                Some((0, _)) => return Ok(None),
-                Some((age, _)) => self.open(age - 1)?,
-                None if age_of(0).is_some() => self.open(0)?,
-                None => return Ok(None),
+            let Some((age, younger)) = self.younger(inode) else { return Ok(None) };
+            // A rotation between the look and the opening makes it another file.
+            if std::mem::replace(&mut complete, true)
+                && let Some(file) = self.open(age)?.filter(|(_, inode)| *inode == younger)
+            {
+                self.file = Some(file);
+                complete = false;
+                // A line that its file ends without is not continued in the next one.
+                self.line.clear();
             }
-            // A line that its file ends without is not continued in the next one.
-            self.line.clear();
         }
+    }
+
+    /// The file that came after the one with that inode. One that was rotated away for good is older than all.
+    fn younger(&self, inode: u64) -> Option<(u32, u64)> {
+        let files = self.files();
+        let at = files.iter().position(|(_, other)| *other == inode).unwrap_or(files.len());
+        files.get(at.checked_sub(1)?).copied()
+    }
+
+    /// Ages and inodes, youngest first: what two looks agree on, for a rotation renames one file after the other.
+    fn files(&self) -> Vec<(u32, u64)> {
+        let mut files = self.look();
+        loop {
+            let again = self.look();
+            if again == files {
+                return files;
+            }
+            files = again;
+        }
+    }
+
+    fn look(&self) -> Vec<(u32, u64)> {
+        let (mut files, mut missing) = (Vec::new(), 0);
+        for age in 0..self.most {
+            match std::fs::metadata(rotated(&self.path, age)) {
+                Ok(meta) => files.push((age, meta.ino())),
+                // The one that is about to be renamed, or not there yet; behind two there is nothing.
+                Err(_) if missing > 0 => break,
+                Err(_) => missing += 1,
+            }
+        }
+        files
     }
 }
 
@@ -195,16 +223,17 @@ fn open(path: &Path) -> std::io::Result<Option<File>> {
 
 /// Counts lines from the end. A line in pieces counts once: at its last piece, which says F, or as the unfinished one
 /// at the very end.
-struct Counter {
+struct Counter<'p> {
+    parser: &'p mut Parser,
     wanted: u64,
     seen: u64,
     /// Nothing has been looked at yet.
     last: bool,
 }
 
-impl Counter {
+impl Counter<'_> {
     /// Where the first wanted line begins; `None` when it is in an older file.
-    fn search(&mut self, mut file: &File, driver: Driver) -> std::io::Result<Option<u64>> {
+    fn search(&mut self, mut file: &File) -> std::io::Result<Option<u64>> {
         const BLOCK: u64 = 64 * 1024;
         let mut end = file.metadata()?.len();
         if self.wanted == 0 {
@@ -220,12 +249,12 @@ impl Counter {
             block.append(&mut rest);
             let mut to = block.len();
             while let Some(feed) = block[..to.saturating_sub(1)].iter().rposition(|b| *b == b'\n') {
-                if self.passes(driver, &block[feed + 1..to]) {
+                if self.passes(&block[feed + 1..to]) {
                     return Ok(Some(start + to as u64));
                 }
                 to = feed + 1;
             }
-            if start == 0 && self.passes(driver, &block[..to]) {
+            if start == 0 && self.passes(&block[..to]) {
                 return Ok(Some(to as u64));
             }
             block.truncate(to);
@@ -236,8 +265,8 @@ impl Counter {
     }
 
     /// Takes one more line into account; `true` when it is already one too many.
-    fn passes(&mut self, driver: Driver, line: &[u8]) -> bool {
-        let whole = format::parse(driver, line.strip_suffix(b"\n").unwrap_or(line)).is_none_or(|entry| !entry.partial);
+    fn passes(&mut self, line: &[u8]) -> bool {
+        let whole = self.parser.parse(line.strip_suffix(b"\n").unwrap_or(line)).is_none_or(|entry| !entry.partial);
         if whole || std::mem::take(&mut self.last) {
             self.seen += 1;
         }
@@ -313,6 +342,40 @@ mod tests {
         assert!(all.len() > 10 && all.len() < 21, "{}", all.len());
         assert_eq!(lines(&options, &dir, Some(12)), all[all.len() - 12..]);
         assert_eq!(std::fs::read_dir(&dir).expect("lists").count(), 3);
+        std::fs::remove_dir_all(dir).expect("removes");
+    }
+    /// Writes a lot after the first line was read, as a container does that is faster than whoever reads its log.
+    struct Slow {
+        writer: Option<Writer>,
+        seen: Vec<u32>,
+    }
+
+    impl Sink for Slow {
+        fn entry(&mut self, entry: &Entry<'_>) -> Result<bool> {
+            self.seen.push(String::from_utf8_lossy(&entry.text).parse().expect("a number"));
+            if let Some(mut writer) = self.writer.take() {
+                (3..100).for_each(|number| writer.write(Stream::Stdout, format!("{number}\n").as_bytes()));
+            }
+            Ok(true)
+        }
+
+        fn idle(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_gets_all_that_is_kept() {
+        let dir = scratch("slow");
+        let options = Options { max_size: Some(300), max_file: Some(4), ..Options::default() };
+        let mut writer = Writer::open(&options, &dir, "name").expect("opens");
+        writer.write(Stream::Stdout, b"0\n1\n2\n");
+        let mut slow = Slow { writer: Some(writer), seen: Vec::new() };
+        read(&options, &dir, &Filter::default(), None, &mut slow).expect("reads");
+        let kept: Vec<u32> = lines(&options, &dir, None).iter().filter_map(|line| line.parse().ok()).collect();
+        assert!(kept.len() > 18 && kept.last() == Some(&99), "{kept:?}");
+        assert!(slow.seen.starts_with(&[0, 1, 2, 3]), "{:?}", slow.seen);
+        assert!(slow.seen.ends_with(&kept), "{:?}", slow.seen);
         std::fs::remove_dir_all(dir).expect("removes");
     }
 }

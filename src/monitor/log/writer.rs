@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::journal::{self, Journal};
-use super::{Driver, Options, format, rotated};
+use super::{Driver, MOST_FILES, Options, format, rotated};
 use crate::error::{Context, Result};
 use crate::monitor::protocol::Stream;
 
@@ -38,7 +38,7 @@ impl Writer {
             journal: None,
             size: 0,
             max_size: options.max_size.filter(|size| *size > 0).unwrap_or(u64::MAX),
-            max_file: options.max_file.unwrap_or(1).max(1),
+            max_file: options.max_file.unwrap_or(1).clamp(1, MOST_FILES),
             line: Vec::new(),
             attributes: match (options.driver, options.attributes.is_empty()) {
                 (Driver::JsonFile, false) => serde_json::to_string(&options.attributes).unwrap_or_default(),
@@ -72,14 +72,14 @@ impl Writer {
         if self.file.is_none() {
             return;
         }
-        let time = Timestamp::now();
+        let stamp = format::stamp(&Timestamp::now());
         for piece in data.split_inclusive(|b| *b == b'\n') {
             let (text, partial) = match piece.strip_suffix(b"\n") {
                 Some(text) => (text, false),
                 None => (piece, true),
             };
             let before = self.line.len();
-            format::write(&mut self.line, self.driver, &time, stream, text, partial, &self.attributes);
+            format::write(&mut self.line, self.driver, &stamp, stream, text, partial, &self.attributes);
             if self.size + self.line.len() as u64 > self.max_size && self.size + before as u64 > 0 {
                 // This line begins the next file; those before it still fit into this one.
                 let line = self.line.split_off(before);
@@ -102,10 +102,12 @@ impl Writer {
 
     /// Writes the collected lines.
     fn put(&mut self) {
-        if let Some(file) = &mut self.file
-            && file.write_all(&self.line).is_ok()
-        {
-            self.size += self.line.len() as u64;
+        if let Some(file) = &mut self.file {
+            match file.write_all(&self.line) {
+                Ok(()) => self.size += self.line.len() as u64,
+                // Half a line would be continued by the next one that fits.
+                Err(_) => drop(file.set_len(self.size)),
+            }
         }
         self.line.clear();
     }

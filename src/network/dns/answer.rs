@@ -200,7 +200,7 @@ mod tests {
             ("10.1.0.2", "db2", T::AAAA, "No Error "),
             ("10.1.0.2", "nobody.dns.podman", T::A, "Non-Existent Domain "),
             ("10.1.0.2", "example.org", T::A, "forward []"),
-            ("10.1.0.2", "3.0.1.10.in-addr.arpa.", T::PTR, "No Error db.dns.podman."),
+            ("10.1.0.2", "3.0.1.10.in-addr.arpa.", T::PTR, "No Error db.dns.podman. data.dns.podman."),
             ("10.1.0.2", "8.8.8.8.in-addr.arpa.", T::PTR, "forward []"),
             ("10.9.0.2", "db", T::A, "Query Refused "),
             ("10.3.0.2", "example.org", T::TXT, "Non-Existent Domain "),

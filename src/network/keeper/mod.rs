@@ -5,6 +5,7 @@
 //!
 //! order     what it is told about one container            protocol  … over its socket
 //! client    commands and monitors                          spawn     from them to a netkeeper at work
+//! door      its socket: made, watched, taken away
 //! serve     its loop                                       members   containers, addresses (lease), names
 //! wires     bridges and cables, by netlink         rules     where packets from bridges may go
 //! parents   what macvlan and ipvlan hang on
@@ -24,6 +25,7 @@
 //! had. Connections between containers survive that.
 
 mod client;
+mod door;
 mod lease;
 mod members;
 pub(crate) mod order;
@@ -46,8 +48,4 @@ const SOCKET: &str = "socket";
 
 fn directory(runtime: &Path) -> PathBuf {
     runtime.join("keeper")
-}
-
-fn socket_path(runtime: &Path) -> PathBuf {
-    directory(runtime).join(SOCKET)
 }

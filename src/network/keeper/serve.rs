@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
+use super::door::Door;
 use super::members::Members;
 use super::order::Join;
 use super::protocol::{self, Answer, Changed, LIMIT, Look, Request};
@@ -20,6 +21,9 @@ use crate::userns::IdMaps;
 
 /// How long it waits for its first container.
 const FIRST: Duration = Duration::from_secs(10);
+
+/// What stands for the door among the numbers of connections.
+const DOOR: u64 = u64::MAX;
 
 /// Connections at once; each container has one.
 const CONNECTIONS: usize = 4096;
@@ -49,6 +53,8 @@ pub(super) struct Keeper {
     born: Instant,
     /// There was a container.
     used: bool,
+    /// The socket may have been removed.
+    look_for_door: bool,
 }
 
 impl Keeper {
@@ -75,14 +81,19 @@ impl Keeper {
             zone: Zone::default(),
             born: Instant::now(),
             used: false,
+            look_for_door: false,
         })
     }
 
-    /// Works until the last container has gone, or the uplink.
-    pub(super) fn run(&mut self) -> Result<()> {
+    /// Works until the last container has gone, or the uplink, or the door.
+    pub(super) fn run(&mut self, door: &Door) -> Result<()> {
         let mut buffer = vec![0; LIMIT];
+        if let Some(watch) = door.descriptor() {
+            let data = epoll::EventData::new_u64(DOOR);
+            epoll::add(&self.readable, watch, data, epoll::EventFlags::IN).context(|| "cannot watch the socket")?;
+        }
         loop {
-            if self.is_done() {
+            if self.is_done() || (std::mem::take(&mut self.look_for_door) && !door.is_there()) {
                 return Ok(());
             }
             let (listener, names, requests, overlays, refused) = {
@@ -162,7 +173,10 @@ impl Keeper {
         let _ = epoll::wait(&self.readable, spare_capacity(&mut self.events), Some(&now));
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
-            self.request(event.data.u64() as usize, buffer);
+            match event.data.u64() {
+                DOOR => self.look_for_door = true,
+                number => self.request(number as usize, buffer),
+            }
         }
         self.events = events;
     }

@@ -22,10 +22,11 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Pid;
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities, set_no_new_privs};
 
+use super::door::Door;
 use super::members::Members;
+use super::order;
 use super::serve::Keeper;
 use super::wires::Wires;
-use super::{client, order};
 use crate::error::{Context, Error, Result};
 use crate::network::dns::{Server, Sockets};
 use crate::network::helper::{self, Prepared, Target};
@@ -44,7 +45,7 @@ pub(super) fn spawn(runtime: &Path, user: Option<&OwnedFd>) -> Result<()> {
     let what = || "cannot start the netkeeper";
     let uplink = helper::prepare(&Mode::Private)?;
     let maps = IdMaps::for_user()?;
-    let listener = listen(&super::directory(runtime)).context(what)?;
+    let (door, listener) = Door::open(&super::directory(runtime)).context(what)?;
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).context(what)?;
     let held = held(runtime);
@@ -53,7 +54,7 @@ pub(super) fn spawn(runtime: &Path, user: Option<&OwnedFd>) -> Result<()> {
             drop(ours);
             // The parent waits for this one alone; the netkeeper belongs to nobody.
             if let Ok(Fork::Child) = fork() {
-                become_keeper(listener, theirs, uplink, maps, user, held, &super::socket_path(runtime));
+                become_keeper(listener, theirs, uplink, maps, user, held, door);
             }
             exit_now(0)
         }
@@ -64,7 +65,7 @@ pub(super) fn spawn(runtime: &Path, user: Option<&OwnedFd>) -> Result<()> {
     }
     introduce(ours, &maps, user.is_some()).inspect_err(|_| {
         // Nobody listens there any more.
-        let _ = std::fs::remove_file(super::socket_path(runtime));
+        door.close();
     })
 }
 
@@ -93,17 +94,6 @@ fn introduce(channel: OwnedFd, maps: &IdMaps, mapped: bool) -> Result<()> {
     Ok(())
 }
 
-/// The socket of requests. Left by a netkeeper that was killed, it is made anew.
-fn listen(dir: &Path) -> Result<OwnedFd, rustix::io::Errno> {
-    let _ = std::fs::remove_file(dir.join(super::SOCKET));
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    let (_dir, address) = client::address(dir)?;
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, 1024)?;
-    Ok(socket)
-}
-
 /// Addresses that containers have according to what is kept beside them: those cut off from a killed netkeeper come back
 /// for them.
 fn held(runtime: &Path) -> HashSet<(String, IpAddr)> {
@@ -127,7 +117,7 @@ fn become_keeper(
     maps: IdMaps,
     user: Option<&OwnedFd>,
     held: HashSet<(String, IpAddr)>,
-    path: &Path,
+    door: Door,
 ) -> ! {
     let _ = rustix::process::setsid();
     let _ = rustix::process::chdir("/");
@@ -139,6 +129,7 @@ fn become_keeper(
     }
     let mut keep = vec![listener.as_fd(), channel.as_fd()];
     keep.extend(user.map(AsFd::as_fd));
+    keep.extend(door.descriptor());
     // A container's lock or the caller's pipe would be held open by this process.
     close::all_but(keep);
     socket::ignore_broken_pipes();
@@ -150,10 +141,9 @@ fn become_keeper(
             memory::trim();
             if told.is_ok() {
                 // An error ends it as the last container does; whoever is connected notices.
-                let _ = keeper.run();
+                let _ = keeper.run(&door);
             }
-            // Nobody is to find the way here any more; who just did hears of the end and begins anew.
-            let _ = std::fs::remove_file(path);
+            door.close();
         }
         Err(error) => {
             let failure = serde_json::to_vec(&crate::userns::enter::Failure::from(&error)).unwrap_or_default();

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, fstat, maj
 use rustix::io::Errno;
 
 use super::header::{END, Flag, Header};
+use super::holes::Map;
 use super::ids::Ids;
 use super::merged::Merged;
 use super::remembered::{Device, Remembered};
@@ -25,6 +26,16 @@ pub(super) trait Sink {
 
     /// `size` bytes of `file`, which is at `path`, and the zeros up to a whole block.
     fn content(&mut self, path: &[u8], file: File, size: u64) -> Result<()>;
+
+    /// The map of a file, where the tar is to have its holes.
+    fn map(&self, _file: &File, _stat: &Stat) -> Result<Option<Map>, Errno> {
+        Ok(None)
+    }
+
+    /// The stretches of `file` that its map names, and the zeros up to a whole block.
+    fn stretches(&mut self, _path: &[u8], _file: File, _map: &Map) -> Result<()> {
+        Ok(())
+    }
 
     /// An entry was written; `time` is the one that it got instead of its own.
     fn told(&mut self, _path: &[u8], _at: At<'_>, _time: Option<i64>) -> Result<()> {
@@ -140,11 +151,16 @@ impl<S: Sink> Archive<S> {
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         let xattrs = xattrs(file.as_fd()).context(failed)?;
-        self.put(&Header { size, xattrs: &xattrs, ..self.header(path, Flag::File, &stat) })?;
-        if size > 0 {
-            self.sink.content(path, file, size)?;
-            self.unpacked += size;
+        let map = self.sink.map(&file, &stat).context(failed)?;
+        let payload = map.as_ref().map_or(size, Map::payload);
+        let sparse = map.as_ref().map(|_| size);
+        self.put(&Header { size: payload, sparse, xattrs: &xattrs, ..self.header(path, Flag::File, &stat) })?;
+        match &map {
+            Some(map) => self.sink.stretches(path, file, map)?,
+            None if size > 0 => self.sink.content(path, file, size)?,
+            None => {}
         }
+        self.unpacked += size;
         Ok(())
     }
 
@@ -191,7 +207,19 @@ impl<S: Sink> Emit for Archive<S> {
 }
 
 fn plain(path: &[u8], flag: Flag) -> Header<'_> {
-    Header { path, flag, mode: 0, uid: 0, gid: 0, size: 0, mtime: (0, 0), link: b"", device: (0, 0), xattrs: &[] }
+    Header {
+        path,
+        flag,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        size: 0,
+        sparse: None,
+        mtime: (0, 0),
+        link: b"",
+        device: (0, 0),
+        xattrs: &[],
+    }
 }
 
 /// What belongs to the file rather than to this host or to a union file system, sorted. Capabilities come as the
@@ -224,7 +252,8 @@ pub(in crate::storage) fn of_this_host(name: &[u8]) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-pub(super) fn attribute_names(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
+/// Names of a file's extended attributes.
+pub(in crate::storage) fn attribute_names(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
     let split =
         |list: &[u8]| list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect();
     // Nearly no file has any.

@@ -35,7 +35,10 @@ pub(super) struct Header<'a> {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
+    /// Of what follows the header.
     pub size: u64,
+    /// The file's own size, when what follows are a map and the stretches between its holes.
+    pub sparse: Option<u64>,
     /// Seconds since the epoch, and nanoseconds.
     pub mtime: (i64, u32),
     pub link: &'a [u8],
@@ -60,6 +63,12 @@ impl Header<'_> {
         }
         if self.size > MAX_NUMBER {
             record(&mut records, b"size", self.size.to_string().as_bytes());
+        }
+        if let Some(size) = self.sparse {
+            record(&mut records, b"GNU.sparse.major", b"1");
+            record(&mut records, b"GNU.sparse.minor", b"0");
+            record(&mut records, b"GNU.sparse.name", self.path);
+            record(&mut records, b"GNU.sparse.realsize", size.to_string().as_bytes());
         }
         for (key, id) in [(b"uid", self.uid), (b"gid", self.gid)] {
             if id > MAX_ID {
@@ -186,6 +195,7 @@ mod tests {
             uid: 3_000_000,
             gid: 7,
             size,
+            sparse: None,
             mtime: (1_500_000_000, 250_000_000),
             link: b"",
             device: (0, 0),

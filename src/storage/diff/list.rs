@@ -22,18 +22,37 @@ pub(crate) struct Change {
     pub path: String,
 }
 
+/// Directories that only lead to a change are told when an entry below was added or removed, which changes its directory, and
+/// not when one was modified: as in Podman.
 #[derive(Debug, Default)]
-pub(super) struct List(Vec<Change>);
+pub(super) struct List {
+    changes: Vec<Change>,
+    /// Directories on the way to the entry at hand that have not changed themselves.
+    unchanged: Vec<Vec<u8>>,
+}
 
 impl List {
-    pub(super) fn finish(self) -> Vec<Change> {
-        self.0
+    /// In the order of a walk.
+    pub(super) fn finish(mut self) -> Vec<Change> {
+        self.changes.sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
+        self.changes
     }
 
     fn add(&mut self, kind: ChangeKind, path: &[u8]) {
+        if kind != ChangeKind::Changed {
+            for directory in std::mem::take(&mut self.unchanged) {
+                if path.strip_prefix(&directory[..]).is_some_and(|rest| rest.starts_with(b"/")) {
+                    self.push(ChangeKind::Changed, &directory);
+                }
+            }
+        }
+        self.push(kind, path);
+    }
+
+    fn push(&mut self, kind: ChangeKind, path: &[u8]) {
         // The root itself is not a path in it.
         if !path.is_empty() {
-            self.0.push(Change { kind, path: format!("/{}", String::from_utf8_lossy(path)) });
+            self.changes.push(Change { kind, path: format!("/{}", String::from_utf8_lossy(path)) });
         }
     }
 }
@@ -41,12 +60,12 @@ impl List {
 impl Emit for List {
     /// A directory that was made anew in the place of an old one counts as deleted, as in Podman.
     fn entry(&mut self, path: &[u8], _: At<'_>, _: &Stat, state: State, opaque: bool) -> Result<()> {
-        let kind = match state {
-            _ if opaque => ChangeKind::Deleted,
-            State::Added => ChangeKind::Added,
-            _ => ChangeKind::Changed,
-        };
-        self.add(kind, path);
+        match state {
+            _ if opaque => self.add(ChangeKind::Deleted, path),
+            State::Added => self.add(ChangeKind::Added, path),
+            State::Same => self.unchanged.push(path.to_vec()),
+            State::Modified | State::Touched => self.add(ChangeKind::Changed, path),
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 //!                                                                    └▶ take   the upper directory becomes the layer
 //! merged    a directory as its layers show it
 //! remembered  owners and devices that layers have and files cannot
-//! header    a tar header
+//! header    a tar header; holes  what a file with holes has between them
 //! ```
 //! Entries come sorted by name, a directory before what is in it, so the same files always give the same tar.
 //! Everything here needs the rights of root of the user's id map: [`changes`] and [`export`] are to be called in a
@@ -17,6 +17,7 @@
 mod archive;
 mod compare;
 mod header;
+mod holes;
 mod ids;
 mod list;
 mod merged;
@@ -35,7 +36,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use self::archive::Archive;
-pub(super) use self::archive::of_this_host;
+pub(super) use self::archive::{attribute_names, of_this_host};
 pub(crate) use self::ids::Ids;
 pub(crate) use self::list::{Change, ChangeKind};
 use self::merged::Merged;

@@ -113,7 +113,7 @@ impl<'e> Report<'e> {
             if level.state == State::Touched && !level.skipped {
                 self.tell()?;
             } else if level.skipped
-                && level.state == State::Added
+                && matches!(level.state, State::Added | State::Touched)
                 && let Some(parent) = self.levels.len().checked_sub(2).and_then(|at| self.levels.get(at))
             {
                 let name = name_of(&self.path);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustix::fs::{FileType, fstat};
 
-use super::archive::Archive;
+use super::archive::{Archive, Sink};
 use super::compare;
 use super::ids::Ids;
 use super::many_descriptors;
@@ -21,24 +21,29 @@ use crate::error::{Context, Error, Result};
 const TOGETHER: usize = 64 * 1024;
 
 /// Writes the tar of what `source` is, opened for reading, and of all that is below. It is called `name`; what is in a
-/// directory without a name stands at the top of the tar.
-pub(crate) fn send(source: OwnedFd, name: &[u8], output: impl Write) -> Result<()> {
+/// directory without a name stands at the top of the tar. With `holes` the tar has them, in GNU tar's format, which not
+/// every reader knows. Answers what went not quite well, for warnings.
+pub(crate) fn send(source: OwnedFd, name: &[u8], output: impl Write, holes: bool) -> Result<Vec<String>> {
     many_descriptors();
     // Headers and small files together; the reader at the other end of a pipe is not woken for each.
-    let mut output = BufWriter::with_capacity(TOGETHER, output);
-    archive(source, name, &mut output)?;
-    output.flush().context(|| "cannot write the tar")
+    let stream = Stream::new(BufWriter::with_capacity(TOGETHER, output)).with_holes(holes);
+    let (mut output, shrunk) = archive(source, name, stream)?.into_parts();
+    output.flush().context(|| "cannot write the tar")?;
+    let shown = |path: &Vec<u8>| {
+        format!("{} became shorter while it was copied: the copy ends with zeros", path.escape_ascii())
+    };
+    Ok(shrunk.iter().map(shown).collect())
 }
 
-fn archive(source: OwnedFd, name: &[u8], output: impl Write) -> Result<()> {
-    let mut archive = Archive::new(Stream::new(output), None, &Ids::default(), Remembered::default());
+fn archive<S: Sink>(source: OwnedFd, name: &[u8], sink: S) -> Result<S> {
+    let mut archive = Archive::new(sink, None, &Ids::default(), Remembered::default());
     let stat = fstat(&source).context(|| "cannot examine the source")?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::new(format!("{} is neither a file nor a directory", name.escape_ascii())));
         }
         archive.opened(name, File::from(source))?;
-        return archive.finish().map(drop);
+        return archive.finish();
     }
     let directory = Rc::new(source);
     let mut report = Report::for_copies(&mut archive);
@@ -47,5 +52,5 @@ fn archive(source: OwnedFd, name: &[u8], output: impl Write) -> Result<()> {
     let all = Merged::plain(directory.try_clone().context(|| "cannot examine the source")?);
     compare::directory(&all, &Merged::default(), &mut report)?;
     report.leave()?;
-    archive.finish().map(drop)
+    archive.finish()
 }

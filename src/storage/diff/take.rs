@@ -24,7 +24,7 @@ use crate::image::digest::Digest;
 use crate::storage::layer::{self, LayerMeta, Skipped};
 use crate::storage::unpack::ASIDE;
 use crate::storage::unpack::record::{self, Content, Recorder};
-use crate::storage::{RootfsPlan, whiteout};
+use crate::storage::{RootfsPlan, copy, whiteout};
 
 const BUFFER: usize = 256 * 1024;
 
@@ -136,18 +136,12 @@ impl Sink for Take {
     fn left_out(&mut self, parent: BorrowedFd<'_>, name: &[u8], directory: bool) -> Result<()> {
         let removed = || {
             let stat = fstat(parent)?;
-            unlinkat(parent, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
-            let time = |seconds, nanoseconds| Timespec {
-                tv_sec: seconds,
-                tv_nsec: i64::try_from(nanoseconds).unwrap_or_default(),
-            };
-            futimens(
-                parent,
-                &Timestamps {
-                    last_access: time(stat.st_atime, stat.st_atime_nsec),
-                    last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-                },
-            )
+            match unlinkat(parent, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() }) {
+                // Something in it is as it was below: so is the directory.
+                Err(Errno::NOTEMPTY) if directory => return Ok(()),
+                removed => removed?,
+            }
+            futimens(parent, &copy::times(&stat))
         };
         removed().context(|| format!("cannot remove {} from the layer", name.escape_ascii()))
     }

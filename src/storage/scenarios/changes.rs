@@ -239,7 +239,7 @@ fn odd() {
         .prepare_rootfs(&[&layers[..], &[layer.diff_id]].concat(), &f.base.join("c3"), &IdShift::None)
         .expect("prepares");
     mounted(&f, &plan, |root| {
-        assert_eq!(std::fs::metadata(root).expect("stats").mode() & 0o7777, 0o750);
+        assert_eq!(std::fs::metadata(root).expect("stats").mode() & 0o7777, 0o755);
         assert!(list(root).len() > 5);
     });
     let (ids, all, some) = (Ids::default(), below(&f, &layers), below(&f, &layers[..2]));

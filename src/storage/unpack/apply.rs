@@ -10,8 +10,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fchown, ftruncate, linkat, makedev, mkdirat, mknodat, openat,
-    renameat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fchown, linkat, makedev, mkdirat, mknodat, openat, renameat, statat,
+    symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -19,7 +19,7 @@ use super::attributes::{self, Setter};
 use super::chunk::Blocks;
 use super::entry::{Attributes, Entry, Kind};
 use super::record::{Content, Recorder, padding};
-use super::sparse::Segment;
+use super::tape::{self, Tape};
 use super::tree::{Step, Tree, components};
 use crate::error::{Context, Error, Result};
 use crate::storage::layer::Skipped;
@@ -178,17 +178,7 @@ impl Apply {
     fn file(&mut self, name: &[u8], entry: &Entry, blocks: &mut Blocks) -> Result<()> {
         let mode = Mode::from_raw_mode(entry.attributes.mode);
         let file = self.replacing(name, |parent| openat(parent, name, NEW_FILE, mode))?;
-        let written = |e: Errno| Error::wrap(format!("cannot write {}", entry.path.escape_ascii()), e);
-        match &entry.sparse {
-            None => blocks.take(entry.payload, |bytes| write_all(file.as_fd(), bytes).map_err(written))?,
-            Some(sparse) => {
-                ftruncate(&file, sparse.size).map_err(written)?;
-                for Segment { offset, length } in &sparse.segments {
-                    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(*offset)).map_err(written)?;
-                    blocks.take(*length, |bytes| write_all(file.as_fd(), bytes).map_err(written))?;
-                }
-            }
-        }
+        tape::write_payload(blocks, entry, file.as_fd())?;
         self.unpacked += entry.payload;
         if entry.payload > 0 {
             let path = self.tree.path_of(name);
@@ -310,7 +300,7 @@ impl Apply {
     /// An entry that makes no file may still have a payload.
     fn payload_without_file(&mut self, entry: &Entry, blocks: &mut Blocks) -> Result<()> {
         let record = &mut self.record;
-        blocks.take(entry.payload + padding(entry.payload), |bytes| record.raw(bytes))
+        blocks.take(entry.payload + padding(entry.payload), &mut |bytes| record.raw(bytes))
     }
 
     /// Makes something in the current directory; what has the name already gives way.
@@ -360,22 +350,11 @@ impl Apply {
 
 fn read_padding(size: u64, blocks: &mut Blocks) -> Result<Vec<u8>> {
     let mut padding_bytes = Vec::new();
-    blocks.take(padding(size), |bytes| {
+    blocks.take(padding(size), &mut |bytes| {
         padding_bytes.extend_from_slice(bytes);
         Ok(())
     })?;
     Ok(padding_bytes)
-}
-
-fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match rustix::io::write(file, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }
 
 /// Which files hold recorded content. A layer may have millions, so a path is kept as a 128-bit keyed hash.

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use crate::error::{Error, Result};
+use super::tape::{BLOCK, Each, Tape, truncated};
+use crate::error::Result;
 
-/// The unit of a tar.
-pub(super) const BLOCK: usize = 512;
 /// A multiple of [`BLOCK`], so that no block lies across two chunks; small enough for a second-level cache.
 pub(super) const CHUNK: usize = 256 * 1024;
 /// How many chunks may wait for a reader.
@@ -60,9 +59,10 @@ impl Blocks {
     pub(super) fn consume(&mut self, count: usize) {
         self.at += count;
     }
+}
 
-    /// The next block; `None` at a clean end.
-    pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+impl Tape for Blocks {
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let bytes = self.fill()?;
         if bytes.is_empty() {
             return Ok(None);
@@ -72,8 +72,7 @@ impl Blocks {
         Ok(Some(block))
     }
 
-    /// Exactly `count` bytes, handed on piece by piece.
-    pub(super) fn take(&mut self, count: u64, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn take(&mut self, count: u64, each: &mut Each<'_>) -> Result<()> {
         let mut left = count;
         while left > 0 {
             let bytes = self.fill()?;
@@ -87,8 +86,4 @@ impl Blocks {
         }
         Ok(())
     }
-}
-
-pub(super) fn truncated() -> Error {
-    Error::new("the layer's tar is truncated")
 }

@@ -1,13 +1,10 @@
 //! One tar entry: the header block and the extension headers before it (ustar, GNU, PAX), as Go's archive/tar reads
-//! them, because that is what wrote nearly every layer there is. Every block read is handed to the record, so that the
-//! tar can be rebuilt bit for bit.
+//! them, because that is what wrote nearly every layer there is.
 
-use super::chunk::{BLOCK, Blocks, truncated};
 use super::pax::Pax;
-use super::record::Recorder;
 use super::sparse::{self, Segment};
+use super::tape::{BLOCK, Tape, truncated};
 use crate::error::{Error, Result};
-use crate::storage::limits::Limits;
 
 /// The longest extension header (names, attributes) that is believed.
 pub(super) const EXTENSION_LIMIT: u64 = 1 << 20;
@@ -43,9 +40,9 @@ pub(in crate::storage) struct Attributes {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// An entry whose payload is still to be read from the blocks.
+/// An entry whose payload is still to be read from the tape.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::storage) struct Entry {
     pub kind: Kind,
     /// As written; may hold anything but zero bytes.
     pub path: Vec<u8>,
@@ -60,59 +57,53 @@ pub(super) struct Entry {
 
 /// A file with holes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sparse {
+pub(in crate::storage) struct Sparse {
     pub size: u64,
     pub segments: Vec<Segment>,
 }
 
-/// Reads the entry that comes next; `None` at the end of the archive, with its blocks recorded and everything behind
-/// them still to be read.
-pub(super) fn next(blocks: &mut Blocks, record: &mut Recorder, limits: &Limits) -> Result<Option<Entry>> {
+/// Reads the entry that comes next; `None` at the end of the archive, with its blocks read and everything behind them
+/// still to be.
+pub(in crate::storage) fn next(tape: &mut dyn Tape) -> Result<Option<Entry>> {
     let mut pax = Pax::default();
     let (mut long_name, mut long_link) = (None, None);
     loop {
-        let Some(block) = blocks.block()? else { return Ok(None) };
-        record.raw(&block)?;
+        let Some(block) = tape.block()? else { return Ok(None) };
         if block.iter().all(|byte| *byte == 0) {
-            return end(blocks, record);
+            return end(tape);
         }
         let header = Header(&block);
         header.verify()?;
         match header.kind() {
-            b'g' => drop(extension(&header, blocks, record)?),
-            b'x' | b'X' => pax = Pax::parse(&extension(&header, blocks, record)?)?,
-            b'L' => long_name = Some(text(extension(&header, blocks, record)?)),
-            b'K' => long_link = Some(text(extension(&header, blocks, record)?)),
-            _ => {
-                record.count_entry(limits)?;
-                let entry = Builder { header, pax, long_name, long_link };
-                return entry.build(blocks, record).map(Some);
-            }
+            b'g' => drop(extension(&header, tape)?),
+            b'x' | b'X' => pax = Pax::parse(&extension(&header, tape)?)?,
+            b'L' => long_name = Some(text(extension(&header, tape)?)),
+            b'K' => long_link = Some(text(extension(&header, tape)?)),
+            _ => return Builder { header, pax, long_name, long_link }.build(tape).map(Some),
         }
     }
 }
 
 /// After a zero block: the archive ends with a second one, or with the input.
-fn end(blocks: &mut Blocks, record: &mut Recorder) -> Result<Option<Entry>> {
-    if let Some(block) = blocks.block()? {
-        record.raw(&block)?;
-        if block.iter().any(|byte| *byte != 0) {
-            return Err(Error::new("the layer's tar is damaged: data after a zero block"));
+fn end(tape: &mut dyn Tape) -> Result<Option<Entry>> {
+    match tape.block()? {
+        Some(block) if block.iter().any(|byte| *byte != 0) => {
+            Err(Error::new("the tar is damaged: data after a zero block"))
         }
+        _ => Ok(None),
     }
-    Ok(None)
 }
 
-/// The content of an extension header with its padding recorded.
-fn extension(header: &Header<'_>, blocks: &mut Blocks, record: &mut Recorder) -> Result<Vec<u8>> {
+/// The content of an extension header; its padding is read as well.
+fn extension(header: &Header<'_>, tape: &mut dyn Tape) -> Result<Vec<u8>> {
     let size = header.number(124..136)?;
     if size > EXTENSION_LIMIT {
-        return Err(Error::new(format!("the layer's tar has an extension header of {size} bytes")));
+        return Err(Error::new(format!("the tar has an extension header of {size} bytes")));
     }
     let mut content = Vec::new();
-    blocks.take(size.next_multiple_of(BLOCK as u64), |bytes| {
+    tape.take(size.next_multiple_of(BLOCK as u64), &mut |bytes| {
         content.extend_from_slice(bytes);
-        record.raw(bytes)
+        Ok(())
     })?;
     content.truncate(usize::try_from(size).map_err(|_| truncated())?);
     Ok(content)
@@ -134,13 +125,13 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn build(mut self, blocks: &mut Blocks, record: &mut Recorder) -> Result<Entry> {
+    fn build(mut self, tape: &mut dyn Tape) -> Result<Entry> {
         let header = &self.header;
         let path = self.pax.path.take().or(self.long_name.take()).unwrap_or_else(|| header.name());
         let link = self.pax.link.take().or(self.long_link.take()).unwrap_or_else(|| header.field(157..257).to_vec());
         for name in [&path, &link] {
             if name.len() > NAME_LIMIT || name.contains(&0) {
-                return Err(Error::new(format!("the layer has an impossible file name of {} bytes", name.len())));
+                return Err(Error::new(format!("the tar has an impossible file name of {} bytes", name.len())));
             }
         }
         let kind = header.entry_kind(&path)?;
@@ -159,7 +150,7 @@ impl Builder<'_> {
             device: header.device(kind)?,
         };
         if kind == Kind::File {
-            entry.sparse = sparse::map(self.header.0, &mut self.pax, &mut entry.payload, blocks, record)?;
+            entry.sparse = sparse::map(self.header.0, &mut self.pax, &mut entry.payload, tape)?;
             if let Some(name) = self.pax.sparse_name.take() {
                 entry.path = name;
             }
@@ -223,7 +214,7 @@ impl Header<'_> {
         }
         let number = |field| {
             let number = self.number(field)?;
-            u32::try_from(number).map_err(|_| Error::new("a device of the layer has an impossible number"))
+            u32::try_from(number).map_err(|_| Error::new("a device of the tar has an impossible number"))
         };
         Ok((number(329..337)?, number(337..345)?))
     }
@@ -248,7 +239,7 @@ impl Header<'_> {
 
     /// A number in octal text, or base 256 when the first bit is set.
     pub(super) fn number(&self, range: std::ops::Range<usize>) -> Result<u64> {
-        number(&self.0[range]).ok_or_else(|| Error::new("the layer's tar is damaged: a header field is not a number"))
+        number(&self.0[range]).ok_or_else(|| Error::new("the tar is damaged: a header field is not a number"))
     }
 
     /// Old writers summed signed bytes.
@@ -263,7 +254,7 @@ impl Header<'_> {
         if stored == unsigned || stored.cast_signed() == signed {
             return Ok(());
         }
-        Err(Error::new("the layer's tar is damaged: a header has a wrong checksum"))
+        Err(Error::new("the tar is damaged: a header has a wrong checksum"))
     }
 }
 

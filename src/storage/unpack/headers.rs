@@ -2,10 +2,10 @@
 
 use std::fs::File;
 
-use super::chunk::{BLOCK, truncated};
 use super::entry::{Attributes, EXTENSION_LIMIT, Header, Kind, text};
 use super::pax::Pax;
 use super::record::{Record, Records, padding};
+use super::tape::{BLOCK, truncated};
 use crate::error::Result;
 
 /// An entry without its content.

@@ -16,7 +16,8 @@ pub(super) mod headers;
 pub(super) mod pack;
 pub(super) mod pax;
 pub(super) mod record;
-mod sparse;
+pub(super) mod sparse;
+pub(super) mod tape;
 pub(super) mod tree;
 
 use std::io::Read;
@@ -30,7 +31,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::apply::{Applied, Apply};
 use self::chunk::{Blocks, Chunk, QUEUE};
-use self::record::Recorder;
+use self::record::{Recorded, Recorder};
 use super::layer::{self, LayerMeta};
 use super::limits::Limits;
 use crate::error::{Context, Error, Result};
@@ -86,7 +87,8 @@ fn prepare(dir: &Path, maps: &IdMaps) -> Result<Apply> {
 
 /// Takes the blocks along, so that the decompressor stops when writing fails.
 fn write(mut apply: Apply, mut blocks: Blocks, limits: &Limits) -> Result<Applied> {
-    while let Some(entry) = entry::next(&mut blocks, apply.record(), limits)? {
+    while let Some(entry) = entry::next(&mut Recorded { tape: &mut blocks, record: apply.record() })? {
+        apply.record().count_entry(limits)?;
         apply.entry(&entry, &mut blocks)?;
     }
     apply.finish(&mut blocks)

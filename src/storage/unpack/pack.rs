@@ -78,7 +78,7 @@ impl<W: Write> Pack<W> {
             }
         }
         if content.padded {
-            let zeros = [0; super::chunk::BLOCK];
+            let zeros = [0; super::tape::BLOCK];
             self.put(&zeros[..usize::try_from(padding(content.size)).unwrap_or_default()])?;
         }
         Ok(())

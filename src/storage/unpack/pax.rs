@@ -37,13 +37,6 @@ impl Pax {
         Ok(pax)
     }
 
-    /// From records that were split already.
-    pub(in crate::storage) fn of_records(records: &[(Vec<u8>, Vec<u8>)]) -> Result<Self> {
-        let mut pax = Self::default();
-        records.iter().try_for_each(|(key, value)| pax.set(key, value))?;
-        Ok(pax)
-    }
-
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let number = || decimal(value).ok_or_else(damaged);
         match key {
@@ -101,7 +94,7 @@ fn time(text: &[u8]) -> Option<Time> {
 }
 
 fn damaged() -> Error {
-    Error::new("the layer's tar is damaged: an extended header cannot be understood")
+    Error::new("the tar is damaged: an extended header cannot be understood")
 }
 
 #[cfg(test)]

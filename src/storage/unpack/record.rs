@@ -13,8 +13,8 @@ use std::io::{BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::chunk::BLOCK;
 use super::sparse::Segment;
+use super::tape::{BLOCK, Each, Tape};
 use crate::error::{Context, Error, Result};
 use crate::storage::limits::Limits;
 
@@ -137,6 +137,28 @@ impl Recorder {
     }
 }
 
+/// A tape whose every byte is recorded: headers and what belongs to them.
+pub(super) struct Recorded<'t> {
+    pub tape: &'t mut dyn Tape,
+    pub record: &'t mut Recorder,
+}
+
+impl Tape for Recorded<'_> {
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+        let block = self.tape.block()?;
+        block.iter().try_for_each(|block| self.record.raw(block))?;
+        Ok(block)
+    }
+
+    fn take(&mut self, count: u64, each: &mut Each<'_>) -> Result<()> {
+        let record = &mut *self.record;
+        self.tape.take(count, &mut |bytes| {
+            record.raw(bytes)?;
+            each(bytes)
+        })
+    }
+}
+
 /// Reads `entries.zst`.
 pub(super) struct Records(BufReader<zstd::Decoder<'static, BufReader<File>>>);
 
@@ -206,7 +228,7 @@ impl Records {
 }
 
 /// How many zeros follow `size` bytes of content in a tar.
-pub(super) fn padding(size: u64) -> u64 {
+pub(in crate::storage) fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
 }
 

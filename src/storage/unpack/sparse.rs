@@ -1,10 +1,9 @@
 //! Where the payload of a sparse file goes: the old GNU header, and PAX formats 0.0, 0.1 and 1.0 (GNU tar manual,
 //! "Storing Sparse Files").
 
-use super::chunk::{BLOCK, Blocks, truncated};
 use super::entry::{Header, Sparse, number};
 use super::pax::Pax;
-use super::record::Recorder;
+use super::tape::{BLOCK, Tape, truncated};
 use crate::error::{Error, Result};
 
 /// A stretch of payload and its place in the file.
@@ -17,20 +16,19 @@ pub(in crate::storage) struct Segment {
 /// More than any file system makes of a real file; keeps the map of a hostile one small.
 const MAX_SEGMENTS: usize = 1 << 20;
 
-/// The map of the file at hand, `None` when it is not sparse. Reads (and records) the blocks of a map that stands
-/// before the payload and takes them off its size.
+/// The map of the file at hand, `None` when it is not sparse. Reads the blocks of a map that stands before the payload
+/// and takes them off its size.
 pub(super) fn map(
     header: &[u8; BLOCK],
     pax: &mut Pax,
     payload: &mut u64,
-    blocks: &mut Blocks,
-    record: &mut Recorder,
+    tape: &mut dyn Tape,
 ) -> Result<Option<Sparse>> {
     let (size, segments) = if header[156] == b'S' {
-        old_gnu(header, blocks, record)?
+        old_gnu(header, tape)?
     } else if pax.sparse_major == Some(1) {
         let size = pax.sparse_size.ok_or_else(damaged)?;
-        (size, inline(payload, blocks, record)?)
+        (size, inline(payload, tape)?)
     } else if !pax.sparse_map.is_empty() {
         (pax.sparse_size.ok_or_else(damaged)?, pairs(&std::mem::take(&mut pax.sparse_map))?)
     } else {
@@ -41,14 +39,13 @@ pub(super) fn map(
 }
 
 /// Four entries in the header, then blocks of 21 while a flag says so.
-fn old_gnu(header: &[u8; BLOCK], blocks: &mut Blocks, record: &mut Recorder) -> Result<(u64, Vec<Segment>)> {
+fn old_gnu(header: &[u8; BLOCK], tape: &mut dyn Tape) -> Result<(u64, Vec<Segment>)> {
     let size = Header(header).number(483..495)?;
     let mut segments = Vec::new();
     old_gnu_entries(&header[386..482], &mut segments)?;
     let mut more = header[482] != 0;
     while more {
-        let block = blocks.block()?.ok_or_else(truncated)?;
-        record.raw(&block)?;
+        let block = tape.block()?.ok_or_else(truncated)?;
         old_gnu_entries(&block[..504], &mut segments)?;
         more = block[504] != 0;
     }
@@ -68,12 +65,11 @@ fn old_gnu_entries(bytes: &[u8], segments: &mut Vec<Segment>) -> Result<()> {
 }
 
 /// Format 1.0: decimal lines in front of the payload, the number of entries first, padded to a block.
-fn inline(payload: &mut u64, blocks: &mut Blocks, record: &mut Recorder) -> Result<Vec<Segment>> {
+fn inline(payload: &mut u64, tape: &mut dyn Tape) -> Result<Vec<Segment>> {
     let (mut numbers, mut digits, mut wanted) = (Vec::new(), Vec::new(), None);
     while wanted.is_none_or(|wanted: usize| numbers.len() < wanted) {
         *payload = payload.checked_sub(BLOCK as u64).ok_or_else(damaged)?;
-        let block = blocks.block()?.ok_or_else(truncated)?;
-        record.raw(&block)?;
+        let block = tape.block()?.ok_or_else(truncated)?;
         for byte in block {
             match byte {
                 b'0'..=b'9' if digits.len() < 20 => digits.push(byte),
@@ -134,5 +130,5 @@ fn check(size: u64, segments: &[Segment], payload: u64) -> Result<()> {
 }
 
 fn damaged() -> Error {
-    Error::new("the layer's tar is damaged: the map of a sparse file makes no sense")
+    Error::new("the tar is damaged: the map of a sparse file makes no sense")
 }

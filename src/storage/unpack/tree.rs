@@ -144,7 +144,7 @@ pub(in crate::storage) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
             b".." => {
                 if components.pop().is_none() {
                     return Err(Error::new(format!(
-                        "the layer names a place outside of itself: {}",
+                        "the tar names a place outside of itself: {}",
                         path.escape_ascii()
                     )));
                 }

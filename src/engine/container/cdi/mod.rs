@@ -74,6 +74,14 @@ pub(crate) struct Mount {
 }
 
 impl Edits {
+    /// What the devices called so bring.
+    pub(crate) fn of(names: &[Name]) -> Result<Self> {
+        match names {
+            [] => Ok(Self::default()),
+            names => Registry::read().edits(names),
+        }
+    }
+
     fn add(&mut self, edits: &ContainerEdits, of: &str) -> Result<()> {
         for hook in &edits.hooks {
             self.add_hook(hook, of)?;

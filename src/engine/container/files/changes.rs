@@ -50,7 +50,8 @@ pub(crate) fn of(store: &Store, object: &Object) -> Result<Vec<Change>> {
             let layers = directories(store, &image.layers)?;
             let below = layers.get(1..).unwrap_or_default();
             let ids = Ids::default();
-            enter::run(&maps, || diff::between((&layers, &ids), (below, &ids)))
+            let changes = enter::run(&maps, || diff::between((&layers, &ids), (below, &ids)))?;
+            Ok(changes.into_iter().filter(is_its_own).collect())
         }
     }
 }
@@ -67,9 +68,13 @@ pub(crate) fn between(store: &Store, new: &Object, old: &Object) -> Result<Vec<C
     };
     let (new, old) = (directories(new)?, directories(old)?);
     let mut changes = enter::run(&maps, || diff::between((&new.0, &new.1), (&old.0, &old.1)))?;
-    // A container has them and an image has not.
-    changes.retain(|change| !MOUNT_POINTS.contains(&change.path.trim_start_matches('/')));
+    changes.retain(is_its_own);
     Ok(changes)
+}
+
+/// Whether it is not a place where the runtime mounts something, which a container has and an image need not have.
+fn is_its_own(change: &Change) -> bool {
+    !MOUNT_POINTS.contains(&change.path.trim_start_matches('/'))
 }
 
 /// The directories of the container's image, top first.

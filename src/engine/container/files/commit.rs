@@ -53,7 +53,7 @@ pub(crate) fn commit(dirs: &Dirs, store: &Store, container: &Container, options:
     let name = options.name.as_deref().map(images::new_name).transpose()?;
     let base = base(store, container)?;
     let mut settings = settings(container, &config, &base, options.include_volumes);
-    options.changes.iter().try_for_each(|text| change::apply(&mut settings, text))?;
+    change::apply_all(&mut settings, &options.changes)?;
     let maps = IdMaps::for_user()?;
     let _guard = store.gc_lock(Mode::Shared)?;
     let worker = UnpackWorker::start(store, &maps)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::environment::for_each_line;
 use super::{Dns, HostEntry, NamespaceMode, Pull, RootSource};
 use crate::error::{Context, Error, Result};
+use crate::monitor::log::MOST_FILES;
 
 /// Bytes: a number, perhaps with a fraction, and b, k, m, g, t or p (powers of 1024), perhaps with `b` or `ib`.
 pub(crate) fn size(text: &str) -> Result<u64> {
@@ -247,7 +248,10 @@ pub(crate) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
         match name {
             "max-size" if value == "-1" => log.max_size = None,
             "max-size" => log.max_size = Some(decimal_size(value).context(|| "invalid value for log-opt max-size")?),
-            "max-file" => log.max_file = Some(value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?),
+            "max-file" => {
+                let files = value.parse().ok().filter(|files| (1..=MOST_FILES).contains(files));
+                log.max_file = Some(files.ok_or_else(|| invalid().hint(format!("1 to {MOST_FILES} files")))?);
+            }
             "path" if value.starts_with('/') => log.path = Some(PathBuf::from(value)),
             "path" => return Err(invalid().hint("the path must be absolute")),
             "tag" => value.clone_into(&mut log.tag),
@@ -281,10 +285,10 @@ pub(crate) fn dns(servers: &[String], search: &[String], options: &[String]) -> 
     Ok(Dns { unmanaged, servers: servers.collect::<Result<_>>()?, search: search.to_vec(), options: options.to_vec() })
 }
 
-/// `NAME[;NAME…]:ADDRESS`.
+/// `NAME[;NAME…]:ADDRESS`, or Docker's `NAME=ADDRESS`.
 pub(crate) fn add_host(text: &str) -> Result<HostEntry> {
     let bad = || Error::new(format!("bad format for add-host: {text:?}"));
-    let (names, address) = text.split_once(':').ok_or_else(bad)?;
+    let (names, address) = text.split_once([':', '=']).ok_or_else(bad)?;
     let names: Vec<String> = names.split(';').map(ToOwned::to_owned).collect();
     if names.iter().any(|name| name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '#')) {
         return Err(bad());

@@ -128,17 +128,7 @@ pub(crate) fn sign(
     key: &str,
     dir: Option<&Path>,
 ) -> Result<std::path::PathBuf> {
-    let base = match dir {
-        Some(dir) => dir.to_path_buf(),
-        None => {
-            let url = registries_d::lookaside(reference, true)?;
-            let path = url.strip_prefix("file://").map(std::path::PathBuf::from);
-            path.ok_or_else(|| {
-                Error::new(format!("signatures cannot be written to {url}"))
-                    .hint("set lookaside-staging in registries.d to a file: URL, or use --directory")
-            })?
-        }
-    };
+    let base = dir.map_or_else(|| place(reference), |dir| Ok(dir.to_path_buf()))?;
     let payload = Payload::atomic(reference.to_string(), manifest, jiff::Timestamp::now().as_second());
     let payload = serde_json::to_vec(&payload).context(|| "cannot encode the signature")?;
     let signature = run_gpg(key, &payload)?;
@@ -154,6 +144,32 @@ pub(crate) fn sign(
         return Ok(path);
     }
     Err(Error::new(format!("{} is full of signatures", dir.display())))
+}
+
+/// Where new signatures go.
+fn place(reference: &Reference) -> Result<std::path::PathBuf> {
+    let url = registries_d::lookaside(reference, true)?;
+    let path = url.strip_prefix("file://").map(std::path::PathBuf::from);
+    path.ok_or_else(|| {
+        Error::new(format!("signatures cannot be written to {url}"))
+            .hint("set lookaside-staging in registries.d to a file: URL, or use --directory")
+    })
+}
+
+/// Whether there is a secret key of that name and a place for the signature: what can be known before there is anything to sign.
+pub(crate) fn can_sign(reference: &Reference, key: &str) -> Result<()> {
+    place(reference)?;
+    let known = Command::new("gpg")
+        .args(["--batch", "--quiet", "--list-secret-keys", "--", key])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|e| Error::wrap("cannot run gpg to sign", e).hint("install the package gpg"))?;
+    match known.success() {
+        true => Ok(()),
+        false => Err(Error::new(format!("gpg cannot sign: it has no secret key {key}"))),
+    }
 }
 
 fn run_gpg(key: &str, payload: &[u8]) -> Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use crate::image::reference::Reference;
 use crate::image::transport::Local;
 use crate::registry::Registry;
 
-pub(crate) use gpg::sign;
+pub(crate) use gpg::{can_sign, sign};
 
 /// Checks an image of a registry. `manifests` are its manifest and the index that led to it: a signature of either covers it.
 pub(super) async fn registry_image(

@@ -33,6 +33,13 @@ use crate::sys::{namespace, prctl};
 use crate::userns::IdMaps;
 use crate::userns::enter::{self, Failure};
 
+/// What is done with a container's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
 /// A container whose files can be reached.
 #[derive(Debug)]
 pub(crate) struct Inside {
@@ -101,18 +108,19 @@ impl Inside {
         format!("{}/{path}", directory.unwrap_or_default().trim_end_matches('/'))
     }
 
-    /// Runs `f` with the root directory and brings its answer back. For a single-threaded process.
+    /// Runs `f`, which reads, with the root directory and brings its answer back. For a single-threaded process.
     pub(crate) fn run<T: Serialize + DeserializeOwned>(
         &self,
         f: impl FnOnce(BorrowedFd<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.start(&RefCell::new(None), f)?.finish()
+        self.start(&RefCell::new(None), Access::Read, f)?.finish()
     }
 
     /// Starts `f`, whose process does not keep `other` open, the far end of its pipe. For a single-threaded process.
     pub(crate) fn start<T: Serialize>(
         &self,
         other: &RefCell<Option<OwnedFd>>,
+        access: Access,
         f: impl FnOnce(BorrowedFd<'_>) -> Result<T>,
     ) -> Result<Job> {
         let (answer, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "cannot make a pipe")?;
@@ -137,7 +145,7 @@ impl Inside {
                 let maps = self.config.maps.as_ref().unwrap_or(&own);
                 enter::spawn(maps, || {
                     close();
-                    body(self.mounted(f))
+                    body(self.mounted(access, f))
                 })?
             }
         };
@@ -146,21 +154,37 @@ impl Inside {
     }
 
     /// In the child: mounts the root, and the volumes and directories of the host on it.
-    fn mounted<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
-        let path = self.config.rootfs.mount(&self.target)?;
-        let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .context(|| format!("cannot open {}", path.display()))?;
-        let done = self.mounts(root.as_fd()).and_then(|()| f(root.as_fd()));
-        drop(root);
+    fn mounted<T>(&self, access: Access, f: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
+        let done = self.attach(access).and_then(|root| f(root.as_fd()));
         if matches!(self.config.rootfs, RootfsPlan::FuseOverlayfs { .. }) {
             // The program ends with its mount.
-            rustix::mount::unmount(&self.target, rustix::mount::UnmountFlags::DETACH)
-                .context(|| "cannot unmount the container's root")?;
+            self.unmount()?;
         }
         done
     }
 
-    fn mounts(&self, root: BorrowedFd<'_>) -> Result<()> {
+    fn attach(&self, access: Access) -> Result<OwnedFd> {
+        let path = match access {
+            Access::Read => self.config.rootfs.mount_to_read(&self.target)?,
+            Access::Write => self.config.rootfs.mount(&self.target)?,
+        };
+        let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .context(|| format!("cannot open {}", path.display()))?;
+        if self.mounts(root.as_fd(), access)? {
+            return Ok(root);
+        }
+        drop(root);
+        self.unmount()?;
+        self.attach(Access::Write)
+    }
+
+    fn unmount(&self) -> Result<()> {
+        rustix::mount::unmount(&self.target, rustix::mount::UnmountFlags::DETACH)
+            .context(|| "cannot unmount the container's root")
+    }
+
+    /// `false`: something is missing that has to be made first, and who only reads cannot.
+    fn mounts(&self, root: BorrowedFd<'_>, access: Access) -> Result<bool> {
         for wanted in &self.config.mounts {
             let (MountKind::Bind | MountKind::Volume) = wanted.kind else { continue };
             let failed = || format!("cannot mount {}", wanted.destination);
@@ -181,13 +205,15 @@ impl Inside {
             }
             let place = match lookup(root, &wanted.destination, OFlags::PATH) {
                 // As the first start would make it.
-                Err(Errno::NOENT) => make_place(root, &wanted.destination, wanted.source.is_dir())
-                    .and_then(|()| lookup(root, &wanted.destination, OFlags::PATH)),
+                Err(Errno::NOENT) => match make_place(root, &wanted.destination, wanted.source.is_dir()) {
+                    Err(Errno::ROFS) if access == Access::Read => return Ok(false),
+                    made => made.and_then(|()| lookup(root, &wanted.destination, OFlags::PATH)),
+                },
                 place => place,
             };
             mount::attach(&tree, place.context(failed)?).context(failed)?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

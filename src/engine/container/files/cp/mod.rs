@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 pub(crate) use self::inside::Inside;
-use self::inside::{lookup, real};
+use self::inside::{Access, lookup, real};
 use self::place::{Found, Target, last_name, missing, target};
 use crate::error::{Context, Error, Kind, Result};
 use crate::storage::diff::send;
@@ -81,8 +81,9 @@ pub(crate) fn copy(source: &Side, destination: &Side, options: CopyOptions) -> R
         let name = if name == "." || name == ".." || typed.ends_with("/.") { String::new() } else { name };
         let output = output.try_clone().context(|| "cannot write to standard output")?;
         let Side::Container(inside, _) = source else { return Ok(Vec::new()) };
-        let job = inside.start(&RefCell::new(None), |root| send_from(root, &typed, &name, output))?;
-        return job.finish::<()>().map(|()| Vec::new());
+        let job =
+            inside.start(&RefCell::new(None), Access::Read, |root| send_from(root, &typed, &name, output, false))?;
+        return job.finish();
     }
     let (there, real) = examine(destination)?;
     let shown = match destination {
@@ -109,20 +110,20 @@ fn transfer(
     match (source, destination) {
         (Side::Container(from, _), _) => {
             let reader = RefCell::new(Some(reader));
-            let job = from.start(&reader, move |root| send_from(root, typed, name, writer))?;
+            let job = from.start(&reader, Access::Read, move |root| send_from(root, typed, name, writer, true))?;
             let reader = reader.take().ok_or_else(|| Error::new("the pipe is gone"))?;
             let received = receive(destination, target, reader, options);
-            let sent = job.finish::<()>();
+            let sent = job.finish();
             both(sent, received)
         }
         (Side::Host(path), Side::Container(to, _)) => {
             let writer = RefCell::new(Some(writer));
-            let job = to.start(&writer, move |root| receive_into(root, target, reader, options))?;
+            let job = to.start(&writer, Access::Write, move |root| receive_into(root, target, reader, options))?;
             let writer = writer.take().ok_or_else(|| Error::new("the pipe is gone"))?;
             let sent = open_host(path)
                 .context(|| format!("cannot read {path}"))
-                .and_then(|source| send(source, name.as_bytes(), File::from(writer)));
-            let received = job.finish::<Vec<String>>();
+                .and_then(|source| send(source, name.as_bytes(), File::from(writer), true));
+            let received = job.finish();
             both(sent, received)
         }
         _ => Err(Error::new("one of the two paths must be in a container: CONTAINER:PATH")),
@@ -130,9 +131,9 @@ fn transfer(
 }
 
 /// The side that stopped first has the reason; the other one has a broken pipe or half a tar.
-fn both(sent: Result<()>, received: Result<Vec<String>>) -> Result<Vec<String>> {
+fn both(sent: Result<Vec<String>>, received: Result<Vec<String>>) -> Result<Vec<String>> {
     match (sent, received) {
-        (Ok(()), received) => received,
+        (Ok(sent), received) => received.map(|received| [sent, received].concat()),
         (Err(sent), Ok(_)) => Err(sent),
         (Err(sent), Err(received)) if sent.to_string().contains("Broken pipe") => Err(received),
         (Err(sent), Err(_)) => Err(sent),
@@ -141,9 +142,9 @@ fn both(sent: Result<()>, received: Result<Vec<String>>) -> Result<Vec<String>> 
 
 fn receive(destination: &Side, target: &Target, input: OwnedFd, options: ExtractOptions) -> Result<Vec<String>> {
     match destination {
-        Side::Container(inside, _) => {
-            inside.start(&RefCell::new(None), move |root| receive_into(root, target, input, options))?.finish()
-        }
+        Side::Container(inside, _) => inside
+            .start(&RefCell::new(None), Access::Write, move |root| receive_into(root, target, input, options))?
+            .finish(),
         _ => {
             let directory = Path::new(&target.directory);
             let base = rustix::fs::open(directory, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, 0.into())
@@ -159,11 +160,12 @@ fn receive_into(root: BorrowedFd<'_>, target: &Target, input: OwnedFd, options: 
     extract(File::from(input), base.as_fd(), options)
 }
 
-fn send_from(root: BorrowedFd<'_>, path: &str, name: &str, output: OwnedFd) -> Result<()> {
+/// `holes`: whoever reads the tar knows how holes are told.
+fn send_from(root: BorrowedFd<'_>, path: &str, name: &str, output: OwnedFd, holes: bool) -> Result<Vec<String>> {
     // A named pipe or a device must not be waited for: only files and directories have content.
     let source =
         lookup(root, path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(|e| not_there(e, path, "in the container"))?;
-    send(source, name.as_bytes(), File::from(output))
+    send(source, name.as_bytes(), File::from(output), holes)
 }
 
 fn open_host(path: &str) -> rustix::io::Result<OwnedFd> {
