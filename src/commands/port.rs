@@ -21,6 +21,10 @@ pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
     let selection = Selection { names, all: args.all, latest: args.latest, ..Selection::default() };
     for (_, container) in selection.resolve(dirs, "you must supply a running container name or id")? {
         let state = container.state(dirs)?;
+        // What does not run has no ports, and that is the answer.
+        if !state.status.is_up() {
+            continue;
+        }
         let mut found = false;
         for mapping in ports::current(&container, &state) {
             let inside = format!("{}/{}", mapping.container_port, mapping.protocol);
@@ -35,8 +39,7 @@ pub(crate) fn run(args: Port, context: &Context<'_>) -> Result<u8> {
                 Some(_) => {}
             }
         }
-        // One that does not run has no ports, and that is the answer.
-        if let (Some(port), false, true) = (port, found, state.status.is_up()) {
+        if let (Some(port), false) = (port, found) {
             return Err(Error::new(format!("failed to find published port {port:?}")));
         }
     }

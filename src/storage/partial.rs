@@ -4,7 +4,7 @@
 //! Whoever holds the layer's lock owns the file. It is worth nothing by itself: what it begins with is hashed and unpacked
 //! like what comes from the registry, so that a file that a power cut has damaged ends as a wrong digest.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -51,24 +51,43 @@ impl Store {
         }
     }
 
+    /// What transfers that were cut off take, in bytes.
+    pub(crate) fn size_of_partials(&self) -> Result<u64> {
+        Ok(self.partials()?.iter().map(|(_, meta)| meta.len()).sum())
+    }
+
     /// Those that have not changed for so long.
     fn remove_partials(&self, age: Duration) -> Result<u64> {
         let mut freed = 0;
-        let dir = self.staging_dir();
-        let failed = || format!("cannot read {}", dir.display());
-        for entry in std::fs::read_dir(&dir).context(failed)? {
-            let entry = entry.context(failed)?;
-            if !entry.file_name().to_string_lossy().ends_with(SUFFIX) {
-                continue;
-            }
-            let meta = entry.metadata().context(failed)?;
+        for (path, meta) in self.partials()? {
+            let failed = || format!("cannot remove {}", path.display());
             let changed = meta.modified().context(failed)?;
             if SystemTime::now().duration_since(changed).is_ok_and(|since| since >= age) {
-                std::fs::remove_file(entry.path()).context(|| format!("cannot remove {}", entry.path().display()))?;
+                std::fs::remove_file(&path).context(failed)?;
                 freed += meta.len();
             }
         }
         Ok(freed)
+    }
+
+    fn partials(&self) -> Result<Vec<(PathBuf, Metadata)>> {
+        let dir = self.staging_dir();
+        let failed = || format!("cannot read {}", dir.display());
+        let mut partials = Vec::new();
+        let entries = match std::fs::read_dir(&dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(partials),
+            entries => entries.context(failed)?,
+        };
+        for entry in entries {
+            let entry = entry.context(failed)?;
+            // A transfer that ends now takes its file along.
+            if entry.file_name().to_string_lossy().ends_with(SUFFIX)
+                && let Ok(meta) = entry.metadata()
+            {
+                partials.push((entry.path(), meta));
+            }
+        }
+        Ok(partials)
     }
 }
 

@@ -76,6 +76,19 @@ fn prune(t: &Sandbox) -> Outcome {
     out.prints("WARNING! This command removes all dangling images.").prints(&top.id()[7..]);
     rpod!(t, "images", "-q", "--no-trunc").run().ok();
     rpod!(t, "image", "exists", &top.id()[7..]).run().code(1);
+    // What a pull that was cut off left is counted, and goes with everything that is not needed.
+    std::fs::write(t.data().join("staging/0.partial"), vec![1; 5_000_000])?;
+    let before = rpod!(t, "system", "df", "--format", "{{.RawSize}}").run().ok().to_owned();
+    assert!(
+        before.lines().next().is_some_and(|size| size.parse::<u64>().is_ok_and(|size| size > 5_000_000)),
+        "{before}"
+    );
+    rpod!(t, "image", "prune", "-f").run().ok();
+    assert!(t.data().join("staging/0.partial").exists());
+    rpod!(t, "create", "--name", "keeps", "localhost/base", "true").run().ok();
+    rpod!(t, "image", "prune", "-af").run().prints("Total reclaimed space: 5MB");
+    assert!(!t.data().join("staging/0.partial").exists());
+    rpod!(t, "rm", "keeps").run().ok();
     // A container keeps its image, whatever runs.
     rpod!(t, "create", "--name", "user", "localhost/base", "true").run().ok();
     rpod!(t, "image", "prune", "-af").run().lines_are(&[]);

@@ -59,7 +59,7 @@ pub fn trials() -> Vec<Trial> {
         assert_eq!(rpod!(t, "run", "--rm", "-w", "/var/www", image, "pwd").run().ok(), "/var/www");
         assert_eq!(rpod!(t, "run", "--rm", "--workdir=/etc", image, "pwd").run().ok(), "/etc");
         rpod!(t, "run", "--rm", "-w", "/nosuch", image, "pwd").run().fails(126, &["/nosuch"]);
-        rpod!(t, "run", "--rm", "-w", "relative", image, "pwd").run().code(125);
+        rpod!(t, "run", "--rm", "-w", "relative", image, "pwd").run().code(126);
         Ok(())
     }));
     trials.push(trial("run::entrypoint", User::Sub, |t| {

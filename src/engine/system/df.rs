@@ -108,7 +108,9 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
     let is_cached = |layer: &DiffId| !owners.contains_key(layer) && cached.contains(layer);
     let kept: u64 = size_of.iter().filter(|(layer, _)| is_cached(layer)).map(|(_, size)| size).sum();
     let unused = size_of.iter().filter(|(layer, _)| !needed.contains(**layer) && !is_cached(layer));
-    let unused = unused.map(|(_, size)| size).sum();
+    // Of layers too, and in nobody's use.
+    let partials = store.size_of_partials()?;
+    let unused = unused.map(|(_, size)| size).sum::<u64>() + partials;
     let mut users: HashMap<String, usize> = HashMap::new();
     all.iter().for_each(|container| *users.entry(container.record.image_id.clone()).or_default() += 1);
 
@@ -137,7 +139,7 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
     });
     Ok(Usage {
         images,
-        layers: sizes[..first_container].iter().sum::<u64>() - kept,
+        layers: sizes[..first_container].iter().sum::<u64>() - kept + partials,
         unused_layers: unused,
         containers: container_usage,
         volumes: volume_usage.collect(),
