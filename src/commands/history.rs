@@ -65,6 +65,7 @@ fn machine(entry: &HistoryEntry) -> Value {
     json!({
         "id": entry.id.as_deref().unwrap_or("<missing>"),
         "created": entry.created,
+        "Created": entry.created,
         "CreatedBy": entry.created_by,
         "tags": entry.tags,
         "size": entry.size,

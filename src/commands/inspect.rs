@@ -150,7 +150,7 @@ fn find_one(name: &str, size: bool, kind: InspectedKind, context: &Context<'_>) 
         }
         InspectedKind::Volume => {
             let volume = volumes::find(dirs, name)?;
-            Ok(Object::Volume(volume::inspected(dirs, &volume, &volumes::users(dirs)?)))
+            Ok(Object::Volume(volume::inspected(dirs, &volume, &volumes::users(dirs)?)?))
         }
         InspectedKind::Network => {
             let network = network::store::find(dirs, name)?;

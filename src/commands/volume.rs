@@ -96,7 +96,7 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
         }
     }
     let users = volumes::users(dirs)?;
-    let all: Vec<Value> = found.iter().map(|volume| inspected(dirs, volume, &users)).collect();
+    let all: Vec<Value> = found.iter().map(|volume| inspected(dirs, volume, &users)).collect::<Result<_>>()?;
     let compact: String = args.format.chars().filter(|c| !c.is_whitespace()).collect();
     match compact.as_str() {
         "json" => printed::pretty(context.ui, &all)?,
@@ -108,7 +108,7 @@ pub(crate) fn inspect(args: Inspect, context: &Context<'_>) -> Result<u8> {
 }
 
 /// What is known about a volume; `users` are the containers of every one.
-pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, Vec<String>>) -> Value {
+pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, Vec<String>>) -> Result<Value> {
     let mut inspected = json!({
         "Name": volume.name,
         "Driver": "local",
@@ -121,13 +121,16 @@ pub(super) fn inspected(dirs: &Dirs, volume: &Volume, users: &BTreeMap<String, V
         "MountCount": users.get(&volume.name).map_or(0, Vec::len),
         "NeedsCopyUp": !volume.filled,
     });
-    for name in ["UID", "GID"] {
+    let (uid, gid) = volumes::owner(dirs, volume)?.unwrap_or_default();
+    for (name, id) in [("UID", uid), ("GID", gid)] {
+        if id != 0 {
+            inspected[name] = id.into();
+        }
         if let Some(number) = volume.number(&name.to_lowercase()) {
-            inspected[name] = number.into();
             inspected["Options"][name] = number.to_string().into();
         }
     }
-    inspected
+    Ok(inspected)
 }
 
 pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
@@ -136,7 +139,7 @@ pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
     let users = if filters.needs_users() || args.format.is_some() { volumes::users(dirs)? } else { BTreeMap::new() };
     let mut all = volumes::list(dirs)?;
     all.retain(|volume| filters.matches(volume, users.contains_key(&volume.name)));
-    let rows: Vec<Value> = all.iter().map(|volume| inspected(dirs, volume, &users)).collect();
+    let rows: Vec<Value> = all.iter().map(|volume| inspected(dirs, volume, &users)).collect::<Result<_>>()?;
     let listing = Listing {
         name: "volume ls",
         columns: COLUMNS,
@@ -145,9 +148,7 @@ pub(crate) fn ls(args: Ls, context: &Context<'_>) -> Result<u8> {
         noheading: args.noheading,
         quiet: args.quiet.then_some("Name"),
     };
-    listing.print(context.ui, &rows, || {
-        Ok(Value::Array(all.iter().map(|volume| inspected(dirs, volume, &users)).collect()))
-    })?;
+    listing.print(context.ui, &rows, || Ok(Value::Array(rows.clone())))?;
     Ok(0)
 }
 

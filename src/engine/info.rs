@@ -45,7 +45,10 @@ pub(crate) fn host(arch: &str, version: &str) -> Result<Value> {
         "memFree": memory("MemFree:"),
         "memTotal": memory("MemTotal:"),
         "networkBackend": "rpod",
-        "networkBackendInfo": { "backend": "rpod", "version": version },
+        "networkBackendInfo": {
+            "backend": "rpod", "version": version, "path": text(&std::env::current_exe().unwrap_or_default()),
+            "dns": { "version": version, "path": text(&std::env::current_exe().unwrap_or_default()) },
+        },
         "ociRuntime": {
             "name": "rpod",
             "path": text(&std::env::current_exe().unwrap_or_default()),

@@ -121,6 +121,11 @@ impl IdMaps {
     pub(crate) fn host_gid(&self, container: u32) -> Option<u32> {
         to_host(&self.gids, container)
     }
+
+    /// The user and group ids that the container sees for two of the host's.
+    pub(crate) fn inside(&self, uid: u32, gid: u32) -> (Option<u32>, Option<u32>) {
+        (from_host(&self.uids, uid), from_host(&self.gids, gid))
+    }
 }
 
 impl fmt::Display for SingleReason {
@@ -137,6 +142,10 @@ impl fmt::Display for SingleReason {
 
 fn to_host(ranges: &[IdRange], id: u32) -> Option<u32> {
     ranges.iter().find(|r| id >= r.container && id - r.container < r.size).map(|r| r.host + (id - r.container))
+}
+
+fn from_host(ranges: &[IdRange], id: u32) -> Option<u32> {
+    ranges.iter().find(|r| id >= r.host && id - r.host < r.size).map(|r| r.container + (id - r.host))
 }
 
 /// Splits ranges where those of the outer namespace end: the kernel looks each of them up in one of those.

@@ -86,7 +86,7 @@ fn prune(t: &Sandbox) -> Outcome {
     rpod!(t, "image", "prune", "-f").run().ok();
     assert!(t.data().join("staging/0.partial").exists());
     rpod!(t, "create", "--name", "keeps", "localhost/base", "true").run().ok();
-    rpod!(t, "image", "prune", "-af").run().prints("Total reclaimed space: 5MB");
+    rpod!(t, "image", "prune", "-af").run().says("Total reclaimed space: 5MB");
     assert!(!t.data().join("staging/0.partial").exists());
     rpod!(t, "rm", "keeps").run().ok();
     // A container keeps its image, whatever runs.

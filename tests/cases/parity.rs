@@ -127,7 +127,9 @@ const MAPS: [&str; 10] = [
 ];
 
 /// Keys that Podman has and rpod has not, and why.
-const ABSENT: [(&str, &str); 21] = [
+const ABSENT: [(&str, &str); 23] = [
+    ("/host/networkBackendInfo/package", "rpod does it itself"),
+    ("/host/networkBackendInfo/dns/package", "the same"),
     ("/GraphDriver/Data/MergedDir", "nothing is mounted in the host's namespace"),
     ("/GraphDriver/Data/WorkDir", "an image is not mounted"),
     ("/host/buildahVersion", "there is no Buildah in it"),

@@ -11,10 +11,11 @@ use crate::state::paths::Dirs;
 pub(crate) fn pause(dirs: &Dirs, container: &Container) -> Result<()> {
     let problem = match container.state(dirs)?.status {
         Status::Running => return set(dirs, container, true),
-        Status::Paused => "is already paused",
-        _ => "is not running, can't pause",
+        Status::Paused => format!("{:?} is already paused", container.id()),
+        // Podman's message names the state.
+        status => format!("{:?} is not running, can't pause", status.as_str()),
     };
-    Err(Error::new(format!("{:?} {problem}: container state improper", container.id())).with_kind(Kind::Conflict))
+    Err(Error::new(format!("{problem}: container state improper")).with_kind(Kind::Conflict))
 }
 
 /// Lets a paused container go on.

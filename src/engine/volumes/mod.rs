@@ -4,6 +4,7 @@ mod filter;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -40,6 +41,18 @@ pub(crate) fn directory(dirs: &Dirs) -> PathBuf {
 /// Where the volume's files are.
 pub(crate) fn mountpoint(dirs: &Dirs, volume: &Volume) -> PathBuf {
     volumes::data_dir(&directory(dirs), &volume.name)
+}
+
+/// Whom the volume's directory belongs to, as containers see it; `None` where it is root, somebody unknown, or a device.
+pub(crate) fn owner(dirs: &Dirs, volume: &Volume) -> Result<Option<(u32, u32)>> {
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    match std::fs::metadata(mountpoint(dirs, volume)).map(|meta| (meta.uid(), meta.gid())) {
+        Ok((uid, gid)) if volume.backing().is_none() && (uid, gid) != own => {
+            let (uid, gid) = IdMaps::for_user()?.inside(uid, gid);
+            Ok(uid.zip(gid))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Creates a volume; answers its name.
