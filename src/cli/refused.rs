@@ -73,6 +73,7 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused(GLOBAL, "--connection", REMOTE),
     refused(GLOBAL, "--context", REMOTE),
     refused(GLOBAL, "--host", REMOTE),
+    refused(GLOBAL, "--hooks-dir", "no directory adds hooks to every container: those of CDI devices run"),
     refused(GLOBAL, "--identity", REMOTE),
     refused(GLOBAL, "--remote", REMOTE),
     refused(GLOBAL, "--ssh", REMOTE),

@@ -10,6 +10,7 @@ use crate::engine::container::select::Selection;
 use crate::engine::container::store::{self, Container};
 use crate::error::{Error, Kind, Result};
 use crate::output;
+use crate::state::paths::Dirs;
 
 pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -29,7 +30,11 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
     let removed = selection.resolve(dirs, "you must provide at least one name or id").and_then(|containers| {
         let asked: Vec<_> = containers
             .iter()
-            .map(|(name, container)| (name, container, lifecycle::ask_to_leave(dirs, container, removal)))
+            .map(|(name, container)| {
+                // One that has to stay is not killed either.
+                let free = if args.depend || args.all { Ok(()) } else { has_no_dependents(dirs, container) };
+                (name, container, free.and_then(|()| lifecycle::ask_to_leave(dirs, container, removal)))
+            })
             .collect();
         each(context, asked, |(name, container, asked)| {
             if let Some(stopping) = asked? {
@@ -76,20 +81,28 @@ fn remove_damaged(args: &Rm, context: &Context<'_>) -> Result<Vec<String>> {
     Ok(left)
 }
 
+/// Fails when other containers need this one.
+fn has_no_dependents(dirs: &Dirs, container: &Container) -> Result<()> {
+    let dependents = requires::dependents(dirs, container)?;
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = dependents.iter().map(Container::id).collect();
+    Err(Error::new(format!(
+        "container {} has dependent containers which must be removed before it: {}: container already exists",
+        container.id(),
+        ids.join(", ")
+    ))
+    .hint("rpod rm --depend removes them as well"))
+}
+
 /// Removes a container; with `depend` those that require it before, and tells which.
 fn remove(context: &Context<'_>, container: &Container, removal: Removal, depend: bool) -> Result<()> {
     let dirs = context.dirs()?;
-    let dependents = requires::dependents(dirs, container)?;
-    if !dependents.is_empty() && !depend {
-        let ids: Vec<&str> = dependents.iter().map(Container::id).collect();
-        return Err(Error::new(format!(
-            "container {} has dependent containers which must be removed before it: {}: container already exists",
-            container.id(),
-            ids.join(", ")
-        ))
-        .hint("rpod rm --depend removes them as well"));
+    if !depend {
+        has_no_dependents(dirs, container)?;
     }
-    for dependent in &dependents {
+    for dependent in &requires::dependents(dirs, container)? {
         remove(context, dependent, removal, true)?;
         context.ui.line(dependent.id())?;
     }

@@ -146,7 +146,7 @@ fn rust_program(t: &Sandbox) -> Outcome {
     std::fs::write(dir.join("src/main.rs"), main)?;
     rpod!(t, "build", "-q", "--network", "slirp4netns", "-t", "app", &dir).limit(LIMIT).run().ok();
     answers(t, "app", 8000, "hello from rust\n")?;
-    rpod!(t, "exec", "app", "sh", "-c", "command -v cargo").run().code(1);
+    rpod!(t, "exec", "app", "sh", "-c", "command -v cargo").run().code(127);
     Ok(())
 }
 

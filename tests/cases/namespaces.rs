@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         let seen = rpod!(t, "exec", "two", "sh", "-c", "hostname; ps -o args | grep '^sleep'").run();
         seen.lines_are(&["first", "sleep 1000", "sleep 900"]);
         rpod!(t, "rm", "-f", "-t", "0", "one").run().fails(125, &["has dependent containers", "--depend"]);
+        rpod!(t, "exec", "one", "true").run().ok();
         // What it joined ends, and it with that.
         rpod!(t, "stop", "-t", "0", "one").run().ok();
         rpod!(t, "wait", "two").run().lines_are(&["137"]);

@@ -104,10 +104,10 @@ container() {
 
 # The database on one host, the site on another, and one network over both.
 overlay() {
-    local here there
-    here=$(free_port) there=$(free_port)
-    rpod network create -d overlay -o address=127.0.0.1 -o "port=$here" -o "peer=127.0.0.1:$there" wordpress_net
-    far network create -d overlay -o address=127.0.0.1 -o "port=$there" -o "peer=127.0.0.1:$here" wordpress_net
+    local own other
+    own=$(free_port) other=$(free_port)
+    rpod network create -d overlay -o address=127.0.0.1 -o "port=$own" -o "peer=127.0.0.1:$other" wordpress_net
+    far network create -d overlay -o address=127.0.0.1 -o "port=$other" -o "peer=127.0.0.1:$own" wordpress_net
     far run -d --name db --network wordpress_net -v wordpress_data:/var/lib/mysql "${DATABASE[@]}" localhost/wordpress-db
     rpod run -d --name wordpress --network wordpress_net -p "127.0.0.1:$PORT:80" -e WORDPRESS_DB_HOST=db "${SITE[@]}" localhost/wordpress-web
     DATABASE_HOST=far install overlay
