@@ -23,12 +23,14 @@ pub(crate) fn layer(host_dir: &Path) -> Result<PathBuf> {
         return Ok(path);
     }
     let partial = host_dir.join(format!("{NAME}.partial"));
-    let made = make(&partial).and_then(|()| std::fs::rename(&partial, &path));
-    match made {
-        // Another process was faster.
-        Err(_) if path.is_dir() => Ok(path),
-        made => made.context(|| format!("cannot create {}", path.display())).map(|()| path),
+    if let Err(e) = make(&partial).and_then(|()| std::fs::rename(&partial, &path)) {
+        if !path.is_dir() {
+            return Err(e).context(|| format!("cannot create {}", path.display()));
+        }
+        // Another process was faster, and this one may have begun anew after it. Whoever is in there too comes by here.
+        let _ = std::fs::remove_dir_all(&partial);
     }
+    Ok(path)
 }
 
 /// Goes on where another process, or an interrupted one, has got to.
