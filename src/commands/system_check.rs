@@ -33,6 +33,9 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
     for (name, why) in &report.names {
         ui.line(format_args!("Damaged image {name}:\n {why}"))?;
     }
+    for damaged in &report.refs {
+        ui.line(format_args!("Damaged name {}:\n {}", escape::line(&damaged.name), damaged.why))?;
+    }
     for (id, name, why) in &report.containers {
         ui.line(format_args!("Damaged container {id} ({name}):\n {why}"))?;
     }

@@ -84,7 +84,7 @@ impl Store {
         let Keep { layers, blobs } = keep;
         let mut reached = Reached { store: self, blobs: HashSet::new(), layers };
         reached.layers.extend(self.build_steps()?.into_iter().filter_map(|(_, step)| step.layer));
-        for (_, digest) in self.list_own_refs()? {
+        for (_, digest) in self.list_own_refs().undamaged()? {
             reached.follow(&digest)?;
         }
         for digest in &blobs {

@@ -79,9 +79,9 @@ pub(super) fn bring(
     if !missing.is_empty() {
         let worker = UnpackWorker::start(store, maps)?;
         if let Err(error) = unpack_all(store, &worker, &missing, progress) {
-            // Nothing of a bad archive is kept.
+            // Nothing of a bad archive is kept, unless it cannot be told from what is in use.
             drop((worker, guard));
-            collect(dirs, store)?;
+            let _ = collect(dirs, store);
             return Err(error);
         }
         let layers: Vec<DiffId> = missing.iter().map(|layer| layer.diff_id).collect();

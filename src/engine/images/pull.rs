@@ -119,9 +119,12 @@ pub(crate) fn pull(
     };
     match (options.policy, present) {
         (PullPolicy::Missing | PullPolicy::Never, Some(image)) => Ok(image),
-        (PullPolicy::Never, None) => Err(Error::new(format!("{name}: image not known"))
-            .hint("it is not pulled because of --pull=never")
-            .with_kind(Kind::NoSuchObject)),
+        (PullPolicy::Never, None) => Err(match resolve(store, name) {
+            Err(damaged) if damaged.kind() != Kind::NoSuchObject => damaged,
+            _ => Error::new(format!("{name}: image not known"))
+                .hint("it is not pulled because of --pull=never")
+                .with_kind(Kind::NoSuchObject),
+        }),
         (PullPolicy::Newer, Some(image)) => match fetch(place, name, options, progress) {
             Ok(newer) => Ok(newer),
             Err(error) => {
@@ -195,7 +198,8 @@ fn fetch_reference(
             // The threads of the runtime end with it; collecting forks.
             drop((runtime, worker, guard));
             if failed.is_hostile {
-                collect(dirs, store)?;
+                // What cannot be freed now is found again; why the image could not be had is what counts.
+                let _ = collect(dirs, store);
             }
             return Err(failed.error);
         }
