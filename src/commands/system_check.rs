@@ -27,6 +27,9 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
             args.max
         ))?;
     }
+    for (kept, why) in &report.compressed {
+        ui.line(format_args!("Damaged compressed form {} of layer {}:\n {why}", kept.digest, kept.diff_id))?;
+    }
     for (digest, why) in &report.blobs {
         ui.line(format_args!("Damaged document {digest}:\n {why}"))?;
     }

@@ -16,6 +16,7 @@ mod build_share;
 mod change;
 mod cli;
 mod clone;
+mod compressed;
 mod cp;
 mod cve;
 mod devices;
@@ -91,6 +92,7 @@ pub fn trials() -> Vec<Trial> {
         harness::trials(),
         additional::trials(),
         cli::trials(),
+        compressed::trials(),
         retry::trials(),
         run::trials(),
         userns::trials(),

@@ -17,7 +17,7 @@ use crate::error::{Context, Kind, Result};
 use crate::image::digest::{DiffId, Digest};
 use crate::state::paths::Dirs;
 use crate::storage::worker::UnpackWorker;
-use crate::storage::{DamagedRef, Store, attributes, remove_path};
+use crate::storage::{Compressed, DamagedRef, Store, attributes, remove_path};
 use crate::userns::{IdMaps, enter};
 
 /// What is wrong.
@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub layers: Vec<(DiffId, String)>,
     /// Layers that nothing has led to for longer than is allowed.
     pub stale: Vec<DiffId>,
+    /// Layers as they came.
+    pub compressed: Vec<(Compressed, String)>,
     /// Manifests and configs.
     pub blobs: Vec<(Digest, String)>,
     /// Names that lead to nothing readable.
@@ -51,6 +53,7 @@ impl Report {
     pub(crate) fn is_clean(&self) -> bool {
         self.layers.is_empty()
             && self.stale.is_empty()
+            && self.compressed.is_empty()
             && self.blobs.is_empty()
             && self.names.is_empty()
             && self.refs.is_empty()
@@ -94,6 +97,10 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
             let differs = store.layer(&id).map(|layer| layer.differs(&wanted, &maps)).transpose()?;
             report.layers.extend(differs.flatten().map(|why| (id, why)));
         }
+    }
+    if !quick {
+        let damage = |kept: Compressed| kept.damage().map(|why| (kept, why));
+        report.compressed = store.list_compressed()?.into_iter().filter_map(damage).collect();
     }
     for digest in store.list_blobs()? {
         if let Err(e) = store.read_blob(&digest) {
@@ -203,6 +210,7 @@ pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -
         // Not while somebody fetches an image: the next one finds them as well.
         images::collect(dirs, store)?;
     }
+    report.compressed.iter().try_for_each(|(kept, _)| kept.remove())?;
     for (digest, _) in &report.blobs {
         store.remove_blob(digest)?;
     }
