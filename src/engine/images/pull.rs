@@ -364,10 +364,12 @@ async fn bring(
     let meter = |received: u64| job.progress.position(received);
     let kept = partial.as_mut().map(|partial| &mut partial.file);
     let outcome = registry.copy_blob(&job.descriptor, &mut out, &meter, kept).await;
-    if !matches!(outcome, Err(TransferError::Source(_)))
-        && !(is_kept && outcome.is_ok())
-        && let Some(partial) = partial.take()
-    {
+    let stays = match outcome {
+        Ok(()) => is_kept,
+        Err(TransferError::Source(_)) => true,
+        Err(_) => false,
+    };
+    if !stays && let Some(partial) = partial.take() {
         // Before the unpacker flushes the file system.
         partial.remove();
     }
