@@ -72,6 +72,7 @@ mod secrets;
 mod security;
 mod sequences;
 mod service;
+mod stalls;
 mod storage;
 mod storm;
 mod surroundings;
@@ -135,6 +136,7 @@ pub fn trials() -> Vec<Trial> {
         inspect::trials(),
         images::trials(),
         image_space::trials(),
+        stalls::trials(),
         storage::trials(),
         system::trials(),
         volumes::trials(),
