@@ -7,6 +7,7 @@ use std::process::Command;
 use super::Context;
 use crate::cli::system::Unshare;
 use crate::error::{Error, Kind, Result};
+use crate::sys::umask;
 use crate::userns::{IdMaps, enter};
 
 pub(crate) fn run(args: Unshare, context: &Context<'_>) -> Result<u8> {
@@ -18,6 +19,7 @@ pub(crate) fn run(args: Unshare, context: &Context<'_>) -> Result<u8> {
     let mut words = args.words.into_iter();
     let program: OsString = words.next().unwrap_or_else(shell);
     enter::this_process(&maps)?;
+    umask::restore();
     // Returns only when it failed.
     let error = Command::new(&program).args(words).exec();
     let kind = match error.kind() {

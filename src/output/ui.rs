@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 
 use super::escape;
 use crate::error::{Context, Error, Result};
+use crate::state::given;
 
 /// 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -55,7 +56,7 @@ impl Ui {
     /// `--out`: sends all of the process's standard output to a file, made or emptied.
     pub(crate) fn write_to(&self, path: &std::path::Path) -> Result<()> {
         let failed = || format!("cannot write to {}", path.display());
-        let file = std::fs::File::create(path).context(failed)?;
+        let file = given::create(path).context(failed)?;
         rustix::stdio::dup2_stdout(&file).context(failed)
     }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod events;
 pub(crate) mod file;
+pub(crate) mod given;
 pub(crate) mod id;
 pub(crate) mod lock;
 pub(crate) mod names;

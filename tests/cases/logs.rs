@@ -177,6 +177,7 @@ fn rotate(t: &Sandbox) -> Outcome {
     .ok();
     let followed = rpod!(t, "logs", "-f", "f").run();
     assert_eq!(followed.ok().lines().count(), 20000);
+    rpod!(t, "inspect", "-f", "{{.HostConfig.LogConfig.Size}}", "f").run().lines_are(&["50kB"]);
     rpod!(t, "run", "--rm", "--log-opt", "max-size=big", image, "true").run().fails(125, &["max-size"]);
     rpod!(t, "run", "--rm", "--log-opt", "nosuch=1", image, "true").run().fails(125, &["nosuch"]);
     Ok(())

@@ -27,6 +27,7 @@ use crate::network::ports::parse_exposed;
 use crate::runtime::cgroup;
 use crate::spec;
 use crate::state::file::{self, Durability};
+use crate::state::given;
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::{Dirs, create_private};
 use crate::storage::{IdShift, LayerView, RootfsPlan, Store};
@@ -339,7 +340,7 @@ struct Cidfile<'a>(Option<&'a Path>);
 impl<'a> Cidfile<'a> {
     fn write(path: &'a Path, id: &str) -> Result<Self> {
         use std::io::Write;
-        let made = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
+        let made = given::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
         match made {
             Ok(()) => Ok(Self(Some(path))),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(format!(
