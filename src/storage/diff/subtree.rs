@@ -51,7 +51,7 @@ fn archive<S: Sink>(source: OwnedFd, name: &[u8], sink: S) -> Result<S> {
         _ => return Err(Error::new(format!("{} is neither a file nor a directory", name.escape_ascii()))),
     }
     let directory = Rc::new(source);
-    let mut report = Report::for_copies(&mut archive);
+    let mut report = Report::new(&mut archive, &[]);
     let state = if name.is_empty() { State::Same } else { State::Added };
     report.enter(name, &directory, stat, state, false)?;
     let all = Merged::plain(directory.try_clone().context(|| "cannot examine the source")?);
