@@ -304,14 +304,38 @@ fn filled_by_a_container(t: &Sandbox) -> Outcome {
 fn reboot(t: &Sandbox) -> Outcome {
     let image = t.busybox()?;
     rpod!(t, "run", "-d", "--name", "on", "--network", "none", image, "sleep", "1000").run().ok();
-    rpod!(t, "run", "-d", "--rm", "--name", "gone", "--network", "none", image, "sleep", "1000").run().ok();
-    let pids =
-        rpod!(t, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}}", "on", "gone").run().ok().to_owned();
+    let anonymous = ["-v", "/own", "-v", "named:/named"];
+    t.rpod(
+        [&["run", "-d", "--rm", "--name", "gone", "--network", "none"], &anonymous[..], &[image, "sleep", "1000"]]
+            .concat(),
+    )
+    .run()
+    .ok();
+    // One that stays has a volume of the other's too.
+    rpod!(t, "run", "-d", "--rm", "--name", "lent", "--network", "none", "-v", "/lent", image, "sleep", "1000")
+        .run()
+        .ok();
+    rpod!(t, "create", "--name", "borrower", "--volumes-from", "lent", image, "ls", "/lent").run().ok();
+    let lent = rpod!(t, "inspect", "-f", "{{(index .Mounts 0).Name}}", "lent").run().ok().to_owned();
+    let pids = rpod!(t, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}}", "on", "gone", "lent")
+        .run()
+        .ok()
+        .to_owned();
     for pid in pids.split_ascii_whitespace().rev() {
         t.program("kill", ["-9", pid]).run();
     }
     fs::remove_dir_all(t.dir().join("run/rpod"))?;
-    rpod!(t, "ps", "-a", "--format", "{{.Names}} {{.State}}").run().lines_are(&["on exited"]);
+    rpod!(t, "ps", "-a", "--format", "{{.Names}} {{.State}}").run().lines_are(&["on exited", "borrower created"]);
+    // What has no name of its own goes with the container that it was made for.
+    let mut volumes = [lent.as_str(), "named"];
+    volumes.sort_unstable();
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&volumes);
+    rpod!(t, "start", "-a", "borrower").run().ok();
+    rpod!(t, "rm", "-v", "borrower").run().ok();
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&["named"]);
+    // Nor does it stay when no container comes of it.
+    rpod!(t, "create", "-v", "/own", "--requires", "nosuch", image, "true").run().fails(125, &["nosuch"]);
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&["named"]);
     rpod!(t, "start", "on").run().ok();
     rpod!(t, "rm", "-f", "-t", "0", "on").run().ok();
     Ok(())

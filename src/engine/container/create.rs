@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::record::{CONFIG, Config, RECORD, Record};
 use super::store::{self, Container};
-use super::{remove, repair};
+use super::{own_volumes, remove, repair};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::file::Durability;
@@ -55,6 +55,10 @@ impl<'d> Reserved<'d> {
     pub(crate) fn commit(mut self, record: Record, config: &Config) -> Result<(Container, Lock)> {
         config.store(&self.place.record, Durability::Volatile)?;
         record.store(&self.place.record, Durability::Volatile)?;
+        // A record that a reboot forgets does not replace the note.
+        if !record.rm && !record.volumes.is_empty() {
+            own_volumes::forget_note(&self.place)?;
+        }
         let lock = self.lock.take().ok_or_else(|| Error::new("the container was committed twice"))?;
         Ok((Container { record, place: self.place.clone() }, lock))
     }
@@ -67,7 +71,7 @@ impl Drop for Reserved<'_> {
             let _ = std::fs::remove_file(store::name_link(self.dirs, &self.name));
         }
         // What cannot be removed now is swept by the next listing.
-        let _ = remove::clear(&self.place, &lock);
+        let _ = own_volumes::remove_noted(self.dirs, &self.place).and_then(|()| remove::clear(&self.place, &lock));
     }
 }
 

@@ -16,7 +16,7 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::{borrowed, cdi, image_mounts, joining, requires, secrets, volumes};
+use super::{borrowed, cdi, image_mounts, joining, own_volumes, requires, secrets, volumes};
 use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
@@ -98,6 +98,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let (own, mounts) = (resolved.maps.as_ref().unwrap_or(&whole), &mut resolved.settings.mounts);
     let placed = secrets::place(dirs, &reserved.place.record, &options.secrets, own, mounts)?;
     let owner = ids.outside(&resolved.settings.process.user);
+    own_volumes::note(&reserved.place, &anonymous(&resolved))?;
     let made = volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     made.iter().for_each(|name| events::volume(dirs, "create", name));
     write_accounts(&reserved.place.record, &resolved.accounts)?;
@@ -205,13 +206,18 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
         mounted_layers: Vec::new(),
         auto_ids: ids.auto.clone(),
-        volumes: resolved.volumes.iter().filter(|v| v.anonymous).map(|v| v.name.clone()).collect(),
+        volumes: anonymous(resolved),
         cidfile: order
             .cidfile
             .map(std::path::absolute)
             .transpose()
             .context(|| "cannot find the cidfile's directory")?,
     })
+}
+
+/// The volumes that go with the container.
+fn anonymous(resolved: &Resolved) -> Vec<String> {
+    resolved.volumes.iter().filter(|volume| volume.anonymous).map(|volume| volume.name.clone()).collect()
 }
 
 /// Destinations in Podman's order: volumes come last.

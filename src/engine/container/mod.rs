@@ -43,6 +43,7 @@ pub(crate) mod make;
 pub(crate) mod namefiles;
 pub(crate) mod options;
 mod overlays;
+mod own_volumes;
 mod owners;
 pub(crate) mod pause;
 pub(crate) mod ports;

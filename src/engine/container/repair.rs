@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::record::Record;
-use super::remove;
 use super::store::{self, Container};
+use super::{own_volumes, remove};
 use crate::error::{Context, Result};
 use crate::monitor::place::{Place, left_exit_code};
 use crate::monitor::state::{State, Status};
@@ -87,6 +87,7 @@ pub(super) fn sweep(dirs: &Dirs, id: &str) -> Result<()> {
     if Container::load(dirs, id)?.is_some() {
         return Ok(());
     }
+    own_volumes::remove_noted(dirs, &place)?;
     remove::clear(&place, &lock)
 }
 

@@ -11,7 +11,7 @@ use oci_spec::runtime::{MountBuilder, Spec};
 use super::preserved::Preserved;
 use super::record::Config;
 use super::store::{self, Container};
-use super::{bridges, joining, namefiles, overlays, owners, preserved, remove, secrets, shared_shm};
+use super::{bridges, joining, namefiles, overlays, own_volumes, owners, preserved, remove, secrets, shared_shm};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
@@ -154,7 +154,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
     let events = events::directory(dirs);
     let forget = |lock: &Lock, code| {
         remove::forget(dirs, container, lock, code)?;
-        remove::remove_volumes(dirs, container)
+        own_volumes::remove_of(dirs, container)
     };
     let clear = |lock: &Lock| remove::clear(&container.place, lock);
     let reload = || {

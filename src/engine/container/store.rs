@@ -155,6 +155,11 @@ pub(crate) fn survey(dirs: &Dirs) -> Result<(Vec<Container>, Vec<Damaged>)> {
     Ok((containers, damaged))
 }
 
+/// The containers that can be read, as they are: nothing is put right.
+pub(super) fn readable_ones(dirs: &Dirs) -> Result<Vec<Container>> {
+    Ok(ids(dirs)?.iter().filter_map(|id| Container::load(dirs, id).ok().flatten()).collect())
+}
+
 /// What all containers need of the image store.
 ///
 /// # Errors
