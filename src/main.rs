@@ -31,6 +31,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Before anything is made or started.
     sys::umask::set_usual();
+    sys::signal::ignore_file_size_limit();
     let ui = output::ui::Ui::standard();
     let code = match commands::dispatch(std::env::args_os().skip(1).collect(), &ui) {
         Ok(code) => code,

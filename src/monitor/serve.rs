@@ -332,8 +332,15 @@ impl Serving<'_> {
             Ok(read) => {
                 buffer[0] = output_kind(stream);
                 self.program.log.write(stream, &buffer[1..=read]);
+                let loss = self.program.log.loss();
                 for client in self.clients.iter_mut().filter(|client| !client.deaf[stream as usize]) {
                     client.gone |= client.send(&buffer[..=read]).is_err();
+                }
+                if let Some(loss) = loss {
+                    self.warn(&loss);
+                    self.state.error = loss;
+                    // On a full disk it may not be written either.
+                    let _ = self.state.store(&self.place.record);
                 }
                 true
             }

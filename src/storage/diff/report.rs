@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustix::fs::{FileType, Stat};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::storage::whiteout;
 
 /// What has happened to an entry.
@@ -185,9 +185,7 @@ impl<'e> Report<'e> {
             let level = &self.levels[at];
             let place = At::Directory(level.directory.as_fd());
             let path = &self.path[..level.end];
-            self.emit
-                .entry(path, place, &level.stat, level.state, level.opaque)
-                .context(|| format!("cannot read /{}", path.escape_ascii()))?;
+            self.emit.entry(path, place, &level.stat, level.state, level.opaque)?;
         }
         Ok(())
     }
