@@ -8,3 +8,4 @@ pub(crate) mod id;
 pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod paths;
+pub(crate) mod shared;

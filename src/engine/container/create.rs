@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::record::{CONFIG, Config, RECORD, Record};
 use super::store::{self, Container};
-use super::{own_volumes, remove, repair};
+use super::{elsewhere, own_volumes, remove, repair};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::file::Durability;
@@ -70,6 +70,7 @@ impl Drop for Reserved<'_> {
         if store::name_target(self.dirs, &self.name).as_deref() == Some(self.id.as_str()) {
             let _ = std::fs::remove_file(store::name_link(self.dirs, &self.name));
         }
+        elsewhere::unmark(self.dirs, &self.id);
         // What cannot be removed now is swept by the next listing.
         let _ = own_volumes::remove_noted(self.dirs, &self.place).and_then(|()| remove::clear(&self.place, &lock));
     }

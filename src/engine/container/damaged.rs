@@ -2,7 +2,7 @@
 //! other containers; until somebody removes them, what one of them may use is not cleared away.
 
 use super::store::{self, Container};
-use super::{remove, repair};
+use super::{elsewhere, remove, repair};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::monitor::state::State;
@@ -57,5 +57,6 @@ pub(crate) fn remove(dirs: &Dirs, damaged: &Damaged) -> Result<()> {
         }
         remove::clear(&place, &lock)?;
     }
+    elsewhere::unmark(dirs, &damaged.id);
     repair::forget_names(dirs, &damaged.id)
 }

@@ -15,7 +15,7 @@ use super::record::{CONFIG, Config, Record, Root};
 use super::resolve::MountKind;
 use super::store::{self, Container};
 use super::volumes::{self, VolumeUse};
-use super::{image_mounts, own_volumes, requires, update};
+use super::{elsewhere, image_mounts, own_volumes, requires, update};
 use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Kind, Result};
@@ -100,6 +100,7 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
     own_volumes::note(&reserved.place, &record.volumes)?;
     let made = volumes::prepare(&data, &uses, &config.rootfs.directories(), &ids.outside(&identity), &whole)?;
     made.iter().for_each(|name| events::volume(dirs, "create", name));
+    elsewhere::mark(dirs, &record, &config)?;
     let (container, lock) = reserved.commit(record, &config)?;
     requires::note(dirs, &container.record, &config.spec)?;
     Ok(Made { container, config, lock, warnings })

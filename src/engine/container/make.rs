@@ -16,7 +16,7 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::{borrowed, cdi, image_mounts, joining, own_volumes, requires, secrets, volumes};
+use super::{borrowed, cdi, elsewhere, image_mounts, joining, own_volumes, requires, secrets, volumes};
 use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
@@ -110,6 +110,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     record.requires = requires::resolve(dirs, &life.requires)?;
+    elsewhere::mark(dirs, &record, &config)?;
     let (container, lock) = reserved.commit(record, &config)?;
     requires::note(dirs, &container.record, &config.spec)?;
     if let Some(cidfile) = cidfile {

@@ -27,6 +27,7 @@ pub(crate) mod cleanup;
 pub(crate) mod create;
 pub(crate) mod damaged;
 pub(crate) mod duplicate;
+pub(crate) mod elsewhere;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod filter;

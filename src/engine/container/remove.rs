@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use super::own_volumes;
 use super::store::{self, Container};
+use super::{elsewhere, own_volumes};
 use crate::engine::events;
 use crate::error::{Error, Result};
 use crate::monitor::place::Place;
@@ -52,6 +52,7 @@ pub(super) fn forget(dirs: &Dirs, container: &Container, _held: &Lock, code: Opt
     if let Some(cidfile) = &container.record.cidfile {
         let _ = std::fs::remove_file(cidfile);
     }
+    elsewhere::unmark(dirs, container.id());
     events::removal(dirs, &container.record, code);
     Ok(())
 }

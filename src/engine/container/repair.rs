@@ -7,7 +7,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::record::Record;
 use super::store::{self, Container};
-use super::{own_volumes, remove};
+use super::{elsewhere, own_volumes, remove};
 use crate::error::{Context, Result};
 use crate::monitor::place::{Place, left_exit_code};
 use crate::monitor::state::{State, Status};
@@ -88,6 +88,7 @@ pub(super) fn sweep(dirs: &Dirs, id: &str) -> Result<()> {
         return Ok(());
     }
     own_volumes::remove_noted(dirs, &place)?;
+    elsewhere::unmark(dirs, id);
     remove::clear(&place, &lock)
 }
 
