@@ -93,12 +93,14 @@ impl Store {
         let host = dirs.host.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let additional = Additional::from_env(&dirs.data)?;
         let store = Self { data: dirs.data.clone(), host_dir: dirs.host.clone(), host, wanted: None, additional };
-        // Made last, so that one look tells.
-        if !store.staging_dir().is_dir() {
-            for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
+        // Somebody may have removed one of them by hand.
+        for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
+            if !dir.is_dir() {
                 create_private(&dir)?;
+                if dir == store.staging_dir() {
+                    spread(&dir);
+                }
             }
-            spread(&store.staging_dir());
         }
         store.clean_staging()?;
         Ok(store)

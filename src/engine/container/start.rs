@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{MountBuilder, Spec};
 
+use super::halt::revives;
 use super::preserved::Preserved;
 use super::record::Config;
 use super::store::{self, Container};
@@ -260,7 +261,9 @@ fn rootfs(dirs: &Dirs, container: &Container, config: &Config) -> Result<Rootfs>
     };
     Ok(match config.rootfs.clone() {
         RootfsPlan::Overlay { lower, upper, work } => {
-            Rootfs::Overlay { lower: below(lower)?, upper, work, volatile: container.record.rm }
+            // What was mounted so is not mounted again (overlayfs.rst, "Volatile mount").
+            let volatile = container.record.rm && !revives(container);
+            Rootfs::Overlay { lower: below(lower)?, upper, work, volatile }
         }
         RootfsPlan::FuseOverlayfs { lower, upper, work, program } => {
             Rootfs::FuseOverlayfs { lower: below(lower)?, upper, work, program }
