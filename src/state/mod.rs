@@ -7,3 +7,4 @@ pub(crate) mod id;
 pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod paths;
+pub(crate) mod runtime;
