@@ -242,7 +242,7 @@ fn make(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
 }
 
 /// The socket that later clients connect to.
-fn listen(place: &Place) -> Result<OwnedFd> {
+pub(super) fn listen(place: &Place) -> Result<OwnedFd> {
     let path = place.attach_socket();
     let what = || format!("cannot listen on {}", path.display());
     // Left by a monitor that was killed; the lock says that it is gone.

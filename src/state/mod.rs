@@ -8,4 +8,5 @@ pub(crate) mod id;
 pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod paths;
+pub(crate) mod runtime;
 pub(crate) mod shared;

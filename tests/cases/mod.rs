@@ -66,6 +66,7 @@ mod restart_unit;
 mod resume;
 mod retry;
 mod run;
+mod runtime_dir;
 mod scenario;
 mod secrets;
 mod security;
@@ -93,6 +94,7 @@ pub fn trials() -> Vec<Trial> {
         cli::trials(),
         retry::trials(),
         run::trials(),
+        runtime_dir::trials(),
         userns::trials(),
         namespaces::trials(),
         mount_options::trials(),

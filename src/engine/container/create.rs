@@ -26,16 +26,16 @@ pub(crate) struct Reserved<'d> {
 }
 
 impl<'d> Reserved<'d> {
-    /// `rm`: the container is removed when it ends, and forgotten by a reboot.
+    /// `fleeting`: the container is removed when it ends, and nobody looks for it after the session.
     ///
     /// # Errors
     /// When the name is taken, or cannot be one.
-    pub(crate) fn new(dirs: &'d Dirs, name: Option<&str>, rm: bool) -> Result<Self> {
+    pub(crate) fn new(dirs: &'d Dirs, name: Option<&str>, fleeting: bool) -> Result<Self> {
         if let Some(name) = name {
             names::check(name)?;
         }
         let id = id::random()?;
-        let place = Place::new(dirs, &id, rm);
+        let place = Place::new(dirs, &id, fleeting);
         // The lock first: whoever finds directories without a record asks it whether their maker still lives.
         let lock = place.try_lock()?.ok_or_else(|| Error::new("another process took the container's new ID"))?;
         let mut reserved = Self { dirs, name: String::new(), place, lock: Some(lock), id };

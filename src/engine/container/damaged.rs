@@ -45,8 +45,8 @@ pub(crate) fn find(dirs: &Dirs, word: &str) -> Result<Option<Damaged>> {
 /// Removes one, with its name. Volumes that were made for it stay: nobody knows them any more.
 pub(crate) fn remove(dirs: &Dirs, damaged: &Damaged) -> Result<()> {
     for place in [true, false].map(|rm| Place::new(dirs, &damaged.id, rm)) {
-        let Some(lock) = place.try_lock()? else {
-            let monitor = State::load(&place.record).monitor;
+        let monitor = State::load(&place.record).monitor;
+        let Some(lock) = place.try_lock()?.filter(|_| !place.inhabited(monitor)) else {
             return Err(Error::new(format!("container {} is in use, by process {monitor} as it says", damaged.id))
                 .with_kind(Kind::Conflict)
                 .hint("end that process first, if it is rpod"));

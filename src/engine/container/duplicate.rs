@@ -47,7 +47,7 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
     let mut text = std::fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
     let _layers = store.gc_lock(Mode::Shared)?;
     let name = wanted.name.map_or_else(|| free_name(dirs, &old.name), |name| Ok(name.to_owned()))?;
-    let reserved = Reserved::new(dirs, Some(&name), old.rm)?;
+    let reserved = Reserved::new(dirs, Some(&name), original.place.is_fleeting())?;
     text = text.replace(&old.id, &reserved.id);
     let anonymous = old.volumes.iter().map(|_| id::random()).collect::<Result<Vec<_>>>()?;
     for (known, new) in old.volumes.iter().zip(&anonymous) {

@@ -43,6 +43,8 @@ pub(crate) struct Order<'a> {
     pub runtime: Option<PathBuf>,
     pub cidfile: Option<&'a Path>,
     pub create_command: Vec<String>,
+    /// The caller waits for its end.
+    pub foreground: bool,
 }
 
 /// A new container; whoever has the lock may start it.
@@ -67,7 +69,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = (image.is_some() || image_mounts::any(options)).then(|| store.gc_lock(Mode::Shared)).transpose()?;
-    let reserved = Reserved::new(dirs, order.name, options.rm)?;
+    let reserved = Reserved::new(dirs, order.name, options.rm && order.foreground)?;
     let whole = IdMaps::for_user()?;
     let ids = ids::choose(dirs, store, options, image, &whole, joined.as_ref())?;
     let rootfs = rootfs(store, options, image, &reserved.place.disk, &ids.shift)?;
