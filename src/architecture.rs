@@ -21,7 +21,7 @@ const ROWS: &[&[&str]] = &[
     &["systemd"],
     &["userns"],
     &["state"],
-    &["error", "glob", "sys"],
+    &["error", "glob", "human", "sys"],
 ];
 
 /// Within a row: who may use whom.

@@ -12,6 +12,7 @@ mod config;
 mod engine;
 mod error;
 mod glob;
+mod human;
 mod image;
 mod monitor;
 mod network;
@@ -28,6 +29,9 @@ mod userns;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything is made or started.
+    sys::umask::set_usual();
+    sys::signal::ignore_file_size_limit();
     let ui = output::ui::Ui::standard();
     let code = match commands::dispatch(std::env::args_os().skip(1).collect(), &ui) {
         Ok(code) => code,

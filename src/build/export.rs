@@ -10,6 +10,7 @@ use super::extract;
 use super::workroom::Workroom;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
+use crate::state::given;
 use crate::state::paths::Dirs;
 use crate::storage::{Store, diff};
 use crate::userns::{IdMaps, enter};
@@ -36,7 +37,7 @@ pub(crate) fn tar(store: &Store, maps: &IdMaps, image: &Image, output: &mut dyn 
 
 /// Writes the files into a directory; all of them belong to this user.
 pub(crate) fn directory(dirs: &Dirs, store: &Store, maps: &IdMaps, image: &Image, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to).context(|| format!("cannot create {}", to.display()))?;
+    given::create_directories(to).context(|| format!("cannot create {}", to.display()))?;
     let room = Workroom::open(dirs, maps)?;
     let done = (|| {
         let path = room.path("root.tar");

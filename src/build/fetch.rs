@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{FileType, Mode};
+use rustix::fs::FileType;
 
 use crate::build::context::digest::hash;
 use crate::build::context::ignore::clean;
@@ -77,11 +77,7 @@ pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<(String, 
         true => &format!("https://{repository}"),
         false => repository,
     };
-    // The same files whoever fetches them.
-    let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
-    let commit = checkout(text, repository, reference, to);
-    rustix::process::umask(umask);
-    let commit = commit?;
+    let commit = checkout(text, repository, reference, to)?;
     if !keep_git_dir {
         crate::storage::remove_path(&to.join(".git"))?;
     }

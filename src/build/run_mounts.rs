@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, chownat};
@@ -266,17 +266,30 @@ impl<'a> Stage<'a> {
             }
         }
         if !dir.is_dir() {
-            create_private(&dir)?;
-            let mode = std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755));
-            std::fs::set_permissions(&dir, mode).context(|| format!("cannot prepare {}", dir.display()))?;
-            self.give(&dir, mount.uid, mount.gid)?;
-            if let Some(source) = self.source_of(mount.from.as_deref())? {
-                self.copy_out(&source, &mount.source, scratch, &dir)?;
-            }
+            self.make_cache(mount, scratch, &dir)?;
         }
         let access: &[&str] = if mount.read_only { &["ro", "nosuid", "nodev"] } else { &["nosuid", "nodev"] };
         prepared.mounts.push(bound(dir, &mount.target, access));
         Ok(())
+    }
+
+    /// A new cache is whole as soon as it is there, and made by one build alone.
+    fn make_cache(&mut self, mount: &RunMount, scratch: &Path, dir: &Path) -> Result<()> {
+        let failed = || format!("cannot prepare {}", dir.display());
+        let _making = Lock::acquire(&dir.with_extension("making.lock"), LockMode::Exclusive)?;
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let new = dir.with_extension("new");
+        // What a build left that was killed.
+        enter::run(self.build.maps, || remove_path(&new))?;
+        create_private(&new)?;
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755))).context(failed)?;
+        self.give(&new, mount.uid, mount.gid)?;
+        if let Some(source) = self.source_of(mount.from.as_deref())? {
+            self.copy_out(&source, &mount.source, scratch, &new, false)?;
+        }
+        std::fs::rename(&new, dir).context(failed)
     }
 
     fn bind(&mut self, mount: &RunMount, scratch: &Path, prepared: &mut Prepared<'_>) -> Result<()> {
@@ -295,7 +308,7 @@ impl<'a> Stage<'a> {
                     .context(|| "cannot read the build context")?
                     .ok_or_else(missing)?;
                 if context.ignore().is_empty() {
-                    let made = Self::show_context(context, &path, &stat, mount, &scratch.with_extension("rw"))?;
+                    let made = self.show_context(context, &path, &stat, mount, &scratch.with_extension("rw"))?;
                     prepared.mounts.push(made);
                     return Ok(());
                 }
@@ -320,7 +333,7 @@ impl<'a> Stage<'a> {
                     // A directory that only its owner may enter: root of the map can.
                     Err(_) => {
                         create_private(scratch)?;
-                        self.copy_out(&source, &mount.source, &scratch.join("view"), scratch)?;
+                        self.copy_out(&source, &mount.source, &scratch.join("view"), scratch, true)?;
                         Place::Directory(vec![scratch.to_path_buf()])
                     }
                 }
@@ -334,6 +347,7 @@ impl<'a> Stage<'a> {
     /// A mount of something in a context, found again in it when it is made: whoever changes the context meanwhile
     /// cannot make the mount show anything else than what is in it.
     fn show_context(
+        &self,
         context: &BuildContext,
         path: &[u8],
         stat: &Stat,
@@ -358,7 +372,7 @@ impl<'a> Stage<'a> {
             file.set_permissions(mode).context(failed)?;
             return Ok(bound(copy, &mount.target, &[]));
         }
-        let mut made = overlay(mount, &[whole], scratch)?;
+        let mut made = self.overlay(mount, &[whole], scratch)?;
         made.options.extend((!path.is_empty()).then_some(part));
         Ok(made)
     }
@@ -378,11 +392,32 @@ impl<'a> Stage<'a> {
         if let ([only], true) = (&directories[..], mount.read_only) {
             return Ok(bound(only.clone(), &mount.target, &["ro"]));
         }
-        overlay(mount, &directories, scratch)
+        self.overlay(mount, &directories, scratch)
     }
 
-    /// Copies a directory of a stage or image to `to`.
-    fn copy_out(&mut self, source: &Source, path: &str, view: &Path, to: &Path) -> Result<()> {
+    /// Shows directories, top first; what is written to them goes below `scratch`.
+    fn overlay(&self, mount: &RunMount, directories: &[PathBuf], scratch: &Path) -> Result<Mount> {
+        let escaped = |path: &PathBuf| path.display().to_string().replace('\\', "\\\\").replace(':', "\\:");
+        let names: Vec<String> = directories.iter().map(escaped).collect();
+        let mut options = vec![format!("lowerdir={}", names.join(":"))];
+        options.extend(mount.read_only.then(|| "ro".to_owned()));
+        let [upper, work] = ["upper", "work"].map(|name| scratch.join(name));
+        for (key, dir) in [("upperdir", &upper), ("workdir", &work)] {
+            create_private(dir)?;
+            options.push(format!("{key}={}", dir.display()));
+        }
+        if let Some(top) = directories.first() {
+            // The root of an overlay is its upper directory.
+            enter::run(self.build.maps, || {
+                make_alike(&upper, top).context(|| format!("cannot prepare {}", upper.display()))
+            })?;
+        }
+        let (destination, source) = (mount.target.clone(), PathBuf::from("overlay"));
+        Ok(Mount { destination, kind: "overlay".to_owned(), source, options })
+    }
+
+    /// Copies what is in a directory of a stage or image to `to`, which becomes `alike` that directory.
+    fn copy_out(&mut self, source: &Source, path: &str, view: &Path, to: &Path, alike: bool) -> Result<()> {
         let layers = self.layers_of(source)?;
         let plan = self.view(&layers, view)?;
         let place = view.join("lower");
@@ -396,7 +431,14 @@ impl<'a> Stage<'a> {
                     .try_clone()
                     .context(|| "cannot keep a directory")?,
             )?;
-            copy_tree(&from, &Ignore::default(), &sources, to)
+            copy_tree(&from, &Ignore::default(), &sources, to)?;
+            let found = from.resolve(clean(path).as_bytes()).ok().flatten();
+            match found.filter(|(_, stat)| alike && FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
+                Some((_, stat)) => std::os::unix::fs::chown(to, Some(stat.st_uid), Some(stat.st_gid))
+                    .and_then(|()| std::fs::set_permissions(to, std::fs::Permissions::from_mode(stat.st_mode & 0o7777)))
+                    .context(|| format!("cannot prepare {}", to.display())),
+                None => Ok(()),
+            }
         })
     }
 
@@ -438,19 +480,13 @@ fn bound(source: PathBuf, destination: &str, options: &[&str]) -> Mount {
     Mount { destination: destination.to_owned(), kind: "bind".to_owned(), source, options }
 }
 
-/// Shows directories, top first; what is written to them goes below `scratch`.
-fn overlay(mount: &RunMount, directories: &[PathBuf], scratch: &Path) -> Result<Mount> {
-    let escaped = |path: &PathBuf| path.display().to_string().replace('\\', "\\\\").replace(':', "\\:");
-    let names: Vec<String> = directories.iter().map(escaped).collect();
-    let mut options = vec![format!("lowerdir={}", names.join(":"))];
-    options.extend(mount.read_only.then(|| "ro".to_owned()));
-    for (key, name) in [("upperdir", "upper"), ("workdir", "work")] {
-        let dir = scratch.join(name);
-        create_private(&dir)?;
-        options.push(format!("{key}={}", dir.display()));
-    }
-    let (destination, source) = (mount.target.clone(), PathBuf::from("overlay"));
-    Ok(Mount { destination, kind: "overlay".to_owned(), source, options })
+/// Gives a directory the owner, mode and times of another one.
+fn make_alike(dir: &Path, like: &Path) -> std::io::Result<()> {
+    let meta = std::fs::metadata(like)?;
+    std::os::unix::fs::chown(dir, Some(meta.uid()), Some(meta.gid()))?;
+    std::fs::set_permissions(dir, meta.permissions())?;
+    let times = std::fs::FileTimes::new().set_accessed(meta.accessed()?).set_modified(meta.modified()?);
+    File::open(dir)?.set_times(times)
 }
 
 fn tmpfs(mount: &RunMount) -> Mount {

@@ -1,6 +1,5 @@
 //! `rpod build`.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -21,6 +20,7 @@ use crate::output::build_json::RawJson;
 use crate::output::build_live::{self, Live};
 use crate::output::progress::progress;
 use crate::output::report;
+use crate::state::given;
 use crate::storage::Store;
 use crate::userns::IdMaps;
 
@@ -44,7 +44,7 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
             .hint("type=local makes a directory for each platform"));
     }
     let sink = match &args.cache.logfile {
-        Some(path) => Sink::File(File::create(path).context(|| format!("cannot create {}", path.display()))?),
+        Some(path) => Sink::File(given::create(path).context(|| format!("cannot create {}", path.display()))?),
         None => Sink::Standard,
     };
     let (dirs, store, maps) = (context.dirs()?, context.store()?, IdMaps::for_user()?);
@@ -168,9 +168,8 @@ fn shown(args: &Build, context: &Context<'_>) -> Result<Shown> {
 
 /// `--iidfile`, `--metadata-file`.
 fn write_files(args: &Build, store: &Store, id: Digest, manifest: Digest, names: &[String]) -> Result<()> {
-    let write = |path: &PathBuf, text: String| {
-        std::fs::write(path, text).context(|| format!("cannot write {}", path.display()))
-    };
+    let write =
+        |path: &PathBuf, text: String| given::write(path, text).context(|| format!("cannot write {}", path.display()));
     if let Some(path) = &args.result.iidfile {
         write(path, id.to_string())?;
     }

@@ -10,6 +10,7 @@ use crate::build::{Built, export};
 use crate::engine::images::{self, Image, SaveOptions};
 use crate::error::{Context as _, Error, Result};
 use crate::image::archive::Format;
+use crate::state::given;
 use crate::userns::IdMaps;
 
 /// `-o`.
@@ -96,7 +97,7 @@ impl Output {
         several: Option<&str>,
     ) -> Result<()> {
         let (dirs, store, maps) = (context.dirs()?, context.store()?, IdMaps::for_user()?);
-        let create = |path: &PathBuf| File::create(path).context(|| format!("cannot create {}", path.display()));
+        let create = |path: &PathBuf| given::create(path).context(|| format!("cannot create {}", path.display()));
         match self {
             Self::Store(_) | Self::Push(_) => Ok(()),
             Self::Local(path) => {

@@ -8,7 +8,7 @@ use crate::build;
 use crate::cli::build::Prune;
 use crate::engine::when;
 use crate::error::{Error, Result};
-use crate::output::human;
+use crate::human;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {

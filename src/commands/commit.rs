@@ -6,6 +6,7 @@ use crate::engine::container::files::commit::{self, CommitOptions};
 use crate::engine::container::store;
 use crate::engine::events;
 use crate::error::{Context as _, Result};
+use crate::state::given;
 
 pub(crate) fn run(args: Commit, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -23,7 +24,7 @@ pub(crate) fn run(args: Commit, context: &Context<'_>) -> Result<u8> {
     let id = commit::commit(dirs, &context.store()?, &container, options)?;
     events::container(dirs, "commit", &container.record);
     if let Some(path) = &args.iidfile {
-        std::fs::write(path, id.hex()).context(|| format!("cannot write the image's ID to {}", path.display()))?;
+        given::write(path, id.hex()).context(|| format!("cannot write the image's ID to {}", path.display()))?;
     }
     context.ui.line(id.hex())?;
     Ok(0)

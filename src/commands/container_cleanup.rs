@@ -4,10 +4,10 @@ use super::Context;
 use super::collect::collect;
 use super::each::each;
 use crate::cli::change::Cleanup;
-use crate::engine::container::cleanup;
 use crate::engine::container::lifecycle::{self, Removal};
 use crate::engine::container::select::Selection;
 use crate::engine::container::store::{self, Container};
+use crate::engine::container::{cleanup, elsewhere};
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
@@ -47,6 +47,9 @@ pub(crate) fn run(args: Cleanup, context: &Context<'_>) -> Result<u8> {
 fn remove_image(container: &Container, context: &Context<'_>) -> Result<()> {
     let (dirs, store) = (context.dirs()?, context.store()?);
     let users = |image: &Digest| -> Result<Vec<String>> {
+        if let Some(used) = elsewhere::uses(dirs)?.iter().find(|used| used.image_id == image.hex()) {
+            return Err(used.refuse("the image"));
+        }
         let containers = store::list(dirs)?.into_iter().filter(|c| c.record.image_id == image.hex());
         Ok(containers.map(|container| container.record.id).collect())
     };

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use crate::cli::globals::{CgroupManager, Globals};
-use crate::error::{Context as _, Result};
+use crate::error::Result;
 use crate::output::ui::Ui;
 use crate::runtime::{cgroup, choice};
 use crate::state::paths::Dirs;
@@ -34,11 +34,7 @@ impl<'a> Context<'a> {
         if let Some(dirs) = self.dirs.get() {
             return Ok(dirs);
         }
-        let mut dirs = Dirs::resolve(self.globals.root.as_deref())?;
-        if let Some(runroot) = &self.globals.runroot {
-            dirs.runtime =
-                std::path::absolute(runroot).context(|| format!("cannot make {} absolute", runroot.display()))?;
-        }
+        let dirs = Dirs::resolve(self.globals.root.as_deref(), self.globals.runroot.as_deref())?;
         dirs.create()?;
         let Dirs { data, host, runtime } = &dirs;
         self.ui.debug(|| format!("data {}, state {}, runtime {}", data.display(), host.display(), runtime.display()));

@@ -17,15 +17,20 @@ use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Create, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
-    let made = container(&args.container, &store, context)?;
+    let made = container(&args.container, &store, context, false)?;
     create::flush(&made.container)?;
     events::container(context.dirs()?, "create", &made.container.record);
     context.ui.line(made.container.id())?;
     Ok(0)
 }
 
-/// Makes the container that the flags describe, pulling its image when it is missing.
-pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) -> Result<make::Made> {
+/// Makes the container that the flags describe, which the caller waits for in the `foreground` or not, pulling its image when it is missing.
+pub(super) fn container(
+    args: &Container,
+    store: &Store,
+    context: &Context<'_>,
+    foreground: bool,
+) -> Result<make::Made> {
     let dirs = context.dirs()?;
     let mut options = run_options(args)?;
     options.cgroups.manager = context.cgroup_manager();
@@ -53,6 +58,7 @@ pub(super) fn container(args: &Container, store: &Store, context: &Context<'_>) 
             runtime: context.runtime.clone(),
             cidfile: args.general.cidfile.as_deref(),
             create_command: std::env::args().collect(),
+            foreground,
         },
     )?;
     for warning in &made.warnings {

@@ -48,6 +48,9 @@ fn diff(
     context: &Context<'_>,
     find: &dyn Fn(&str, &Store) -> Result<Object>,
 ) -> Result<u8> {
+    if latest && !names.is_empty() {
+        return Err(Error::new("--latest and containers cannot be used together"));
+    }
     let store = context.store()?;
     let mut objects = Vec::new();
     if latest {

@@ -8,6 +8,7 @@ use crate::cli::files::Export;
 use crate::engine::container::files::export;
 use crate::engine::container::store;
 use crate::error::{Context as _, Error, Result};
+use crate::state::given;
 
 pub(crate) fn run(args: Export, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
@@ -21,7 +22,7 @@ pub(crate) fn run(args: Export, context: &Context<'_>) -> Result<u8> {
         return Ok(0);
     };
     let container = store::find(dirs, &args.container)?;
-    let file = File::create(path).context(|| format!("cannot create {}", path.display()))?;
+    let file = given::create(path).context(|| format!("cannot create {}", path.display()))?;
     let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
     let exported = export::export(&context.store()?, &container, &file);
     if exported.is_err() && is_file {

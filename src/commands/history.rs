@@ -7,7 +7,7 @@ use super::Context;
 use crate::cli::image::History;
 use crate::engine::images::{self, HistoryEntry};
 use crate::error::Result;
-use crate::output::human;
+use crate::human;
 use crate::output::listing::{Column, Listing};
 use crate::state::id::short;
 

@@ -6,7 +6,7 @@ use super::each::each;
 use crate::cli::image_space::Prune;
 use crate::engine::images;
 use crate::error::Result;
-use crate::output::human;
+use crate::human;
 
 const DANGLING: &str = "WARNING! This command removes all dangling images.\nAre you sure you want to continue?";
 const ALL: &str = "WARNING! This command removes all images without at least one container associated with them.\n\

@@ -4,7 +4,7 @@ use super::Context;
 use crate::cli::image_space::Tree;
 use crate::engine::images::{self, TreeNode};
 use crate::error::Result;
-use crate::output::human;
+use crate::human;
 use crate::state::id::short;
 
 pub(crate) fn run(args: Tree, context: &Context<'_>) -> Result<u8> {

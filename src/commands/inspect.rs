@@ -77,6 +77,9 @@ fn inspect(args: &InspectContainer, kind: InspectedKind, context: &Context<'_>) 
             return Err(Error::new(format!("{flag} is not supported for type {:?}", kind.name())));
         }
     }
+    if args.latest && !args.names.is_empty() {
+        return Err(Error::new("--latest and arguments cannot be used together"));
+    }
     let dirs = context.dirs()?;
     let mut found = Vec::new();
     let mut missing = Vec::new();

@@ -18,6 +18,7 @@ pub(crate) fn run(args: Kill, context: &Context<'_>) -> Result<u8> {
         cidfiles: &args.cidfile,
         filters: &[],
         ignore: false,
+        repeats: false,
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
     each(context, &containers, |(name, container)| {

@@ -13,6 +13,7 @@ use crate::image::transport::Transport;
 use crate::output::progress::progress;
 use crate::output::report;
 use crate::registry::Options;
+use crate::state::given;
 use crate::storage::Store;
 use crate::userns::IdMaps;
 
@@ -123,7 +124,7 @@ pub(crate) fn push(args: Push, context: &Context<'_>) -> Result<u8> {
     let digest = push::list(context, &store, &list, destination, args.all != Some(false), args.quiet, &options)?;
     push::sign(destination, digest, args.sign_by.as_deref())?;
     if let Some(file) = &args.digestfile {
-        std::fs::write(file, digest.to_string()).context(|| format!("cannot write {}", file.display()))?;
+        given::write(file, digest.to_string()).context(|| format!("cannot write {}", file.display()))?;
     }
     if args.rm {
         manifests::forget(&store, &list, &list.name, false)?;

@@ -33,6 +33,7 @@ fn change(
         cidfiles: &args.cidfile,
         filters: &args.filter,
         ignore: false,
+        repeats: false,
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
     each(context, &containers, |(name, container)| {

@@ -12,8 +12,8 @@ use crate::engine::container::ports;
 use crate::engine::container::record::Record;
 use crate::engine::container::store::{self, Container};
 use crate::error::{Error, Result};
+use crate::human;
 use crate::monitor::state::{State, Status};
-use crate::output::human;
 use crate::output::listing::{Column, Listing};
 use crate::state::id;
 

@@ -15,6 +15,7 @@ use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::image::transport::{self, Transport};
 use crate::output::progress::progress;
+use crate::state::given;
 use crate::storage::Store;
 use crate::userns::IdMaps;
 
@@ -89,7 +90,7 @@ fn named(destination: &str) -> Result<Reference> {
 
 fn write_digest(file: Option<&Path>, digest: Digest) -> Result<u8> {
     if let Some(file) = file {
-        std::fs::write(file, digest.to_string()).context(|| format!("cannot write {}", file.display()))?;
+        given::write(file, digest.to_string()).context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(0)
 }

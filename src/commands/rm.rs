@@ -25,6 +25,7 @@ pub(crate) fn run(args: Rm, context: &Context<'_>) -> Result<u8> {
         cidfiles: &args.cidfile,
         filters: &args.filter,
         ignore: args.ignore || args.force,
+        repeats: false,
     };
     let removal = Removal { force: args.force, seconds: args.time, volumes: args.volumes };
     let removed = selection.resolve(dirs, "you must provide at least one name or id").and_then(|containers| {

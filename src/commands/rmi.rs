@@ -4,7 +4,7 @@ use super::Context;
 use super::collect::collect;
 use crate::cli::image::Rmi;
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::store;
+use crate::engine::container::{elsewhere, store};
 use crate::engine::events;
 use crate::engine::images::{self, RemoveOptions};
 use crate::error::{Error, Kind, Result};
@@ -55,6 +55,9 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
 
 /// The containers that were made from an image. With `--force` they are removed, as Podman does it.
 fn users(dirs: &Dirs, image: &Digest, force: bool) -> Result<Vec<String>> {
+    if let Some(used) = elsewhere::uses(dirs)?.iter().find(|used| used.image_id == image.hex()) {
+        return Err(used.refuse("the image"));
+    }
     let mut users = Vec::new();
     for container in store::list(dirs)?.into_iter().filter(|c| c.record.image_id == image.hex()) {
         if force {

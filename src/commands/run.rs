@@ -29,7 +29,7 @@ pub(crate) fn run(mut args: Run, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let store = context.store()?;
     requires::start_all(dirs, &args.container.life.requires, &mut |warning| context.ui.warn(warning))?;
-    let made = create::container(&args.container, &store, context)?;
+    let made = create::container(&args.container, &store, context, !args.detach)?;
     let (container, config) = (&made.container, &made.config);
     context.ui.flush()?;
     events::container(dirs, "create", &container.record);

@@ -9,6 +9,7 @@ use crate::engine::events;
 use crate::engine::images::{self, SaveOptions};
 use crate::error::{Context as _, Error, Result};
 use crate::image::archive::Format;
+use crate::state::given;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Save, context: &Context<'_>) -> Result<u8> {
@@ -35,7 +36,7 @@ pub(crate) fn run(args: Save, context: &Context<'_>) -> Result<u8> {
             return Err(Error::new(format!("--format {} writes a directory: name it with --output", args.format)));
         }
         Some(path) => {
-            let file = File::create(path).context(|| format!("cannot create {}", path.display()))?;
+            let file = given::create(path).context(|| format!("cannot create {}", path.display()))?;
             let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
             let saved = images::save(&store, &maps, &plan, options, file);
             if saved.is_err() && is_file {

@@ -11,8 +11,9 @@ use crate::cli::secret::{Create, Exists, Inspect, Ls, Rm};
 use crate::engine::pattern;
 use crate::engine::secrets::{self, CreateOptions, Secret};
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::human;
 use crate::output::listing::{Column, Listing};
-use crate::output::{self, human, json as printed, listing, podman_types};
+use crate::output::{self, json as printed, listing, podman_types};
 
 const COLUMNS: &[Column] = &[
     Column("ID", "ID"),

@@ -11,9 +11,9 @@ use crate::engine::container::select::Selection;
 use crate::engine::container::stats::{self, Sample};
 use crate::engine::container::store::{self, Container};
 use crate::error::{Error, Kind, Result};
+use crate::human;
 use crate::image::duration;
 use crate::monitor::state::Status;
-use crate::output::human;
 use crate::output::listing::{Column, Listing};
 use crate::state::id;
 

@@ -17,6 +17,7 @@ pub(crate) fn run(args: Stop, context: &Context<'_>) -> Result<u8> {
         cidfiles: &args.cidfile,
         filters: &args.filter,
         ignore: args.ignore,
+        repeats: false,
     };
     let containers = selection.resolve(dirs, "you must provide at least one name or id")?;
     // All are asked before any is waited for: their times run side by side.

@@ -4,7 +4,7 @@ use super::Context;
 use crate::cli::space::Dedup;
 use crate::engine::system::dedup::dedup;
 use crate::error::Result;
-use crate::output::human;
+use crate::human;
 
 pub(crate) fn run(args: Dedup, context: &Context<'_>) -> Result<u8> {
     let shared = dedup(context.dirs()?, &context.store()?, args.hard_links)?;

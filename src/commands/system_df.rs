@@ -7,8 +7,9 @@ use super::Context;
 use crate::cli::space::Df;
 use crate::engine::system::df::{self, Usage};
 use crate::error::{Error, Result};
+use crate::human;
 use crate::output::listing::{Column, Listing};
-use crate::output::{human, table};
+use crate::output::table;
 use crate::state::id::short;
 
 const COLUMNS: &[Column] = &[

@@ -10,7 +10,8 @@ use crate::engine::network::remove as networks;
 use crate::engine::system::df;
 use crate::engine::volumes::{self, Filters};
 use crate::error::{Error, Result};
-use crate::output::{self, human};
+use crate::human;
+use crate::output;
 use crate::userns::IdMaps;
 
 pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {

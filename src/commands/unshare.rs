@@ -6,7 +6,8 @@ use std::process::Command;
 
 use super::Context;
 use crate::cli::system::Unshare;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::sys::{exec, umask};
 use crate::userns::{IdMaps, enter};
 
 pub(crate) fn run(args: Unshare, context: &Context<'_>) -> Result<u8> {
@@ -18,6 +19,8 @@ pub(crate) fn run(args: Unshare, context: &Context<'_>) -> Result<u8> {
     let mut words = args.words.into_iter();
     let program: OsString = words.next().unwrap_or_else(shell);
     enter::this_process(&maps)?;
+    umask::restore();
+    exec::reset_signals().context(|| "cannot reset the signals")?;
     // Returns only when it failed.
     let error = Command::new(&program).args(words).exec();
     let kind = match error.kind() {

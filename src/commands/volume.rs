@@ -14,8 +14,10 @@ use crate::engine::container::files::mount as mounts;
 use crate::engine::container::volumes::Volume;
 use crate::engine::volumes::{self, CreateOptions, Filters};
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::human;
 use crate::output::listing::{Column, Listing};
-use crate::output::{self, human, json as printed, listing, podman_types};
+use crate::output::{self, json as printed, listing, podman_types};
+use crate::state::given;
 use crate::state::paths::Dirs;
 
 const COLUMNS: &[Column] = &[Column("Driver", "DRIVER"), Column("Name", "VOLUME NAME")];
@@ -52,7 +54,7 @@ pub(crate) fn export(args: Export, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let volume = volumes::find(dirs, &args.volume)?;
     let file = match &args.output {
-        Some(path) => File::create(path).context(|| format!("cannot create {}", path.display()))?,
+        Some(path) => given::create(path).context(|| format!("cannot create {}", path.display()))?,
         None if context.ui.stdout_is_terminal() => {
             return Err(Error::new("refusing to export to terminal. Use -o flag or redirect"));
         }

@@ -17,8 +17,13 @@ pub(crate) fn run(args: Wait, context: &Context<'_>) -> Result<u8> {
     let interval = interval(&args.interval)?;
     let wanted = args.condition.iter().map(|name| condition(name)).collect::<Result<Vec<_>>>()?;
     let dirs = context.dirs()?;
-    let selection =
-        Selection { names: &args.containers, latest: args.latest, ignore: args.ignore, ..Default::default() };
+    let selection = Selection {
+        names: &args.containers,
+        latest: args.latest,
+        ignore: args.ignore,
+        repeats: true,
+        ..Default::default()
+    };
     let missing = "\"rpod wait\" requires a name, id, or the \"--latest\" flag";
     for (_, container) in selection.resolve(dirs, missing)? {
         let code = if wanted.iter().all(|wanted| *wanted == Condition::Stopped) {

@@ -59,6 +59,13 @@ impl Platform {
         Ok(Self { architecture, os: os.to_ascii_lowercase(), variant, os_version: None })
     }
 
+    /// Whether an image that is here is the one asked for: of the system and architecture, and of the very variant where
+    /// the architecture has any.
+    pub(crate) fn is_met_by(&self, image: &Self) -> bool {
+        let (architecture, variant) = normalise(&image.architecture, image.variant.as_deref());
+        self.os == image.os && self.architecture == architecture && (self.variant.is_none() || self.variant == variant)
+    }
+
     /// How well `offered` serves a request for `self`: smaller is better, `None` not at all.
     pub(crate) fn rank(&self, offered: &Self) -> Option<u32> {
         let (architecture, variant) = normalise(&offered.architecture, offered.variant.as_deref());
@@ -137,6 +144,34 @@ mod tests {
         assert_eq!(best("aarch64", &["linux/arm64"]), Some(0));
         assert_eq!(best("linux/amd64", &["windows/amd64"]), None);
         assert_eq!(best("linux/riscv64", &["linux/riscv64"]), Some(0));
+    }
+
+    /// As Podman 5.4.2 answers for images of each variant.
+    #[test]
+    fn an_image_here_has_the_very_variant() {
+        let is_met = |wanted: &str, here: &str| {
+            let (wanted, here) = (Platform::parse(wanted).expect("wanted"), Platform::parse(here).expect("here"));
+            wanted.is_met_by(&here)
+        };
+        for (wanted, here, expected) in [
+            ("linux/arm", "linux/arm/v6", false),
+            ("linux/arm", "linux/arm/v7", true),
+            ("linux/arm/v6", "linux/arm/v6", true),
+            ("linux/arm/v7", "linux/arm/v6", false),
+            ("linux/arm/v8", "linux/arm/v7", false),
+            ("linux/arm64", "linux/arm64/v8", true),
+            ("linux/arm64/v8", "linux/arm64", true),
+            ("linux/arm64/v9", "linux/arm64", false),
+            ("linux/amd64", "linux/amd64/v2", true),
+            ("linux/amd64/v1", "linux/amd64", true),
+            ("linux/amd64/v2", "linux/amd64/v2", true),
+            ("linux/amd64/v2", "linux/amd64", false),
+            ("linux/amd64/v3", "linux/amd64/v2", false),
+            ("linux/amd64", "windows/amd64", false),
+            ("linux/riscv64", "linux/riscv64", true),
+        ] {
+            assert_eq!(is_met(wanted, here), expected, "{wanted}: {here}");
+        }
     }
 
     #[test]

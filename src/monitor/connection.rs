@@ -5,6 +5,7 @@
 //! One that ends again and again is waited with, longer each time; the container is never given up.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::restart::{Backoff, UP};
@@ -101,6 +102,11 @@ impl Connection {
             // One that has ended is started again with what is known now.
             let _ = self.forwarder.as_ref().map(|forwarder| forwarder.readdress(&self.facts));
         }
+    }
+
+    /// The user's runtime directory is another one.
+    pub(super) fn moved(&mut self, runtime: &Path) -> Result<()> {
+        self.helper.as_mut().map_or(Ok(()), |helper| helper.moved(runtime))
     }
 
     /// When [`Connection::repair`] is to be called.

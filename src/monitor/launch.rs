@@ -117,7 +117,7 @@ pub(crate) fn launch(launch: Launch<'_>) -> Result<Client> {
         Fork::Parent(_) => Ok(Client::new(ours)),
         Fork::Child => {
             drop(ours);
-            leave_caller(c"rpod-monitor");
+            leave_caller(super::MONITOR);
             life::live(launch, clients::Client::new(theirs));
             exit_now(0)
         }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::clients::{self, Client};
 use super::health::clock::Subject;
+use super::home;
 use super::launch::{Fresh, Launch};
 use super::notify::Notifier;
 use super::place::leave_exit_code;
@@ -24,6 +25,7 @@ use crate::sys::signal::SignalFd;
 
 /// Starts the container, stays until its end, and tells `client` and everybody who attached about it.
 pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
+    let _inhabited = launch.place.inhabit();
     let notifier = launch.notify.take().map(|manager| Notifier::new(&manager, launch.place)).transpose();
     let begun = notifier.and_then(|notifier| Ok((start(&mut launch, 0)?, signals()?, notifier)));
     let (started, signals, notifier) = match begun {
@@ -52,6 +54,8 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         signals,
         stop_signal: launch.stop_signal,
         place: launch.place,
+        lock: None,
+        kept: None,
         spec: launch.spec,
         state: started.state,
         halted: false,
@@ -76,7 +80,8 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         }
     }
     let (code, ending) = laps(&mut launch, &mut serving);
-    let Serving { clients, listener, state, .. } = serving;
+    let Serving { clients, listener, state, place, lock, kept: _kept, .. } = serving;
+    (launch.place, launch.lock) = (place, lock.unwrap_or(launch.lock));
     drop(listener);
     // A start that follows makes a socket of its own.
     let _ = std::fs::remove_file(launch.place.attach_socket());
@@ -111,7 +116,8 @@ fn stillborn(mut launch: Launch<'_>, client: &mut Client, error: Error) {
 }
 
 fn signals() -> Result<SignalFd> {
-    SignalFd::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]).context(|| "cannot receive signals")
+    SignalFd::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, home::CALL])
+        .context(|| "cannot receive signals")
 }
 
 /// From the program's first instruction to its last end; answers its exit code, and what of its network is still to end.
@@ -163,6 +169,7 @@ fn laps<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> (u8, Option<E
 /// Starts the program once more, for the same clients.
 fn again<'a>(launch: &mut Launch<'a>, serving: &mut Serving<'a>) -> Result<()> {
     let Fresh { rootfs, shm, join, network } = (launch.renew)()?;
+    launch.place = serving.place;
     launch.shm = shm;
     (launch.rootfs, launch.join, launch.network) = (rootfs, join, Some(network));
     launch.terms = serving.terms.clone();

@@ -18,6 +18,7 @@ mod connection;
 pub(crate) mod detach;
 pub(crate) mod health;
 mod held;
+pub(crate) mod home;
 mod input;
 mod launch;
 mod life;
@@ -34,3 +35,6 @@ mod terms;
 
 pub(crate) use launch::{Fresh, Launch, Removal, launch, leave_caller};
 pub(crate) use terms::{Changed, Terms};
+
+/// How a monitor's process is called.
+const MONITOR: &std::ffi::CStr = c"rpod-monitor";

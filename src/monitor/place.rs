@@ -5,10 +5,11 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
@@ -27,11 +28,48 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The place of container `id`; `rm`: its record is in the runtime directory.
-    pub(crate) fn new(dirs: &Dirs, id: &str, rm: bool) -> Self {
+    /// The place of container `id`; `fleeting`: its record is in the runtime directory.
+    pub(crate) fn new(dirs: &Dirs, id: &str, fleeting: bool) -> Self {
         let disk = dirs.host.join("containers").join(id);
         let runtime = dirs.runtime.join("containers").join(id);
-        Self { record: if rm { runtime.clone() } else { disk.clone() }, disk, runtime }
+        Self { record: if fleeting { runtime.clone() } else { disk.clone() }, disk, runtime }
+    }
+
+    /// Whether the record is in the runtime directory.
+    pub(crate) fn is_fleeting(&self) -> bool {
+        self.record == self.runtime
+    }
+
+    /// This place under another runtime directory.
+    pub(super) fn moved(&self, runtime: &Path) -> Self {
+        let runtime = runtime.join("containers").join(self.disk.file_name().unwrap_or_default());
+        let record = if self.is_fleeting() { runtime.clone() } else { self.record.clone() };
+        Self { record, disk: self.disk.clone(), runtime }
+    }
+
+    /// What tells of a monitor whatever happens to the runtime directory: a shared lock on the container's directory on
+    /// the disk, held as long as the answer is open. Not every file system has that.
+    pub(super) fn inhabit(&self) -> Option<OwnedFd> {
+        shared_lock(&self.disk)
+    }
+
+    /// Keeps systemd-tmpfiles from clearing the runtime directory as one that nobody has used for long (tmpfiles.d(5):
+    /// a directory with a lock is left alone).
+    pub(super) fn keep(&self) -> Option<OwnedFd> {
+        shared_lock(&self.runtime)
+    }
+
+    /// Whether a monitor lives, also one whose lock cannot be found: the runtime directory was taken away by a logout
+    /// or a cleaner, or is another one for the caller. `monitor` is its process, as far as known.
+    pub(crate) fn inhabited(&self, monitor: i32) -> bool {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(dir) = rustix::fs::open(&self.disk, flags, rustix::fs::Mode::empty()) else { return false };
+        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => false,
+            Err(Errno::WOULDBLOCK) => true,
+            // A file system without locks on directories.
+            Err(_) => is_monitor(monitor),
+        }
     }
 
     fn lock_file(&self) -> PathBuf {
@@ -97,6 +135,19 @@ impl Place {
             Err(e) => Err(Error::wrap(format!("cannot open the lock {}", self.lock_file().display()), e)),
         }
     }
+}
+
+fn shared_lock(dir: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(dir, flags, rustix::fs::Mode::empty()).ok()?;
+    rustix::fs::flock(&dir, FlockOperation::NonBlockingLockShared).is_ok().then_some(dir)
+}
+
+/// Whether process `pid` is a monitor, by its name.
+pub(crate) fn is_monitor(pid: i32) -> bool {
+    pid > 0
+        && std::fs::read(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.trim_ascii_end() == super::MONITOR.to_bytes())
 }
 
 /// The exit code that the last monitor left.

@@ -15,6 +15,7 @@ use super::clients::{self, Client};
 use super::health::Action;
 use super::health::check::Verdict;
 use super::health::clock::{Clock, Subject};
+use super::home;
 use super::notify::Notifier;
 use super::pause;
 use super::place::Place;
@@ -23,6 +24,7 @@ use super::start::Program;
 use super::state::{State, Status};
 use super::terms::{Reload, Terms};
 use crate::error::Error;
+use crate::state::lock::Lock;
 use crate::sys::memory;
 use crate::sys::process::exit_code;
 use crate::sys::signal::{self, SignalFd};
@@ -54,6 +56,10 @@ pub(super) struct Serving<'a> {
     pub signals: SignalFd,
     pub stop_signal: i32,
     pub place: &'a Place,
+    /// Instead of the launch's, which nobody finds any more.
+    pub lock: Option<Lock>,
+    /// Keeps cleaners away from the runtime directory.
+    pub kept: Option<OwnedFd>,
     pub spec: &'a Spec,
     pub state: State,
     /// Somebody wants the container to end: it is not started again.
@@ -102,11 +108,11 @@ impl Serving<'_> {
         // The memory of the start is given back by those that stay: it costs more than a short container's whole wait.
         let mut settles = Some(Instant::now() + SETTLED);
         loop {
-            if settles.is_some_and(|at| at <= Instant::now()) {
-                memory::trim();
-                settles = None;
+            let settled = settles.take_if(|at| *at <= Instant::now()).is_some();
+            if settled {
+                self.kept = self.place.keep();
             }
-            for (source, ready) in self.wait(true, self.alarm().into_iter().chain(settles).min()) {
+            for (source, ready) in self.wait(true, self.alarm().into_iter().chain(settles).min(), settled) {
                 match source {
                     Source::Container => {
                         let code = self.reap();
@@ -208,10 +214,13 @@ impl Serving<'_> {
     /// One round without a program; whether there was anything.
     fn hear(&mut self, until: Option<Instant>) -> bool {
         let mut buffer = vec![0; PACKET];
-        let ready = self.wait(false, until);
+        let ready = self.wait(false, until, false);
         for (source, ready) in &ready {
             match source {
-                Source::Signals => self.halted |= self.signals.next().is_some(),
+                Source::Signals => match self.signals.next() {
+                    Some(home::CALL) => self.called(),
+                    number => self.halted |= number.is_some(),
+                },
                 Source::Listener => {
                     if let Some(listener) = &self.listener {
                         clients::accept(listener, &mut self.clients);
@@ -249,8 +258,8 @@ impl Serving<'_> {
     }
 
     /// Waits until there is something to do, at most until `until`. The container's own end is first in the list.
-    /// `program`: one runs.
-    fn wait(&self, program: bool, until: Option<Instant>) -> Vec<(Source, PollFlags)> {
+    /// `program`: one runs. `settled`: it is likely to take long.
+    fn wait(&self, program: bool, until: Option<Instant>, settled: bool) -> Vec<(Source, PollFlags)> {
         let behind = self.clients.iter().any(Client::behind);
         let mut slots: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
         if program {
@@ -279,6 +288,10 @@ impl Serving<'_> {
             slots.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
+        if settled {
+            // Here and not earlier: all code that runs between this and the poll is in memory again.
+            memory::trim();
+        }
         match poll(&mut fds, left.as_ref()) {
             Ok(_) => {
                 let ready = slots.iter().zip(&fds).map(|((source, ..), fd)| (*source, fd.revents()));
@@ -332,8 +345,15 @@ impl Serving<'_> {
             Ok(read) => {
                 buffer[0] = output_kind(stream);
                 self.program.log.write(stream, &buffer[1..=read]);
+                let loss = self.program.log.loss();
                 for client in self.clients.iter_mut().filter(|client| !client.deaf[stream as usize]) {
                     client.gone |= client.send(&buffer[..=read]).is_err();
+                }
+                if let Some(loss) = loss {
+                    self.warn(&loss);
+                    self.state.error = loss;
+                    // On a full disk it may not be written either.
+                    let _ = self.state.store(&self.place.record);
                 }
                 true
             }
@@ -446,9 +466,19 @@ impl Serving<'_> {
         }
     }
 
+    fn called(&mut self) {
+        if let Err(error) = self.come_home() {
+            self.program.log.write(Stream::Stderr, format!("rpod: {error}\n").as_bytes());
+        }
+    }
+
     /// What was meant to end the monitor ends the container; the monitor follows it.
     fn forward_signals(&mut self) {
         while let Some(number) = self.signals.next() {
+            if number == home::CALL {
+                self.called();
+                continue;
+            }
             self.halted = true;
             match number {
                 // A logout or a stopped unit waits for the container; a program that ignores the signal must not keep it.

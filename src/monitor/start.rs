@@ -24,6 +24,7 @@ use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::crun::{self, Crun};
 use crate::runtime::hook::{self, Subject};
 use crate::runtime::{self, Bundle, Created, Guard, Init, Rootfs, Stdio, netdev};
+use crate::state::given;
 use crate::state::paths::create_private;
 use crate::sys::tty::{self, Size};
 
@@ -220,7 +221,7 @@ fn make(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
     state.store(&launch.place.record)?;
     for (path, pid) in launch.pidfiles.iter().zip([state.pid, state.monitor]) {
         if let Some(path) = path {
-            std::fs::write(path, pid.to_string()).context(|| format!("cannot write the pidfile {}", path.display()))?;
+            given::write(path, pid.to_string()).context(|| format!("cannot write the pidfile {}", path.display()))?;
         }
     }
     let pidfd = created.pidfd.try_clone().context(|| "cannot keep the container's process")?;
@@ -241,7 +242,7 @@ fn make(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
 }
 
 /// The socket that later clients connect to.
-fn listen(place: &Place) -> Result<OwnedFd> {
+pub(super) fn listen(place: &Place) -> Result<OwnedFd> {
     let path = place.attach_socket();
     let what = || format!("cannot listen on {}", path.display());
     // Left by a monitor that was killed; the lock says that it is gone.

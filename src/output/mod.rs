@@ -5,7 +5,6 @@ pub(crate) mod build_json;
 pub(crate) mod build_live;
 mod build_steps;
 pub(crate) mod escape;
-pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod listing;
 pub(crate) mod podman_types;

@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 
 use super::escape;
 use crate::error::{Context, Error, Result};
+use crate::state::given;
 
 /// 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -21,6 +22,8 @@ const BUFFER: usize = 32 * 1024;
 pub(crate) struct Ui {
     pending: RefCell<Vec<u8>>,
     broken: Cell<bool>,
+    /// Why output is missing, where nobody could be told yet.
+    lost: RefCell<Option<Error>>,
     warnings: Cell<bool>,
     verbose: Cell<bool>,
     #[cfg(test)]
@@ -45,6 +48,7 @@ impl Ui {
         Self {
             pending,
             broken,
+            lost: RefCell::default(),
             warnings: Cell::new(true),
             verbose: Cell::new(false),
             #[cfg(test)]
@@ -55,7 +59,7 @@ impl Ui {
     /// `--out`: sends all of the process's standard output to a file, made or emptied.
     pub(crate) fn write_to(&self, path: &std::path::Path) -> Result<()> {
         let failed = || format!("cannot write to {}", path.display());
-        let file = std::fs::File::create(path).context(failed)?;
+        let file = given::create(path).context(failed)?;
         rustix::stdio::dup2_stdout(&file).context(failed)
     }
 
@@ -136,7 +140,9 @@ impl Ui {
 
     /// Bytes for standard error, as they are, after what is pending for standard output: a container's own output.
     pub(crate) fn stderr_bytes(&self, bytes: &[u8]) {
-        let _ = self.flush();
+        if let Err(error) = self.flush() {
+            self.lost.borrow_mut().get_or_insert(error);
+        }
         if !self.broken.get() {
             // There is nowhere left to say that standard error cannot be written.
             let _ = write_all(&std::io::stderr(), bytes);
@@ -153,7 +159,8 @@ impl Ui {
 
     /// Writes out the rest; answers the process's exit code.
     pub(crate) fn finish(&self, code: u8) -> u8 {
-        match self.flush() {
+        let flushed = self.flush();
+        match self.lost.take().map_or(flushed, Err) {
             _ if self.broken.get() => BROKEN_PIPE,
             Err(error) => {
                 super::report::error(self, &error);

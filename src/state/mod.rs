@@ -3,7 +3,10 @@
 
 pub(crate) mod events;
 pub(crate) mod file;
+pub(crate) mod given;
 pub(crate) mod id;
 pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod paths;
+pub(crate) mod runtime;
+pub(crate) mod shared;

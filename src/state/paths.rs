@@ -8,10 +8,10 @@
 //!
 //! `RPOD_ROOT` (or `--root`) moves `data`, `RPOD_STATE` moves the parent of `host`, `RPOD_RUNTIME` moves `runtime`.
 //! Where no login session made a runtime directory (su, cron, ssh to an HPC node), a private one under /tmp is used,
-//! after checking that it is ours and nobody else can write to it.
+//! after checking that it is ours and nobody else can write to it (see [`super::runtime`]).
 
 use std::ffi::OsString;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
@@ -30,11 +30,12 @@ pub(crate) struct Dirs {
 }
 
 impl Dirs {
-    /// Finds the directories without touching the disk more than needed; `root` is the `--root` option.
+    /// Finds the directories without touching the disk more than needed; `root` and `runroot` are the options of these
+    /// names.
     ///
     /// # Errors
     /// When neither HOME nor the variable that would replace it is set, or the runtime directory is not safe to use.
-    pub(crate) fn resolve(root: Option<&Path>) -> Result<Self> {
+    pub(crate) fn resolve(root: Option<&Path>, runroot: Option<&Path>) -> Result<Self> {
         let data = match root.map(Path::to_path_buf).or_else(|| env_dir(ENV_ROOT)) {
             Some(dir) => absolute(&dir)?,
             None => xdg("XDG_DATA_HOME", ".local/share")?.join("rpod"),
@@ -43,11 +44,12 @@ impl Dirs {
             Some(dir) => absolute(&dir)?,
             None => xdg("XDG_STATE_HOME", ".local/state")?.join("rpod"),
         };
-        let runtime = match env_dir(ENV_RUNTIME) {
+        let host = state.join("hosts").join(machine_id());
+        let runtime = match runroot.map(Path::to_path_buf).or_else(|| env_dir(ENV_RUNTIME)) {
             Some(dir) => absolute(&dir)?,
-            None => runtime_base()?.join("rpod"),
+            None => super::runtime::find(&host)?,
         };
-        Ok(Self { data, host: state.join("hosts").join(machine_id()), runtime })
+        Ok(Self { data, host, runtime })
     }
 
     /// Makes the three directories, private to the user.
@@ -73,7 +75,7 @@ pub(crate) fn create_private(dir: &Path) -> Result<()> {
     }
 }
 
-fn env_dir(name: &str) -> Option<PathBuf> {
+pub(super) fn env_dir(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
@@ -111,36 +113,6 @@ fn passwd_home(uid: u32) -> Option<PathBuf> {
 
 fn absolute(dir: &Path) -> Result<PathBuf> {
     std::path::absolute(dir).context(|| format!("cannot make {} an absolute path", dir.display()))
-}
-
-/// `XDG_RUNTIME_DIR`, else `/run/user/UID`, else `/tmp/rpod-UID`; the first that is a directory of ours.
-fn runtime_base() -> Result<PathBuf> {
-    let uid = rustix::process::getuid().as_raw();
-    let session = PathBuf::from(format!("/run/user/{uid}"));
-    for dir in env_dir("XDG_RUNTIME_DIR").filter(|d| d.is_absolute()).into_iter().chain([session]) {
-        if owned_directory(&dir, uid) {
-            return Ok(dir);
-        }
-    }
-    let fallback = std::env::temp_dir().join(format!("rpod-{uid}"));
-    match std::fs::DirBuilder::new().mode(0o700).create(&fallback) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::wrap(format!("cannot create the runtime directory {}", fallback.display()), e)
-                .hint(format!("set {ENV_RUNTIME} to a local directory of your own")));
-        }
-        _ => {}
-    }
-    // Somebody else may have made it first, or put a link there: /tmp belongs to everyone.
-    let meta = std::fs::symlink_metadata(&fallback).context(|| format!("cannot examine {}", fallback.display()))?;
-    if !meta.is_dir() || meta.uid() != uid || meta.mode() & 0o077 != 0 {
-        return Err(Error::new(format!("{} is not a private directory of uid {uid}", fallback.display()))
-            .hint(format!("set {ENV_RUNTIME} to a local directory of your own")));
-    }
-    Ok(fallback)
-}
-
-fn owned_directory(dir: &Path, uid: u32) -> bool {
-    std::fs::metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.mode() & 0o022 == 0)
 }
 
 /// Tells hosts apart that share one home directory.

@@ -99,12 +99,14 @@ impl Store {
         let additional = Additional::from_env(&dirs.data)?;
         let (data, host_dir, keeps_compressed) = (dirs.data.clone(), dirs.host.clone(), compressed::from_env()?);
         let store = Self { data, host_dir, host, wanted: None, additional, keeps_compressed };
-        // Made last, so that one look tells.
-        if !store.staging_dir().is_dir() {
-            for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
+        // Somebody may have removed one of them by hand.
+        for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
+            if !dir.is_dir() {
                 create_private(&dir)?;
+                if dir == store.staging_dir() {
+                    spread(&dir);
+                }
             }
-            spread(&store.staging_dir());
         }
         store.clean_staging()?;
         Ok(store)

@@ -28,6 +28,7 @@ pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod tty;
 pub(crate) mod tun;
+pub(crate) mod umask;
 
 /// What the last failed call of the C library left in errno(3).
 fn last_errno() -> rustix::io::Errno {

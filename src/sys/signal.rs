@@ -136,6 +136,13 @@ impl std::os::fd::AsFd for SignalFd {
     }
 }
 
+/// A file that would become larger than allowed (setrlimit(2), RLIMIT_FSIZE) makes its write fail with EFBIG; without this
+/// SIGXFSZ ends the process.
+pub(crate) fn ignore_file_size_limit() {
+    // SAFETY: SIG_IGN is no handler that could run.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// pidfd_send_signal(2) by number, so that real-time signals can be sent as well.
 pub(crate) fn send(pidfd: std::os::fd::BorrowedFd<'_>, signal: i32) -> rustix::io::Result<()> {
     // SAFETY: no pointer is passed but a null siginfo, which the call allows.

@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_docker::flags", User::Sub, flags),
         trial("build_docker::flags_that_steps_see", User::Sub, seen),
         trial("build_docker::owners_without_a_range", User::NoSub, owners_without_a_range),
+        trial("build_docker::mounts_of_directories", User::Sub, mounts),
         trial("build_docker::refused_at_the_start", User::Sub, refused),
     ]
 }
@@ -440,6 +441,44 @@ fn refused(t: &Sandbox) -> Outcome {
         let dir = context(t, &format!("from-{digit}"), &format!("FROM {digit}\nRUN true\n"))?;
         let out = rpod!(t, "build", "--pull=never", &dir).run();
         assert!(!out.stderr.contains("beginning of several"), "{}", out.stderr);
+    }
+    Ok(())
+}
+
+/// A mounted directory has its own mode and owner however it is shown, and a cache that begins with an image's files
+/// begins with all of them.
+fn mounts(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let dockerfile = format!(
+        "FROM {image} AS s\nRUN mkdir -m 750 /keep && echo k >/keep/k && chown 1000:7 /keep\nRUN touch -d @5000 /keep/j\n\
+         FROM {image}\nUSER 1000\n\
+         RUN --mount=from=s,source=/keep,target=/m cat /m/k; stat -c '%a %u:%g' /m >/tmp/modes\n\
+         RUN --mount=from=s,target=/m ls /m/bin >/dev/null && stat -c %a /m >>/tmp/modes\n\
+         RUN --mount=target=/m,rw cat /m/Dockerfile >/m/new && stat -c %a /m >>/tmp/modes\n"
+    );
+    let dir = context(t, "ctx", &dockerfile)?;
+    t.program("chmod", ["777", dir.to_str().unwrap()]).run();
+    t.program_as_root("chmod", ["777", dir.to_str().unwrap()]).run();
+    rpod!(t, "build", "-q", "-t", "mounted", &dir).run().ok();
+    rpod!(t, "run", "--rm", "mounted", "cat", "/tmp/modes").run().lines_are(&["750 1000:7", "755", "777"]);
+
+    let many = format!("FROM {image}\nRUN mkdir /many && cd /many && for i in $(seq 3000); do echo $i >$i; done\n");
+    rpod!(t, "build", "-q", "-t", "many", &context(t, "many", &many)?).run().ok();
+    let seed = format!(
+        "FROM {image}\nRUN --mount=type=cache,id=seed,from=many,source=/many,target=/c test $(ls /c | wc -l) = 3000\n"
+    );
+    let dir = context(t, "seed", &seed)?;
+    let build = || rpod!(t, "build", "--no-cache", "-q", &dir);
+    // Three at once; then one after a build that was killed in the middle of it, whenever that was.
+    let all: Vec<_> = (0..3).map(|_| build().spawn()).collect();
+    all.into_iter().for_each(|one| drop(one.wait().ok().to_owned()));
+    for pause in [20, 60, 120] {
+        rpod!(t, "builder", "prune", "-af").run().ok();
+        let running = build().spawn();
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        t.program_as_root("kill", ["-9", &running.pid().to_string()]).run();
+        drop(running.wait());
+        build().run().ok();
     }
     Ok(())
 }

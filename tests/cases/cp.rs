@@ -1,6 +1,7 @@
 //! cp: in and out of containers that run and that do not.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::time::Duration;
 
 use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, trial, until};
 
@@ -344,7 +345,26 @@ fn special_files(t: &Sandbox) -> Outcome {
     let out = rpod!(t, "cp", "s:/dev", "dev").run();
     out.ok();
     assert!(out.stderr.contains("dev/null is a device and was not copied"), "{out}");
-    rpod!(t, "cp", "s:/sp/pipe", ".").run().fails(125, &["neither a file nor a directory"]);
+    // A named pipe is a named pipe there too, and nobody who waits at it is woken.
+    let waits = rpod!(t, "exec", "-d", "s", "sh", "-c", "echo woken >/sp/pipe; touch /woken").run();
+    waits.ok();
+    until("the writer waits", Duration::from_secs(20), || {
+        rpod!(t, "exec", "s", "sh", "-c", "grep -l wait_for_partner /proc/[0-9]*/wchan")
+            .run()
+            .stdout
+            .contains("proc")
+            .then_some(())
+    });
+    rpod!(t, "cp", "s:/sp/pipe", "one").run().ok();
+    rpod!(t, "cp", "sp/pipe", "s:/two").run().ok();
+    rpod!(t, "cp", "s:/sp/pipe", "s:/three").run().ok();
+    t.script(
+        "stat -c '%F %a' one; rpod cp s:/sp/pipe - | tar -tv | cut -c 1-10; rpod exec s stat -c '%F %a' /two /three",
+    )
+    .run()
+    .lines_are(&["fifo 640", "prw-r-----", "fifo 640", "fifo 640"]);
+    rpod!(t, "exec", "s", "test", "-e", "/woken").run().code(1);
+    rpod!(t, "cp", "s:/dev/null", ".").run().fails(125, &["neither a file nor a directory"]);
     rpod!(t, "rm", "-f", "-t", "0", "s").run().ok();
     Ok(())
 }

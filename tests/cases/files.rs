@@ -151,6 +151,12 @@ fn commit_refuses(t: &Sandbox) -> Outcome {
     // A file that would mean "removed" in a layer.
     rpod!(t, "run", "--name", "w", "--network", "none", image, "touch", "/.wh.etc").run().ok();
     rpod!(t, "commit", "w").run().fails(125, &["/.wh.etc", "cannot be part of a layer"]);
+    // It is a file like any other wherever no layer is made.
+    rpod!(t, "diff", "w").run().lines_are(&["A /.wh.etc"]);
+    t.script("rpod export w | tar -t | grep '^[.]wh'").run().lines_are(&[".wh.etc"]);
+    rpod!(t, "run", "--name", "wd", "--network", "none", image, "mkdir", "/.wh.etc").run().ok();
+    rpod!(t, "commit", "wd").run().fails(125, &["/.wh.etc", "cannot be part of a layer"]);
+    rpod!(t, "diff", "wd").run().lines_are(&["A /.wh.etc"]);
     rpod!(t, "run", "--name", "o", "--network", "none", image, "sh", "-c", "mkdir /d; touch /d/.wh..wh..opq")
         .run()
         .ok();

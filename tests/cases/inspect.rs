@@ -132,6 +132,11 @@ fn container(t: &Sandbox) -> Outcome {
     .run()
     .ok()
     .to_owned();
+    // A label that is not there is an empty text, as scripts expect.
+    let labels = "{{index .Config.Labels \"k\"}},{{index .Config.Labels \"none\"}},{{index .HostConfig.Tmpfs \"/x\"}}";
+    rpod!(t, "inspect", "-f", labels, "full").run().lines_are(&["v,,"]);
+    rpod!(t, "inspect", "-l", "full").run().fails(125, &["--latest and arguments cannot be used together"]);
+    rpod!(t, "diff", "-l", "full").run().fails(125, &["--latest and containers cannot be used together"]);
     let all = rpod!(t, "inspect", "full").run().json();
     let c = &all[0];
     for (pointer, value) in [

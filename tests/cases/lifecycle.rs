@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         assert_eq!(status(t, "c"), "created");
         rpod!(t, "start", "c").run().lines_are(&["c"]);
         rpod!(t, "wait", "c").run().lines_are(&["6"]);
+        rpod!(t, "wait", "c", "c").run().lines_are(&["6", "6"]);
         assert_eq!(status(t, "c"), "exited");
         rpod!(t, "logs", "c").run().lines_are(&["out"]);
         rpod!(t, "start", "-a", "c").run().code(6).lines_are(&["out"]);

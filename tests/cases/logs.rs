@@ -22,6 +22,20 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("logs::follow", User::Sub, follow));
     trials.push(trial("logs::rotate", User::Sub, rotate));
     trials.push(trial("logs::rotation_is_followed", User::Sub, rotation_is_followed));
+    trials.push(trial("logs::limited_files", User::Sub, |t| {
+        let image = t.busybox()?;
+        // A login host's limit on file sizes, in KiB, ends neither the monitor nor the program.
+        let script = format!(
+            "ulimit -f 100; rpod run --name limited --network none {image} sh -c \
+             'head -c 300000 /dev/zero | tr \"\\0\" x; echo; echo done' >/dev/null"
+        );
+        t.script(&script).run().says("output is missing in the log");
+        let state = rpod!(t, "inspect", "-f", "{{.State.ExitCode}} {{.State.Error}}", "limited").run();
+        assert!(state.ok().starts_with("0 output is missing in the log"), "{state}");
+        t.script("rpod logs limited >/dev/full").run().fails(125, &["cannot write to standard output"]);
+        t.script("rpod export limited >/dev/full").run().fails(125, &["cannot write", "No space left"]);
+        Ok(())
+    }));
     trials.push(trial("logs::drivers", User::Sub, |t| {
         let image = t.busybox()?;
         for driver in ["k8s-file", "json-file"] {
@@ -177,6 +191,7 @@ fn rotate(t: &Sandbox) -> Outcome {
     .ok();
     let followed = rpod!(t, "logs", "-f", "f").run();
     assert_eq!(followed.ok().lines().count(), 20000);
+    rpod!(t, "inspect", "-f", "{{.HostConfig.LogConfig.Size}}", "f").run().lines_are(&["50kB"]);
     rpod!(t, "run", "--rm", "--log-opt", "max-size=big", image, "true").run().fails(125, &["max-size"]);
     rpod!(t, "run", "--rm", "--log-opt", "nosuch=1", image, "true").run().fails(125, &["nosuch"]);
     Ok(())

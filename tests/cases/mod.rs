@@ -67,6 +67,7 @@ mod restart_unit;
 mod resume;
 mod retry;
 mod run;
+mod runtime_dir;
 mod scenario;
 mod secrets;
 mod security;
@@ -96,6 +97,7 @@ pub fn trials() -> Vec<Trial> {
         compressed::trials(),
         retry::trials(),
         run::trials(),
+        runtime_dir::trials(),
         userns::trials(),
         namespaces::trials(),
         mount_options::trials(),

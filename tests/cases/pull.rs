@@ -196,6 +196,15 @@ fn platforms(t: &Sandbox) -> Outcome {
     rpod!(t, "image", "inspect", "--format", "{{.Architecture}}", &name).run().lines_are(&["s390x"]);
     rpod!(t, "pull", "-q", "--platform", "linux/arm64/v8", &name).run().ok();
     rpod!(t, "pull", "-q", "--arch", "arm64", &name).run().ok();
+    // An image that is here is of the variant asked for, or another one is fetched.
+    let here = |flags: &[&str]| t.rpod([&["create", "--pull", "never"], flags, &[&name, "true"]].concat()).run();
+    here(&["--arch", "arm64"]).ok();
+    here(&["--platform", "linux/arm64/v8"]).ok();
+    for flags in [&["--arch", "arm64", "--variant", "v9"][..], &["--platform", "linux/arm64/v9"], &["--variant", "v2"]]
+    {
+        here(flags).fails(125, &["image not known"]);
+    }
+    rpod!(t, "rm", "-a").run().ok();
     rpod!(t, "pull", "--platform", "linux/riscv64", &name).run().fails(125, &["riscv64", "s390x"]);
     Ok(())
 }

@@ -59,6 +59,13 @@ fn on_failure(t: &Sandbox) -> Outcome {
     assert_eq!(words.iter().filter(|w| **w != "create").collect::<Vec<_>>(), expected[1..].iter().collect::<Vec<_>>());
     // A good end is an end.
     rpod!(t, "run", "--name", "g", "--restart", "on-failure", image, "true").run().ok();
+    // With --rm it goes after its last end.
+    let lap =
+        rpod!(t, "run", "--rm", "--name", "h", "--restart", "on-failure:1", image, "sh", "-c", "echo lap; exit 3")
+            .run();
+    lap.code(3).lines_are(&["lap", "lap"]);
+    rpod!(t, "container", "exists", "h").run().code(1);
+    rpod!(t, "run", "--rm", "--restart", "always", image, "true").run().fails(125, &["--rm option conflicts"]);
     assert_eq!((count(t, "g"), status(t, "g").as_str()), (0, "exited"));
     // Started by hand, it counts anew.
     rpod!(t, "start", "-a", "f").run().code(3);

@@ -4,6 +4,7 @@ use crate::support::{Outcome, Sandbox, Trial, User, for_each_user, rpod, trial};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("surroundings::names_and_zone", names_and_zone);
+    trials.extend(for_each_user("surroundings::umask", umask));
     trials.push(trial("surroundings::accounts", User::Sub, accounts));
     trials.push(trial("surroundings::streams", User::Sub, streams));
     trials.push(trial("surroundings::init_pidfile_and_image", User::Sub, init_pidfile_and_image));
@@ -78,6 +79,20 @@ fn accounts(t: &Sandbox) -> Outcome {
     };
     assert_eq!(run(&["-u", "77"], "tail -n 1 /etc/passwd; whoami"), "77:*:77:0:container user:/:/bin/sh\n77");
     assert_eq!(run(&["-u", "77:88"], "tail -n 1 /etc/group"), "88:x:88:77");
+    // Of the host's users the names are known; a number without a group stands for a group as well.
+    assert_eq!(run(&["-u", "1:1", "-w", "/tmp"], "tail -n 1 /etc/passwd"), "daemon:*:1:1:daemon:/tmp:/bin/sh");
+    assert_eq!(run(&["-u", "77"], "tail -n 1 /etc/group; id -g"), "77:x:77:77\n0");
+    assert_eq!(run(&["-u", "alice:88"], "tail -n 1 /etc/group"), "88:x:88:alice");
+    let kept = "tail -n 1 /etc/passwd; tail -n 1 /etc/group";
+    assert_eq!(
+        run(&["--userns", "keep-id:uid=500,gid=501"], kept),
+        "500:*:500:501:container user:/:/bin/sh\n501:x:501:500"
+    );
+    let dockerfile = format!("FROM {image}\nUSER 1234\n");
+    rpod!(t, "build", "-q", "-t", "numbered", "-f", "-").stdin(dockerfile).run().ok();
+    rpod!(t, "run", "--rm", "numbered", "sh", "-c", kept)
+        .run()
+        .lines_are(&["1234:*:1234:0:container user:/:/bin/sh", "1234:x:1234:1234"]);
     let entry = "me:x:$UID:$GID:$NAME:$HOME:/bin/x";
     assert_eq!(
         run(&["-u", "77", "--passwd-entry", entry], "tail -n 1 /etc/passwd"),
@@ -97,6 +112,44 @@ fn accounts(t: &Sandbox) -> Outcome {
     assert!(
         run(&["-u", "77", "--passwd-entry", "a:b\nroot2:x:0:0::/:/bin/sh"], "cat /etc/passwd").lines().count() == 2
     );
+    Ok(())
+}
+
+/// What a container sees does not depend on the caller's umask; what the caller gets does.
+fn umask(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    // One that is not mapped cannot own a secret.
+    let group = if t.user() == User::Sub { 7777 } else { 0 };
+    let modes = |umask: &str| {
+        let script = format!(
+            "umask {umask}; printf s | rpod secret create s - >/dev/null; mkdir -p bound; \
+             rpod create --name c --network none -u 0:{group} --secret s -v ./bound:/new/a -v named:/new2/b -v /new3/c \
+             --tmpfs /new4/d {image} stat -c '%a %n' /etc/hosts /etc/resolv.conf /etc/hostname /etc/group \
+             /run/secrets /run/secrets/s /new /new2 /new2/b /new3 /new3/c /new4 >/dev/null; \
+             umask 022; rpod start -a c; rpod rm c >/dev/null; rpod volume rm named >/dev/null; rpod secret rm s >/dev/null"
+        );
+        t.script(&script).run().ok().to_owned()
+    };
+    assert_eq!(modes("077"), modes("022"));
+    assert!(modes("077").contains("644 /etc/hosts\n"), "{}", modes("077"));
+    let script = format!(
+        "umask 027; mkdir o; rpod save -q -o o/a {image}; rpod save -q --format oci-dir -o o/d {image}; \
+         rpod create -q --cidfile o/c --name c {image} true >/dev/null; rpod export -o o/e c; \
+         rpod commit -q --iidfile o/i c made >/dev/null; stat -c '%a %n' o/* o/d/*; rpod unshare sh -c umask"
+    );
+    t.script(&script).run().lines_are(&[
+        "640 o/a",
+        "640 o/c",
+        "750 o/d",
+        "640 o/e",
+        "640 o/i",
+        "750 o/d/blobs",
+        "640 o/d/index.json",
+        "640 o/d/oci-layout",
+        "0027",
+    ]);
+    // Nor does a program's own umask in the container.
+    t.script(&format!("umask 077; rpod run --rm --network none {image} sh -c umask")).run().lines_are(&["0022"]);
     Ok(())
 }
 

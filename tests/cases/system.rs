@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         trial("system::full_disk", User::Sub, full_disk),
         trial("system::filled_by_a_container", User::Sub, filled_by_a_container),
         trial("system::reboot", User::Sub, reboot),
+        trial("system::hosts_with_one_store", User::Sub, hosts_with_one_store),
     ];
     trials.extend(for_each_user("system::reset", reset));
     trials
@@ -363,15 +364,93 @@ fn filled_by_a_container(t: &Sandbox) -> Outcome {
 fn reboot(t: &Sandbox) -> Outcome {
     let image = t.busybox()?;
     rpod!(t, "run", "-d", "--name", "on", "--network", "none", image, "sleep", "1000").run().ok();
-    rpod!(t, "run", "-d", "--rm", "--name", "gone", "--network", "none", image, "sleep", "1000").run().ok();
-    let pids =
-        rpod!(t, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}}", "on", "gone").run().ok().to_owned();
+    let anonymous = ["-v", "/own", "-v", "named:/named"];
+    t.rpod(
+        [&["run", "-d", "--rm", "--name", "gone", "--network", "none"], &anonymous[..], &[image, "sleep", "1000"]]
+            .concat(),
+    )
+    .run()
+    .ok();
+    // One that stays has a volume of the other's too.
+    rpod!(t, "run", "-d", "--rm", "--name", "lent", "--network", "none", "-v", "/lent", image, "sleep", "1000")
+        .run()
+        .ok();
+    rpod!(t, "create", "--name", "borrower", "--volumes-from", "lent", image, "ls", "/lent").run().ok();
+    let lent = rpod!(t, "inspect", "-f", "{{(index .Mounts 0).Name}}", "lent").run().ok().to_owned();
+    let pids = rpod!(t, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}}", "on", "gone", "lent")
+        .run()
+        .ok()
+        .to_owned();
     for pid in pids.split_ascii_whitespace().rev() {
         t.program("kill", ["-9", pid]).run();
     }
     fs::remove_dir_all(t.dir().join("run/rpod"))?;
-    rpod!(t, "ps", "-a", "--format", "{{.Names}} {{.State}}").run().lines_are(&["on exited"]);
+    rpod!(t, "ps", "-a", "--format", "{{.Names}} {{.State}}").run().lines_are(&["on exited", "borrower created"]);
+    // What has no name of its own goes with the container that it was made for.
+    let mut volumes = [lent.as_str(), "named"];
+    volumes.sort_unstable();
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&volumes);
+    rpod!(t, "start", "-a", "borrower").run().ok();
+    rpod!(t, "rm", "-v", "borrower").run().ok();
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&["named"]);
+    // Nor does it stay when no container comes of it.
+    rpod!(t, "create", "-v", "/own", "--requires", "nosuch", image, "true").run().fails(125, &["nosuch"]);
+    rpod!(t, "volume", "ls", "-q").run().lines_are(&["named"]);
     rpod!(t, "start", "on").run().ok();
     rpod!(t, "rm", "-f", "-t", "0", "on").run().ok();
+    Ok(())
+}
+
+/// Two hosts with one home: neither takes away what the other one's containers use.
+fn hosts_with_one_store(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    if !crate::support::is_root() {
+        return crate::support::skip("needs root, to be another host");
+    }
+    let machine = t.write("machine-id", "0123456789abcdef0123456789abcdef\n")?;
+    let far = |state: &str, words: &[&str]| {
+        let dir = t.dir().display();
+        let script = format!(
+            "mount --bind {} /etc/machine-id; {state} export RPOD_RUNTIME={dir}/far-run; exec {} {} \"$@\"",
+            machine.display(),
+            t.become_user(),
+            t.binary().display()
+        );
+        t.program_as_root("unshare", [&["-m", "bash", "-c", &script, "rpod"], words].concat()).run()
+    };
+    rpod!(t, "tag", image, "localhost/other").run().ok();
+    rpod!(t, "run", "-d", "--name", "va", "--network", "none", "-v", "vol1:/v", image, "sleep", "1000").run().ok();
+    rpod!(t, "create", "--name", "ve", "-v", "/own", "--rm", image, "true").run().ok();
+    // The second host's own containers are not the first one's. Its state is in the shared home, or on its own disk: then only
+    // the store tells.
+    let elsewhere = format!("export RPOD_STATE={}/far-state;", t.dir().display());
+    for state in ["", &elsewhere] {
+        far(state, &["ps", "-aq"]).lines_are(&[]);
+        let host = far(state, &["create", "--name", "b", "-v", "vol2:/v", image, "true"]);
+        host.ok();
+        rpod!(t, "volume", "rm", "-f", "vol2").run().fails(2, &["volume vol2 is in use by container b"]);
+        rpod!(t, "rmi", "-f", "localhost/other", image).run().fails(2, &["is in use by container b", "on host 0123"]);
+        rpod!(t, "system", "reset", "-f").run().fails(125, &["is in use by container b"]);
+        rpod!(t, "tag", image, "localhost/other").run().ok();
+        if state.is_empty() {
+            far(state, &["volume", "rm", "-f", "vol1"]).fails(2, &["volume vol1 is in use by container va"]);
+            far(state, &["rmi", "-f", "localhost/other", image]).fails(2, &["is in use by container va"]);
+            far(state, &["rm", "b"]).ok();
+            far(state, &["system", "prune", "-af", "--volumes"]).ok();
+        } else {
+            far(state, &["rm", "b"]).ok();
+        }
+        rpod!(t, "exec", "va", "ls", "/v").run().ok();
+        rpod!(t, "volume", "rm", "vol2").run();
+    }
+    // One made since the first has known of the second is known to it wherever its state is.
+    rpod!(t, "run", "-d", "--rm", "--name", "vr", "--network", "none", "-v", "vol3:/v", image, "sleep", "1000")
+        .run()
+        .ok();
+    far(&elsewhere, &["volume", "rm", "vol3"]).fails(2, &["in use by container vr"]);
+    rpod!(t, "rm", "-af", "-t", "0").run().ok();
+    far(&elsewhere, &["volume", "rm", "vol3"]).ok();
+    let uses = fs::read_dir(t.data().join("uses"))?.flatten().map(|host| fs::read_dir(host.path()).unwrap().count());
+    assert_eq!(uses.collect::<Vec<_>>(), [0, 0]);
     Ok(())
 }

@@ -236,6 +236,43 @@ fn gpg(t: &Sandbox) -> Outcome {
     pull(t, &name).fails(125, &["not made with the key"]);
     signer("good@example.com", &[]).ok();
     pull(t, &name).ok();
+    // A key that was revoked, or has expired, signs nothing any more; what is needed has to be as good as its key.
+    let expired = ["--faked-system-time", "20240101T000000", "--passphrase", "", "--pinentry-mode", "loopback"];
+    gpg(&[&expired[..], &["--quick-gen-key", "old@example.com", "ed25519", "sign", "30d"]].concat()).ok();
+    gpg(&[
+        "--passphrase",
+        "",
+        "--pinentry-mode",
+        "loopback",
+        "--quick-gen-key",
+        "lost@example.com",
+        "ed25519",
+        "sign",
+        "never",
+    ])
+    .ok();
+    signer("lost@example.com", &[]).ok();
+    let base = t.home().join(".local/share/containers/sigstore/x");
+    let place = std::fs::read_dir(&base)?.flatten().next().unwrap().path();
+    let payload = gpg(&["--decrypt", place.join("signature-2").to_str().unwrap()]).ok().to_owned();
+    t.write("home/payload", &payload)?;
+    let (payload, output) = (t.home().join("payload"), place.join("signature-4"));
+    let args =
+        ["--local-user", "old@example.com", "--output", output.to_str().unwrap(), "--sign", payload.to_str().unwrap()];
+    gpg(&[&["--faked-system-time", "20240102T000000"], &args[..]].concat()).ok();
+    let revocations = keys.join("openpgp-revocs.d");
+    let script = format!(
+        "f=$(gpg --batch --with-colons --list-keys lost@example.com | sed -n 's/^fpr:*\\([0-9A-F]*\\):/\\1/p' | head -1); \
+         sed 's/^:---/---/' {}/$f.rev | gpg --batch --quiet --import",
+        revocations.display()
+    );
+    t.script(&script).env("GNUPGHOME", &keys).run().ok();
+    for (user, why) in [("old@example.com", "has expired"), ("lost@example.com", "has been revoked")] {
+        gpg(&["--armor", "--output", t.home().join(user).to_str().unwrap(), "--export", user]).ok();
+        trusts(user)?;
+        pull(t, &name).fails(125, &[why]);
+    }
+    trusts("good@example.com")?;
     // The signature is for this tag.
     Image::busybox()?.push(&registry, "x/y", "2", Manifest::Oci)?;
     pull(t, &format!("{host}/x/y:2")).fails(125, &["for the name"]);

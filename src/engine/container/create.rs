@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::record::{CONFIG, Config, RECORD, Record};
 use super::store::{self, Container};
-use super::{remove, repair};
+use super::{elsewhere, own_volumes, remove, repair};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::state::file::Durability;
@@ -26,16 +26,16 @@ pub(crate) struct Reserved<'d> {
 }
 
 impl<'d> Reserved<'d> {
-    /// `rm`: the container is removed when it ends, and forgotten by a reboot.
+    /// `fleeting`: the container is removed when it ends, and nobody looks for it after the session.
     ///
     /// # Errors
     /// When the name is taken, or cannot be one.
-    pub(crate) fn new(dirs: &'d Dirs, name: Option<&str>, rm: bool) -> Result<Self> {
+    pub(crate) fn new(dirs: &'d Dirs, name: Option<&str>, fleeting: bool) -> Result<Self> {
         if let Some(name) = name {
             names::check(name)?;
         }
         let id = id::random()?;
-        let place = Place::new(dirs, &id, rm);
+        let place = Place::new(dirs, &id, fleeting);
         // The lock first: whoever finds directories without a record asks it whether their maker still lives.
         let lock = place.try_lock()?.ok_or_else(|| Error::new("another process took the container's new ID"))?;
         let mut reserved = Self { dirs, name: String::new(), place, lock: Some(lock), id };
@@ -55,6 +55,10 @@ impl<'d> Reserved<'d> {
     pub(crate) fn commit(mut self, record: Record, config: &Config) -> Result<(Container, Lock)> {
         config.store(&self.place.record, Durability::Volatile)?;
         record.store(&self.place.record, Durability::Volatile)?;
+        // A record that a reboot forgets does not replace the note.
+        if !record.rm && !record.volumes.is_empty() {
+            own_volumes::forget_note(&self.place)?;
+        }
         let lock = self.lock.take().ok_or_else(|| Error::new("the container was committed twice"))?;
         Ok((Container { record, place: self.place.clone() }, lock))
     }
@@ -66,8 +70,9 @@ impl Drop for Reserved<'_> {
         if store::name_target(self.dirs, &self.name).as_deref() == Some(self.id.as_str()) {
             let _ = std::fs::remove_file(store::name_link(self.dirs, &self.name));
         }
+        elsewhere::unmark(self.dirs, &self.id);
         // What cannot be removed now is swept by the next listing.
-        let _ = remove::clear(&self.place, &lock);
+        let _ = own_volumes::remove_noted(self.dirs, &self.place).and_then(|()| remove::clear(&self.place, &lock));
     }
 }
 

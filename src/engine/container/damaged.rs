@@ -2,7 +2,7 @@
 //! other containers; until somebody removes them, what one of them may use is not cleared away.
 
 use super::store::{self, Container};
-use super::{remove, repair};
+use super::{elsewhere, remove, repair};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::place::Place;
 use crate::monitor::state::State;
@@ -45,8 +45,8 @@ pub(crate) fn find(dirs: &Dirs, word: &str) -> Result<Option<Damaged>> {
 /// Removes one, with its name. Volumes that were made for it stay: nobody knows them any more.
 pub(crate) fn remove(dirs: &Dirs, damaged: &Damaged) -> Result<()> {
     for place in [true, false].map(|rm| Place::new(dirs, &damaged.id, rm)) {
-        let Some(lock) = place.try_lock()? else {
-            let monitor = State::load(&place.record).monitor;
+        let monitor = State::load(&place.record).monitor;
+        let Some(lock) = place.try_lock()?.filter(|_| !place.inhabited(monitor)) else {
             return Err(Error::new(format!("container {} is in use, by process {monitor} as it says", damaged.id))
                 .with_kind(Kind::Conflict)
                 .hint("end that process first, if it is rpod"));
@@ -57,5 +57,6 @@ pub(crate) fn remove(dirs: &Dirs, damaged: &Damaged) -> Result<()> {
         }
         remove::clear(&place, &lock)?;
     }
+    elsewhere::unmark(dirs, &damaged.id);
     repair::forget_names(dirs, &damaged.id)
 }

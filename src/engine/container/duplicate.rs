@@ -15,7 +15,7 @@ use super::record::{CONFIG, Config, Record, Root};
 use super::resolve::MountKind;
 use super::store::{self, Container};
 use super::volumes::{self, VolumeUse};
-use super::{image_mounts, requires, update};
+use super::{elsewhere, image_mounts, own_volumes, requires, update};
 use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Kind, Result};
@@ -47,7 +47,7 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
     let mut text = std::fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
     let _layers = store.gc_lock(Mode::Shared)?;
     let name = wanted.name.map_or_else(|| free_name(dirs, &old.name), |name| Ok(name.to_owned()))?;
-    let reserved = Reserved::new(dirs, Some(&name), old.rm)?;
+    let reserved = Reserved::new(dirs, Some(&name), original.place.is_fleeting())?;
     text = text.replace(&old.id, &reserved.id);
     let anonymous = old.volumes.iter().map(|_| id::random()).collect::<Result<Vec<_>>>()?;
     for (known, new) in old.volumes.iter().zip(&anonymous) {
@@ -97,8 +97,10 @@ pub(crate) fn duplicate(dirs: &Dirs, store: &Store, original: &Container, wanted
     };
     let uses = volume_uses(&config, &record.volumes);
     let data = dirs.data.join("volumes");
+    own_volumes::note(&reserved.place, &record.volumes)?;
     let made = volumes::prepare(&data, &uses, &config.rootfs.directories(), &ids.outside(&identity), &whole)?;
     made.iter().for_each(|name| events::volume(dirs, "create", name));
+    elsewhere::mark(dirs, &record, &config)?;
     let (container, lock) = reserved.commit(record, &config)?;
     requires::note(dirs, &container.record, &config.spec)?;
     Ok(Made { container, config, lock, warnings })

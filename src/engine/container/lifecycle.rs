@@ -17,6 +17,9 @@ use crate::monitor::state::{State, Status, start_time};
 use crate::state::paths::Dirs;
 use crate::sys::signal;
 
+/// How long the state of a container is looked at whose monitor cannot be found.
+const UNFOUND: Duration = Duration::from_secs(2);
+
 /// How long `stop` waits before it kills; `None`: for ever.
 pub(crate) type Patience = Option<Duration>;
 
@@ -196,6 +199,33 @@ pub(crate) fn ask_to_leave<'c>(
     ask_to_stop(dirs, container, patience(container, removal.seconds)).map(Some)
 }
 
+/// Makes sure that a container whose end was waited for has ended: one whose monitor is not where this process looks for
+/// it cannot be waited for.
+///
+/// # Errors
+/// When it goes on: nothing of it may be removed.
+fn ended(dirs: &Dirs, container: &Container) -> Result<()> {
+    let deadline = Instant::now() + UNFOUND;
+    loop {
+        let state = container.state(dirs)?;
+        // With its lock held it has been started again.
+        if !state.status.is_alive() || container.place.locked()? {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::new(format!(
+                "container {} goes on: its monitor (process {}) is not to be found in {}",
+                container.id(),
+                state.monitor,
+                dirs.runtime.display()
+            ))
+            .with_kind(Kind::Conflict)
+            .hint("use the environment (RPOD_RUNTIME, --runroot, /tmp) that it was started in, or end that process"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Removes the container.
 pub(crate) fn remove(dirs: &Dirs, container: &Container, removal: Removal) -> Result<()> {
     loop {
@@ -210,6 +240,7 @@ pub(crate) fn remove(dirs: &Dirs, container: &Container, removal: Removal) -> Re
                 .with_kind(Kind::Conflict));
             }
             ask_to_stop(dirs, container, patience(container, removal.seconds))?.finish()?;
+            ended(dirs, container)?;
         }
         match container.place.try_lock()? {
             Some(lock) => {

@@ -16,7 +16,7 @@ use super::options::{HostEntry, RootSource, RunOptions};
 use super::record::{Config, Mount, NameFiles, Record, Root};
 use super::resolve::{self, Accounts, HostFacts, MountKind, Request, Resolved, RootFiles};
 use super::store::Container;
-use super::{borrowed, cdi, image_mounts, joining, requires, secrets, volumes};
+use super::{borrowed, cdi, elsewhere, image_mounts, joining, own_volumes, requires, secrets, volumes};
 use crate::engine::events;
 use crate::engine::images::Image;
 use crate::error::{Context, Error, Result};
@@ -27,6 +27,7 @@ use crate::network::ports::parse_exposed;
 use crate::runtime::cgroup;
 use crate::spec;
 use crate::state::file::{self, Durability};
+use crate::state::given;
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::{Dirs, create_private};
 use crate::storage::{IdShift, LayerView, RootfsPlan, Store};
@@ -42,6 +43,8 @@ pub(crate) struct Order<'a> {
     pub runtime: Option<PathBuf>,
     pub cidfile: Option<&'a Path>,
     pub create_command: Vec<String>,
+    /// The caller waits for its end.
+    pub foreground: bool,
 }
 
 /// A new container; whoever has the lock may start it.
@@ -66,7 +69,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let network = bridges::settle(dirs, &options.network.mode)?;
     // From here until the record names them, nobody may take the layers away.
     let _layers = (image.is_some() || image_mounts::any(options)).then(|| store.gc_lock(Mode::Shared)).transpose()?;
-    let reserved = Reserved::new(dirs, order.name, options.rm)?;
+    let reserved = Reserved::new(dirs, order.name, options.rm && order.foreground)?;
     let whole = IdMaps::for_user()?;
     let ids = ids::choose(dirs, store, options, image, &whole, joined.as_ref())?;
     let rootfs = rootfs(store, options, image, &reserved.place.disk, &ids.shift)?;
@@ -97,6 +100,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     let (own, mounts) = (resolved.maps.as_ref().unwrap_or(&whole), &mut resolved.settings.mounts);
     let placed = secrets::place(dirs, &reserved.place.record, &options.secrets, own, mounts)?;
     let owner = ids.outside(&resolved.settings.process.user);
+    own_volumes::note(&reserved.place, &anonymous(&resolved))?;
     let made = volumes::prepare(&volumes, &resolved.volumes, &directories, &owner, &whole)?;
     made.iter().for_each(|name| events::volume(dirs, "create", name));
     write_accounts(&reserved.place.record, &resolved.accounts)?;
@@ -108,6 +112,7 @@ pub(crate) fn make(dirs: &Dirs, store: &Store, order: Order<'_>) -> Result<Made>
     config.log.attributes = log_attributes(&log, &record, &config);
     life.apply(image.map(|image| &image.config), &mut record, &mut config)?;
     record.requires = requires::resolve(dirs, &life.requires)?;
+    elsewhere::mark(dirs, &record, &config)?;
     let (container, lock) = reserved.commit(record, &config)?;
     requires::note(dirs, &container.record, &config.spec)?;
     if let Some(cidfile) = cidfile {
@@ -204,13 +209,18 @@ fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: 
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
         mounted_layers: Vec::new(),
         auto_ids: ids.auto.clone(),
-        volumes: resolved.volumes.iter().filter(|v| v.anonymous).map(|v| v.name.clone()).collect(),
+        volumes: anonymous(resolved),
         cidfile: order
             .cidfile
             .map(std::path::absolute)
             .transpose()
             .context(|| "cannot find the cidfile's directory")?,
     })
+}
+
+/// The volumes that go with the container.
+fn anonymous(resolved: &Resolved) -> Vec<String> {
+    resolved.volumes.iter().filter(|volume| volume.anonymous).map(|volume| volume.name.clone()).collect()
 }
 
 /// Destinations in Podman's order: volumes come last.
@@ -339,7 +349,7 @@ struct Cidfile<'a>(Option<&'a Path>);
 impl<'a> Cidfile<'a> {
     fn write(path: &'a Path, id: &str) -> Result<Self> {
         use std::io::Write;
-        let made = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
+        let made = given::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
         match made {
             Ok(()) => Ok(Self(Some(path))),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(format!(

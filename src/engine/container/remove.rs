@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use super::store::{self, Container};
-use super::volumes;
+use super::{elsewhere, own_volumes};
 use crate::engine::events;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::monitor::place::Place;
 use crate::monitor::state::State;
 use crate::state::lock::Lock;
@@ -19,9 +19,14 @@ use crate::userns::{IdMaps, enter};
 /// Removes a container whose lock the caller holds, with `volumes` also those that were made for it alone.
 pub(crate) fn remove_locked(dirs: &Dirs, container: &Container, volumes: bool, lock: &Lock) -> Result<()> {
     let state = State::load(&container.place.record);
+    if volumes {
+        own_volumes::note(&container.place, &container.record.volumes)?;
+    }
     forget(dirs, container, lock, state.finished_at.is_some().then_some(state.exit_code))?;
-    clear(&container.place, lock)?;
-    if volumes { remove_volumes(dirs, container) } else { Ok(()) }
+    if volumes {
+        own_volumes::remove_of(dirs, container)?;
+    }
+    clear(&container.place, lock)
 }
 
 /// Removes the record, and with it everything by which others know the container. `code`: of its program, if that ever ran.
@@ -47,25 +52,9 @@ pub(super) fn forget(dirs: &Dirs, container: &Container, _held: &Lock, code: Opt
     if let Some(cidfile) = &container.record.cidfile {
         let _ = std::fs::remove_file(cidfile);
     }
+    elsewhere::unmark(dirs, container.id());
     events::removal(dirs, &container.record, code);
     Ok(())
-}
-
-/// Removes the volumes that were made for the container alone.
-pub(super) fn remove_volumes(dirs: &Dirs, container: &Container) -> Result<()> {
-    if container.record.volumes.is_empty() {
-        return Ok(());
-    }
-    let (directory, maps) = (dirs.data.join("volumes"), IdMaps::for_user()?);
-    let own = container.record.volumes.iter();
-    // Others may have them by --volumes-from, and remove them then.
-    let others =
-        if own.clone().any(|name| volumes::is_borrowed(&directory, name)) { store::list(dirs)? } else { vec![] };
-    let taken = |name: &String| others.iter().any(|other| other.record.volumes.contains(name));
-    own.filter(|name| !taken(name)).try_for_each(|name| match volumes::remove(&directory, name, &maps) {
-        Err(e) if e.kind() == Kind::NoSuchObject => Ok(()),
-        result => result.inspect(|()| events::volume(dirs, "remove", name)),
-    })
 }
 
 /// Removes the directories of a container without a record. The lock's file goes last.

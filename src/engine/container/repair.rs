@@ -2,20 +2,26 @@
 //!
 //! Done on sight by whoever looks at containers. The lock decides: nothing is touched while another process holds it.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::record::Record;
-use super::remove;
 use super::store::{self, Container};
+use super::{elsewhere, own_volumes, remove};
 use crate::error::{Context, Result};
-use crate::monitor::place::{Place, left_exit_code};
+use crate::monitor::home;
+use crate::monitor::place::{Place, is_monitor, left_exit_code};
 use crate::monitor::state::{State, Status};
 use crate::runtime::cgroup;
 use crate::state::events::{self, Event};
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::Dirs;
 use crate::sys::signal;
+
+/// How long a monitor is waited for that was called.
+const CALLED: Duration = Duration::from_secs(1);
 
 /// The container says it runs, but its monitor does not hold the lock any more: nothing will ever tell its exit code.
 ///
@@ -28,6 +34,10 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
     let state = State::load(&container.place.record);
     if !state.status.is_alive() {
         return Ok(state);
+    }
+    if container.place.inhabited(state.monitor) {
+        drop(lock);
+        return call_home(container, state);
     }
     kill_leftover(&state);
     if let Some(path) = &state.cgroup {
@@ -61,6 +71,20 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
     Ok(ended)
 }
 
+/// Has a monitor that this process does not find make its lock and its socket again (see `monitor::home`). One that does
+/// not, as its files are in another mount namespace, is left alone.
+fn call_home(container: &Container, state: State) -> Result<State> {
+    let pidfd = Pid::from_raw(state.monitor).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let Some(pidfd) = pidfd.filter(|_| is_monitor(state.monitor)) else { return Ok(state) };
+    if signal::send(std::os::fd::AsFd::as_fd(&pidfd), home::CALL).is_ok() {
+        let deadline = Instant::now() + CALLED;
+        while !container.place.locked()? && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    Ok(State::load(&container.place.record))
+}
+
 /// Kills the process that was the container's first one, if it is still that process, and waits for its end.
 fn kill_leftover(state: &State) {
     let Some(pidfd) = Pid::from_raw(state.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
@@ -84,9 +108,12 @@ pub(super) fn sweep(dirs: &Dirs, id: &str) -> Result<()> {
         return Ok(());
     }
     let Some(lock) = place.try_lock()? else { return Ok(()) };
-    if Container::load(dirs, id)?.is_some() {
+    // A container with --rm, whose record was in a runtime directory that is gone, goes on.
+    if Container::load(dirs, id)?.is_some() || place.inhabited(0) {
         return Ok(());
     }
+    own_volumes::remove_noted(dirs, &place)?;
+    elsewhere::unmark(dirs, id);
     remove::clear(&place, &lock)
 }
 
@@ -150,5 +177,6 @@ pub(super) fn owns_name(dirs: &Dirs, id: &str, name: &str) -> Result<bool> {
             Err(_) => return Ok(true),
         }
     }
-    Place::new(dirs, id, false).locked()
+    let place = Place::new(dirs, id, false);
+    Ok(place.locked()? || place.inhabited(0))
 }

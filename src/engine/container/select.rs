@@ -18,6 +18,8 @@ pub(crate) struct Selection<'a> {
     pub filters: &'a [String],
     /// Containers that do not exist are left out.
     pub ignore: bool,
+    /// One that is named twice is there twice.
+    pub repeats: bool,
 }
 
 impl Selection<'_> {
@@ -64,7 +66,7 @@ impl Selection<'_> {
         let mut found: Vec<(String, Container)> = Vec::with_capacity(words.len());
         for word in words {
             match store::find(dirs, &word) {
-                Ok(container) if found.iter().any(|(_, known)| known.id() == container.id()) => {}
+                Ok(container) if !self.repeats && found.iter().any(|(_, known)| known.id() == container.id()) => {}
                 Ok(container) => found.push((word, container)),
                 Err(e) if self.ignore && e.kind() == Kind::NoSuchObject => {}
                 Err(e) => return Err(e),

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{MountBuilder, Spec};
 
+use super::halt::revives;
 use super::preserved::Preserved;
 use super::record::Config;
 use super::store::{self, Container};
-use super::{bridges, joining, namefiles, overlays, owners, preserved, remove, secrets, shared_shm};
+use super::{bridges, joining, namefiles, overlays, own_volumes, owners, preserved, remove, secrets, shared_shm};
 use crate::error::{Context, Error, Kind, Result};
 use crate::monitor::client::Client;
 use crate::monitor::notify::{self, Manager};
@@ -154,7 +155,7 @@ fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: 
     let events = events::directory(dirs);
     let forget = |lock: &Lock, code| {
         remove::forget(dirs, container, lock, code)?;
-        remove::remove_volumes(dirs, container)
+        own_volumes::remove_of(dirs, container)
     };
     let clear = |lock: &Lock| remove::clear(&container.place, lock);
     let reload = || {
@@ -260,7 +261,9 @@ fn rootfs(dirs: &Dirs, container: &Container, config: &Config) -> Result<Rootfs>
     };
     Ok(match config.rootfs.clone() {
         RootfsPlan::Overlay { lower, upper, work } => {
-            Rootfs::Overlay { lower: below(lower)?, upper, work, volatile: container.record.rm }
+            // What was mounted so is not mounted again (overlayfs.rst, "Volatile mount").
+            let volatile = container.record.rm && !revives(container);
+            Rootfs::Overlay { lower: below(lower)?, upper, work, volatile }
         }
         RootfsPlan::FuseOverlayfs { lower, upper, work, program } => {
             Rootfs::FuseOverlayfs { lower: below(lower)?, upper, work, program }

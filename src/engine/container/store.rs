@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::damaged::{self, Damaged};
+use super::elsewhere;
 use super::record::{Config, Record};
 use super::repair;
 use crate::error::{Context, Error, Kind, Result};
@@ -155,6 +156,11 @@ pub(crate) fn survey(dirs: &Dirs) -> Result<(Vec<Container>, Vec<Damaged>)> {
     Ok((containers, damaged))
 }
 
+/// The containers that can be read, as they are: nothing is put right.
+pub(super) fn readable_ones(dirs: &Dirs) -> Result<Vec<Container>> {
+    Ok(ids(dirs)?.iter().filter_map(|id| Container::load(dirs, id).ok().flatten()).collect())
+}
+
 /// What all containers need of the image store.
 ///
 /// # Errors
@@ -166,6 +172,10 @@ pub(crate) fn keep(dirs: &Dirs) -> Result<Keep> {
         keep.layers.extend(container.record.layers);
         keep.layers.extend(container.record.mounted_layers);
         keep.blobs.extend(format!("sha256:{}", container.record.image_id).parse::<Digest>());
+    }
+    for used in elsewhere::uses(dirs)? {
+        keep.layers.extend(used.layers);
+        keep.blobs.extend(format!("sha256:{}", used.image_id).parse::<Digest>());
     }
     Ok(keep)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Filter, RemoveOptions, collect, list, remove};
-use crate::engine::container::store as container;
+use crate::engine::container::{elsewhere, store as container};
 use crate::engine::events;
 use crate::error::{Error, Kind, Result};
 use crate::state::paths::Dirs;
@@ -21,7 +21,8 @@ pub(crate) struct Pruned {
 
 /// The ids of images that containers were made from.
 pub(crate) fn used(dirs: &Dirs) -> Result<HashSet<String>> {
-    Ok(container::list(dirs)?.into_iter().map(|container| container.record.image_id).collect())
+    let own = container::list(dirs)?.into_iter().map(|container| container.record.image_id);
+    Ok(own.chain(elsewhere::uses(dirs)?.into_iter().map(|used| used.image_id)).collect())
 }
 
 /// Removes images without a name, with `all` every image, unless a container was made from it or a filter speaks against it.

@@ -140,7 +140,7 @@ pub(crate) fn pull(
 fn present(store: &Store, name: &str, platform: Option<&Platform>) -> Option<Image> {
     match resolve(store, name) {
         Ok(image) => {
-            let fits = platform.is_none_or(|wanted| wanted.rank(&image.config.platform()).is_some());
+            let fits = platform.is_none_or(|wanted| wanted.is_met_by(&image.config.platform()));
             let whole = image.layers.iter().all(|layer| store.layer(layer).is_some());
             (fits && whole).then_some(image)
         }

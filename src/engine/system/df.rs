@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::engine::container::store as containers;
 use crate::engine::container::store::Container;
+use crate::engine::container::{elsewhere, store as containers};
 use crate::engine::images::{self, Listed};
 use crate::engine::volumes;
 use crate::error::Result;
@@ -104,7 +104,9 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
     let cached: BTreeSet<DiffId> = steps.iter().filter_map(|(_, step)| step.layer).collect();
     let in_use = |layer: Option<DiffId>| layer.is_some_and(|layer| owners.contains_key(&layer));
     let used = steps.iter().filter(|(_, step)| in_use(step.layer)).count();
+    let elsewhere = elsewhere::uses(dirs)?;
     let needed: BTreeSet<&DiffId> = all.iter().flat_map(|container| &container.record.layers).collect();
+    let needed: BTreeSet<&DiffId> = needed.into_iter().chain(elsewhere.iter().flat_map(|used| &used.layers)).collect();
     let is_cached = |layer: &DiffId| !owners.contains_key(layer) && cached.contains(layer);
     let kept: u64 = size_of.iter().filter(|(layer, _)| is_cached(layer)).map(|(_, size)| size).sum();
     let unused = size_of.iter().filter(|(layer, _)| !needed.contains(**layer) && !is_cached(layer));
@@ -112,7 +114,10 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
     let partials = store.size_of_partials()?;
     let unused = unused.map(|(_, size)| size).sum::<u64>() + partials;
     let mut users: HashMap<String, usize> = HashMap::new();
-    all.iter().for_each(|container| *users.entry(container.record.image_id.clone()).or_default() += 1);
+    let images_used = all.iter().map(|container| &container.record.image_id);
+    images_used
+        .chain(elsewhere.iter().map(|used| &used.image_id))
+        .for_each(|image| *users.entry(image.clone()).or_default() += 1);
 
     let images = listed.into_iter().map(|listed| {
         let own: BTreeSet<&DiffId> = listed.image.layers.iter().collect();

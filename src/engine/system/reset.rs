@@ -1,7 +1,7 @@
 //! `system reset`: everything goes, but volumes that somebody gave a name to, unless they are meant as well.
 
 use crate::engine::container::lifecycle::{self, Removal};
-use crate::engine::container::store as containers;
+use crate::engine::container::{elsewhere, store as containers};
 use crate::engine::volumes;
 use crate::error::{Context, Error, Kind, Result};
 use crate::state::paths::Dirs;
@@ -15,6 +15,9 @@ const VOLUMES: &str = "volumes";
 ///
 /// Several rpod processes at once must not be at work: what they make meanwhile may stay or go.
 pub(crate) fn reset(dirs: &Dirs, with_volumes: bool) -> Result<()> {
+    if let Some(used) = elsewhere::uses(dirs)?.first() {
+        return Err(used.refuse(&format!("the store {}", dirs.data.display())));
+    }
     for container in containers::list(dirs)? {
         let removal = Removal { force: true, seconds: Some(0), volumes: true };
         match lifecycle::remove(dirs, &container, removal) {

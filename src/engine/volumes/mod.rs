@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 pub(crate) use self::filter::Filters;
-use super::container::damaged;
 use super::container::lifecycle::{self, Removal};
 use super::container::options::mounts::tmpfs_options;
 use super::container::resolve::MountKind;
 use super::container::store as containers;
 use super::container::volumes::{self, Volume};
+use super::container::{damaged, elsewhere};
 use super::events;
 use crate::error::{Context, Error, Kind, Result};
 use crate::state::paths::Dirs;
@@ -193,11 +193,17 @@ pub(crate) fn users(dirs: &Dirs) -> Result<BTreeMap<String, Vec<String>>> {
             users.entry(name).or_default().push(container.id().to_owned());
         }
     }
+    for used in elsewhere::uses(dirs)? {
+        used.volumes.into_iter().for_each(|name| users.entry(name).or_default().push(used.id.clone()));
+    }
     Ok(users)
 }
 
 /// Removes a volume; with `force` also the containers that use it.
 pub(crate) fn remove(dirs: &Dirs, volume: &Volume, force: bool, seconds: Option<i64>) -> Result<()> {
+    if let Some(used) = elsewhere::uses(dirs)?.iter().find(|used| used.volumes.contains(&volume.name)) {
+        return Err(used.refuse(&format!("volume {}", volume.name)));
+    }
     let users = users(dirs)?.remove(&volume.name).unwrap_or_default();
     if !users.is_empty() && !force {
         return Err(Error::new(format!(

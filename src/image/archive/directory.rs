@@ -8,6 +8,7 @@ use rustix::fs::{OFlags, ResolveFlags};
 
 use crate::error::{Context, Error, Result};
 use crate::image::manifest::{Descriptor, Document};
+use crate::state::given;
 use crate::sys::lookup::openat2;
 
 /// A directory to write to.
@@ -17,13 +18,13 @@ pub(crate) struct Directory(PathBuf);
 impl Directory {
     /// Makes the directory when it is not there. What an OCI layout holds already stays.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        std::fs::create_dir_all(path).context(|| format!("cannot create {}", path.display()))?;
+        given::create_directories(path).context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path.to_path_buf()))
     }
 
     pub(super) fn make(&self, name: &str) -> Result<()> {
         let path = self.0.join(name);
-        std::fs::create_dir_all(&path).context(|| format!("cannot create {}", path.display()))
+        given::create_directories(&path).context(|| format!("cannot create {}", path.display()))
     }
 
     /// Written under another name first: what is there is whole.
@@ -32,7 +33,7 @@ impl Directory {
         let part = path.with_file_name(format!(".rpod-{}.part", std::process::id()));
         let what = || format!("cannot write {}", path.display());
         let written = (|| {
-            let mut file = File::create(&part)?;
+            let mut file = given::create(&part)?;
             std::io::copy(content, &mut file)?;
             std::fs::rename(&part, &path)
         })();

@@ -23,6 +23,10 @@ pub(crate) struct Writer {
     max_size: u64,
     max_file: u32,
     line: Vec<u8>,
+    /// Why lines are missing, until somebody has been told.
+    loss: Option<String>,
+    /// Somebody has been told.
+    told: bool,
     /// As JSON; empty: none.
     attributes: String,
 }
@@ -40,6 +44,8 @@ impl Writer {
             max_size: options.max_size.filter(|size| *size > 0).unwrap_or(u64::MAX),
             max_file: options.max_file.unwrap_or(1).clamp(1, MOST_FILES),
             line: Vec::new(),
+            loss: None,
+            told: false,
             attributes: match (options.driver, options.attributes.is_empty()) {
                 (Driver::JsonFile, false) => serde_json::to_string(&options.attributes).unwrap_or_default(),
                 _ => String::new(),
@@ -95,6 +101,12 @@ impl Writer {
         self.line.shrink_to(4096);
     }
 
+    /// Why lines are missing in the log, the first time.
+    pub(crate) fn loss(&mut self) -> Option<String> {
+        self.told |= self.loss.is_some();
+        self.loss.take()
+    }
+
     /// The program has ended and all of its output is written.
     pub(crate) fn end(&self) {
         self.journal.iter().for_each(Journal::end);
@@ -105,8 +117,13 @@ impl Writer {
         if let Some(file) = &mut self.file {
             match file.write_all(&self.line) {
                 Ok(()) => self.size += self.line.len() as u64,
-                // Half a line would be continued by the next one that fits.
-                Err(_) => drop(file.set_len(self.size)),
+                Err(error) => {
+                    // Half a line would be continued by the next one that fits.
+                    let _ = file.set_len(self.size);
+                    if !self.told {
+                        self.loss = Some(format!("output is missing in the log {}: {error}", self.path.display()));
+                    }
+                }
             }
         }
         self.line.clear();

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use super::{Facts, Target};
 use crate::error::{Context, Error, Result};
@@ -85,6 +86,10 @@ impl Bridge {
     /// Hung up when the netkeeper has ended.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.link.descriptor().as_fd()
+    }
+
+    pub(super) fn moved(&mut self, runtime: &Path) -> Result<()> {
+        self.link.moved(runtime)
     }
 
     /// Connects the container again, through a new netkeeper.

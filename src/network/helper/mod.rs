@@ -23,6 +23,7 @@ mod slirp;
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -276,6 +277,11 @@ impl Running {
             Some(_) => "the netkeeper",
             None => self.helper.as_ref().map_or("", |(_, started)| started.name),
         }
+    }
+
+    /// The user's runtime directory is another one.
+    pub(crate) fn moved(&mut self, runtime: &Path) -> Result<()> {
+        self.bridge.as_mut().map_or(Ok(()), |bridge| bridge.moved(runtime))
     }
 
     /// Starts the helper again, in the namespaces as the last one left them. For a process with one thread.

@@ -143,6 +143,17 @@ impl Link {
         reserve(&self.runtime, &order, &|| user.and_then(|user| namespace::parent(user.as_fd()).ok()))
     }
 
+    /// The user's runtime directory is another one, or has been emptied: what commands note there begins with what the
+    /// container had at its start.
+    pub(crate) fn moved(&mut self, runtime: &Path) -> Result<()> {
+        self.runtime = runtime.to_path_buf();
+        let dir = self.runtime.join("containers").join(&self.order.container);
+        match Order::load(&dir)? {
+            Some(_) => Ok(()),
+            None => self.order.store(&dir),
+        }
+    }
+
     /// Hung up when the netkeeper has ended.
     pub(crate) fn descriptor(&self) -> &OwnedFd {
         &self.socket

@@ -169,13 +169,37 @@ fn index<'v>(args: &[Val<'v>]) -> Result<Val<'v>, String> {
             }
         };
         item = match find(&current)? {
-            None => None,
+            None => absent(&current).map(Cow::Owned),
             Some(Where::Byte(byte)) => Some(Cow::Owned(byte.into())),
             Some(Where::Index(i)) => get(current, i),
             Some(Where::Key(name)) => get(current, name.as_str()),
         };
     }
     Ok(item)
+}
+
+/// What a map answers for a key that it does not have: the zero value of its elements' type, which the others show.
+fn absent(map: &Value) -> Option<Value> {
+    let zero = |element: &Value| match (view(element), element) {
+        (View::Plain, Value::String(_)) => Some("".into()),
+        (View::Plain, Value::Number(_)) => Some(0.into()),
+        (View::Plain, Value::Bool(_)) => Some(false.into()),
+        (View::Plain, Value::Array(_)) => Some(Value::Array(Vec::new())),
+        _ => None,
+    };
+    match (view(map), map) {
+        // Most maps are of texts.
+        (View::Nil(_), _) => Some("".into()),
+        (View::Plain, Value::Object(elements)) => match elements.values().next() {
+            None => Some("".into()),
+            Some(first) => {
+                let kind = std::mem::discriminant(first);
+                let alike = elements.values().all(|element| std::mem::discriminant(element) == kind);
+                zero(first).filter(|_| alike)
+            }
+        },
+        _ => None,
+    }
 }
 
 enum Where {

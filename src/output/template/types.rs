@@ -196,7 +196,7 @@ mod tests {
             ),
             (
                 "{{len .Links}} {{join .Links \",\"}}{{index .Options \"x\"}} {{printf \"%v\" .Policy}}",
-                "0 <no value> {on-failure 3}",
+                "0  {on-failure 3}",
             ),
             ("{{.Extra}} {{json .Ports}}", "1 {\"80/tcp\":{}}"),
         ] {

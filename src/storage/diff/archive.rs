@@ -164,6 +164,12 @@ impl<S: Sink> Archive<S> {
         Ok(())
     }
 
+    /// Of a named pipe there is no more than its place.
+    pub(super) fn named_pipe(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+        let stat = self.ids.translate(*stat);
+        self.put(&self.header(path, Flag::Fifo, &stat))
+    }
+
     fn header<'a>(&self, path: &'a [u8], flag: Flag, stat: &Stat) -> Header<'a> {
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         let mut stat = *stat;

@@ -41,7 +41,7 @@ pub(crate) use self::ids::Ids;
 pub(crate) use self::list::{Change, ChangeKind};
 use self::merged::Merged;
 use self::remembered::Remembered;
-use self::report::{Emit, Report};
+use self::report::Report;
 pub(crate) use self::subtree::send;
 pub(super) use self::take::take;
 use self::upper::Marks;
@@ -74,7 +74,7 @@ pub(crate) struct DiffJob {
 /// What has been changed, sorted as `diff` shows it; `skip` as in [`DiffJob`].
 pub(crate) fn changes(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], ids: &Ids) -> Result<Vec<Change>> {
     let mut list = list::List::default();
-    run(rootfs, below, skip, ids, &mut list)?;
+    run(rootfs, below, ids, &mut Report::new(&mut list, skip))?;
     Ok(list.finish())
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn archive_between(
     many_descriptors();
     let ids = Ids::default();
     let mut archive = Archive::new(stream::Stream::new(output), timestamp, &ids, Remembered::of(new, None)?);
-    compare::walk(&Merged::open(new, &ids)?, &Merged::open(old, &ids)?, &mut Report::new(&mut archive, &[]))?;
+    compare::walk(&Merged::open(new, &ids)?, &Merged::open(old, &ids)?, &mut Report::for_layer(&mut archive, &[]))?;
     archive.finish().map(drop)
 }
 
@@ -136,23 +136,22 @@ pub(super) fn write(job: &DiffJob, output: impl Write) -> Result<()> {
     if job.whole {
         many_descriptors();
         let all = Merged::open(&job.rootfs.directories(), &job.ids)?;
-        compare::walk(&all, &Merged::default(), &mut Report::new(&mut archive, &job.skip))?;
+        compare::walk(&all, &Merged::default(), &mut Report::for_layer(&mut archive, &job.skip))?;
         archive.devices(&all)?;
     } else {
-        run(&job.rootfs, &job.below, &job.skip, &job.ids, &mut archive)?;
+        run(&job.rootfs, &job.below, &job.ids, &mut Report::for_layer(&mut archive, &job.skip))?;
     }
     archive.finish().map(drop)
 }
 
-fn run(rootfs: &RootfsPlan, below: &[PathBuf], skip: &[String], ids: &Ids, emit: &mut dyn Emit) -> Result<()> {
+fn run(rootfs: &RootfsPlan, below: &[PathBuf], ids: &Ids, report: &mut Report<'_>) -> Result<()> {
     many_descriptors();
-    let mut report = Report::new(emit, skip);
     match rootfs {
-        RootfsPlan::Overlay { lower, upper, .. } => upper::walk(upper, lower, Marks::Kernel, ids, &mut report),
-        RootfsPlan::FuseOverlayfs { lower, upper, .. } => upper::walk(upper, lower, Marks::Files, ids, &mut report),
+        RootfsPlan::Overlay { lower, upper, .. } => upper::walk(upper, lower, Marks::Kernel, ids, report),
+        RootfsPlan::FuseOverlayfs { lower, upper, .. } => upper::walk(upper, lower, Marks::Files, ids, report),
         RootfsPlan::Directory { path } => {
             let new = Merged::open(std::slice::from_ref(path), ids)?;
-            compare::walk(&new, &Merged::open(below, &Ids::default())?, &mut report)
+            compare::walk(&new, &Merged::open(below, &Ids::default())?, report)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustix::fs::{FileType, Stat};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::storage::whiteout;
 
 /// What has happened to an entry.
@@ -65,19 +65,20 @@ struct Level {
 }
 
 impl<'e> Report<'e> {
+    /// For a list or a tar of files as they are.
     pub(super) fn new(emit: &'e mut dyn Emit, skip: &'e [String]) -> Self {
         Self {
             emit,
             skip: skip.iter().map(String::as_bytes).collect(),
             levels: Vec::new(),
             path: Vec::new(),
-            layer: true,
+            layer: false,
         }
     }
 
-    /// For a tar that is no layer.
-    pub(super) fn for_copies(emit: &'e mut dyn Emit) -> Self {
-        Self { layer: false, ..Self::new(emit, &[]) }
+    /// For a layer.
+    pub(super) fn for_layer(emit: &'e mut dyn Emit, skip: &'e [String]) -> Self {
+        Self { layer: true, ..Self::new(emit, skip) }
     }
 
     /// The path of `name` in the directory entered last, for messages.
@@ -94,6 +95,7 @@ impl<'e> Report<'e> {
         state: State,
         opaque: bool,
     ) -> Result<()> {
+        self.check(name)?;
         let start = self.path.len();
         self.push(name)?;
         let skipped = state == State::Added && self.skip.contains(&self.path[..]);
@@ -137,10 +139,7 @@ impl<'e> Report<'e> {
             // Of use to its maker only; no tar has them.
             return self.emit.left_out(parent, name, false);
         }
-        if self.layer && name.starts_with(whiteout::PREFIX) {
-            return Err(Error::new(format!("{} cannot be part of a layer", self.shown(name)))
-                .hint("names that begin with .wh. mean removed files in a layer; rename it in the container"));
-        }
+        self.check(name)?;
         let start = self.path.len();
         self.push(name)?;
         let told = if state == State::Added && stat.st_size == 0 && self.skip.contains(&self.path[..]) {
@@ -153,6 +152,16 @@ impl<'e> Report<'e> {
         };
         self.path.truncate(start);
         told
+    }
+
+    /// # Errors
+    /// When a layer cannot have a file or directory of that name.
+    fn check(&self, name: &[u8]) -> Result<()> {
+        if self.layer && name.starts_with(whiteout::PREFIX) {
+            return Err(Error::new(format!("{} cannot be part of a layer", self.shown(name)))
+                .hint("names that begin with .wh. mean removed files in a layer; rename it in the container"));
+        }
+        Ok(())
     }
 
     /// `name` of the layers below is gone.
@@ -176,9 +185,7 @@ impl<'e> Report<'e> {
             let level = &self.levels[at];
             let place = At::Directory(level.directory.as_fd());
             let path = &self.path[..level.end];
-            self.emit
-                .entry(path, place, &level.stat, level.state, level.opaque)
-                .context(|| format!("cannot read /{}", path.escape_ascii()))?;
+            self.emit.entry(path, place, &level.stat, level.state, level.opaque)?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::error::{Context, Error, Result};
 /// Bytes that are written at once; larger pieces go past it.
 const TOGETHER: usize = 64 * 1024;
 
-/// Writes the tar of what `source` is, opened for reading, and of all that is below. It is called `name`; what is in a
+/// Writes the tar of what `source` is, opened for reading unless it is a named pipe, and of all that is below. It is called `name`; what is in a
 /// directory without a name stands at the top of the tar. With `holes` the tar has them, in GNU tar's format, which not
 /// every reader knows. Answers what went not quite well, for warnings.
 pub(crate) fn send(source: OwnedFd, name: &[u8], output: impl Write, holes: bool) -> Result<Vec<String>> {
@@ -38,15 +38,20 @@ pub(crate) fn send(source: OwnedFd, name: &[u8], output: impl Write, holes: bool
 fn archive<S: Sink>(source: OwnedFd, name: &[u8], sink: S) -> Result<S> {
     let mut archive = Archive::new(sink, None, &Ids::default(), Remembered::default());
     let stat = fstat(&source).context(|| "cannot examine the source")?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::new(format!("{} is neither a file nor a directory", name.escape_ascii())));
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => {}
+        FileType::RegularFile => {
+            archive.opened(name, File::from(source))?;
+            return archive.finish();
         }
-        archive.opened(name, File::from(source))?;
-        return archive.finish();
+        FileType::Fifo => {
+            archive.named_pipe(name, &stat)?;
+            return archive.finish();
+        }
+        _ => return Err(Error::new(format!("{} is neither a file nor a directory", name.escape_ascii()))),
     }
     let directory = Rc::new(source);
-    let mut report = Report::for_copies(&mut archive);
+    let mut report = Report::new(&mut archive, &[]);
     let state = if name.is_empty() { State::Same } else { State::Added };
     report.enter(name, &directory, stat, state, false)?;
     let all = Merged::plain(directory.try_clone().context(|| "cannot examine the source")?);

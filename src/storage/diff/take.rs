@@ -55,7 +55,7 @@ pub(in crate::storage) fn take(job: &DiffJob, dir: &Path) -> Result<Option<Layer
     };
     let remembered = Remembered::of(lower, Some(&diff))?;
     let mut archive = Archive::new(sink, job.timestamp, &job.ids, remembered);
-    upper::walk(&diff, lower, upper::Marks::Kernel, &job.ids, &mut Report::new(&mut archive, &job.skip))?;
+    upper::walk(&diff, lower, upper::Marks::Kernel, &job.ids, &mut Report::for_layer(&mut archive, &job.skip))?;
     let (count, unpacked_size) = (archive.entries, archive.unpacked);
     let skipped = Skipped { owners: archive.restored.get(), ..Skipped::default() };
     let take = archive.finish()?;

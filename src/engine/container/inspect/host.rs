@@ -10,6 +10,7 @@ use super::bindings;
 use crate::engine::container::record::{Config, Mount};
 use crate::engine::container::resolve::MountKind;
 use crate::engine::container::store::Container;
+use crate::human;
 use crate::network::helper;
 use crate::network::ports::PortMapping;
 use crate::spec::capabilities::{CapSet, DEFAULT};
@@ -31,7 +32,7 @@ pub(super) fn host(container: &Container, config: &Config, ports: &[PortMapping]
             "Config": null,
             "Path": if config.log.driver.has_files() { config.log.file(&container.place.disk) } else { PathBuf::new() },
             "Tag": config.log.tag,
-            "Size": format!("{}B", config.log.max_size.unwrap_or(0)),
+            "Size": human::size(config.log.max_size.unwrap_or(0)),
         },
         "NetworkMode": if record.network == "private" { helper::usual() } else { &record.network },
         "PortBindings": bindings(ports, &[]),

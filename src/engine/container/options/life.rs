@@ -84,7 +84,7 @@ pub(crate) fn restart(text: Option<&str>, rm: bool) -> Result<Policy> {
         Error::new(format!("{policy:?} is not a valid restart policy: invalid argument"))
             .hint("choose from: no, on-failure[:TIMES], always, unless-stopped")
     })?;
-    if rm && !policy.is_no() {
+    if rm && !matches!(policy, Policy::No | Policy::OnFailure(..)) {
         return Err(Error::new(
             "the --rm option conflicts with --restart, when the restartPolicy is not \"\" and \"no\"",
         ));

@@ -1,7 +1,7 @@
 //! The user's own line in the container's passwd and group files, for `--userns keep-id`: programs look up who they are.
 
 use super::Request;
-use super::process::account_file;
+use super::process::{account_file, wanted_user};
 use crate::engine::container::options::surroundings::expand;
 use crate::error::{Context, Error, Kind, Result};
 use crate::spec::user::User;
@@ -51,7 +51,8 @@ impl Accounts {
     /// without the files gets none.
     pub(super) fn complete(&mut self, request: &Request<'_>, user: &User) -> Result<()> {
         let options = &request.options.surroundings.accounts;
-        if options.none || request.options.user.is_none() && options.host_users.is_empty() {
+        let wanted = wanted_user(request).unwrap_or_default();
+        if options.none || wanted.is_empty() && options.host_users.is_empty() {
             return Ok(());
         }
         let (uid, gid) = (user.identity.uid, user.identity.gid);
@@ -61,20 +62,28 @@ impl Accounts {
         };
         let passwd = current(&self.passwd, "etc/passwd")?;
         if !passwd.is_empty() {
-            let line = expand(options.passwd_entry.as_deref().unwrap_or(PASSWD_ENTRY), |name| match name {
-                "USERNAME" | "UID" => Some(uid.to_string()),
+            let (name, comment) = match options.passwd_entry {
+                None => host_user(uid).filter(|(name, _)| !names(&passwd, name)),
+                Some(_) => None,
+            }
+            .unwrap_or_else(|| (uid.to_string(), "container user".to_owned()));
+            let line = expand(options.passwd_entry.as_deref().unwrap_or(PASSWD_ENTRY), |variable| match variable {
+                "USERNAME" => Some(name.clone()),
+                "UID" => Some(uid.to_string()),
                 "GID" => Some(gid.to_string()),
-                "NAME" => Some("container user".to_owned()),
-                "HOME" => Some(user.home.clone()),
+                "NAME" => Some(comment.clone()),
+                "HOME" => Some(home(request).to_owned()),
                 _ => None,
             });
-            self.passwd = added(&passwd, &uid.to_string(), uid, &line).or(self.passwd.take());
+            self.passwd = added(&passwd, &name, uid, &line).or(self.passwd.take());
         }
         let group = current(&self.group, "etc/group")?;
-        if !group.is_empty() {
+        // Without a group's number the user's counts, though the program's group is another: so does Podman.
+        let (user, group_wanted) = wanted.split_once(':').unwrap_or((&wanted, &wanted));
+        if let Some(gid) = group_wanted.parse::<u32>().ok().filter(|_| !group.is_empty()) {
             let line = expand(options.group_entry.as_deref().unwrap_or(GROUP_ENTRY), |name| match name {
                 "GROUPNAME" | "GID" => Some(gid.to_string()),
-                "USERLIST" => Some(uid.to_string()),
+                "USERLIST" => Some(user.to_owned()),
                 _ => None,
             });
             self.group = added(&group, &gid.to_string(), gid, &line).or(self.group.take());
@@ -88,17 +97,42 @@ const PASSWD_ENTRY: &str = "$USERNAME:*:$UID:$GID:$NAME:$HOME:/bin/sh";
 const GROUP_ENTRY: &str = "$GROUPNAME:x:$GID:$USERLIST";
 
 fn own_account(request: &Request<'_>) -> Result<Accounts> {
-    let Some(wish) = request.options.userns.keep_id() else { return Ok(Accounts::default()) };
+    // With other ids inside than the own ones it is a user of the container's.
+    let Some(wish) = request.options.userns.keep_id().filter(|wish| wish.uid.is_none() && wish.gid.is_none()) else {
+        return Ok(Accounts::default());
+    };
     let (uid, gid) = choice::own_id(wish);
     let (passwd, group) = (account_file(request, "etc/passwd")?, account_file(request, "etc/group")?);
     let own = rustix::process::getuid().as_raw();
     let name = userns::user_name(own).unwrap_or_else(|| format!("user{own}"));
-    let image = request.image.map(|image| image.config.working_dir.as_str()).filter(|dir| dir.starts_with('/'));
-    let home = request.options.workdir.as_deref().or(image).unwrap_or("/");
+    let home = home(request);
     Ok(Accounts {
         passwd: added(&passwd, &name, uid, &format!("{name}:*:{uid}:{gid}::{home}:/bin/sh")),
         group: added(&group, &name, gid, &format!("{name}:x:{gid}:{name}")),
     })
+}
+
+/// Of a user that the image does not know: where the program starts.
+fn home<'r>(request: &Request<'r>) -> &'r str {
+    let image = request.image.map(|image| image.config.working_dir.as_str()).filter(|dir| dir.starts_with('/'));
+    request.options.workdir.as_deref().or(image).unwrap_or("/")
+}
+
+/// The name and the comment of the host's user with that id.
+fn host_user(uid: u32) -> Option<(String, String)> {
+    let host = std::fs::read_to_string(HOST_PASSWD).unwrap_or_default();
+    let listed = host.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.len() >= 6 && fields[2].parse() == Ok(uid)).then(|| (fields[0].to_owned(), fields[4].to_owned()))
+    });
+    // A directory service is asked for the caller only.
+    let asked = || userns::user_name(uid).filter(|_| uid == rustix::process::getuid().as_raw());
+    listed.or_else(|| Some((asked()?, String::new())))
+}
+
+/// Whether a file of accounts has the name.
+fn names(text: &str, name: &str) -> bool {
+    text.lines().any(|line| line.split(':').next() == Some(name))
 }
 
 /// `None` when the id or the name is there, or the line would be two.

@@ -1,6 +1,7 @@
 //! The container's program: words, environment, user, working directory, limits.
 
 use oci_spec::runtime::PosixRlimitType;
+use std::borrow::Cow;
 
 use super::accounts::Accounts;
 use super::mounts::Plan;
@@ -125,12 +126,17 @@ impl Variables {
     }
 }
 
-/// `--user`, else the image's USER, looked up in the root file system.
+/// `--user`, else the caller's own ids where they are kept, else the image's USER.
+pub(super) fn wanted_user<'r>(request: &Request<'r>) -> Option<Cow<'r, str>> {
+    let kept = || request.options.userns.keep_id().map(own_id).map(|(uid, gid)| format!("{uid}:{gid}").into());
+    let image = || request.image.map(|image| image.config.user.as_str().into());
+    request.options.user.as_deref().map(Cow::from).or_else(kept).or_else(image)
+}
+
+/// [`wanted_user`] looked up in the root file system.
 pub(super) fn user(request: &Request<'_>, accounts: &Accounts) -> Result<User> {
     let own = request.options.userns.keep_id().map(own_id);
-    let kept = own.map(|(uid, gid)| format!("{uid}:{gid}"));
-    let image = request.image.map(|image| image.config.user.as_str());
-    let wanted = request.options.user.as_deref().or(kept.as_deref()).or(image);
+    let wanted = wanted_user(request);
     let keeps = request.options.keeps_groups();
     if keeps && request.options.groups.len() > 1 {
         return Err(Error::new(
@@ -140,7 +146,7 @@ pub(super) fn user(request: &Request<'_>, accounts: &Accounts) -> Result<User> {
     let groups = if keeps { &[] } else { request.options.groups.as_slice() };
     let text = |added: &Option<String>, path| added.clone().map_or_else(|| account_file(request, path), Ok);
     let (passwd, group) = (text(&accounts.passwd, "etc/passwd")?, text(&accounts.group, "etc/group")?);
-    let mut user = user::resolve(wanted.unwrap_or_default(), groups, &passwd, &group)?;
+    let mut user = user::resolve(&wanted.unwrap_or_default(), groups, &passwd, &group)?;
     for gid in &request.cdi.groups {
         if !user.identity.groups.contains(gid) {
             user.identity.groups.push(*gid);

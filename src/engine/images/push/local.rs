@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use crate::image::digest::{DiffId, Digest};
 use crate::image::manifest::{Descriptor, Manifest};
 use crate::image::reference::Reference;
 use crate::image::transport::{Kind, Local};
+use crate::state::given;
 use crate::storage::Store;
 use crate::storage::worker::UnpackWorker;
 use crate::userns::IdMaps;
@@ -100,7 +100,7 @@ impl Export {
                     return Err(Error::new("the file is there already, and a docker archive cannot be added to")
                         .hint("remove it, or write to another one"));
                 }
-                let file = File::create(&local.path).context(|| format!("cannot create {}", local.path.display()))?;
+                let file = given::create(&local.path).context(|| format!("cannot create {}", local.path.display()))?;
                 let format = if is_docker { Format::Docker } else { Format::Oci };
                 let writer = Writer::new(BufWriter::with_capacity(1 << 20, file), format);
                 let scratch = local.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -93,8 +93,19 @@ fn verified(signature: &[u8], keyring: &[u8]) -> Result<Vec<u8>> {
         .map_err(|e| Error::wrap("cannot run gpgv to check a signature", e).hint("install the package gpgv"))?;
     let status = String::from_utf8_lossy(&output.stdout);
     let count = |word: &str| status.lines().filter(|line| line.split(' ').nth(1) == Some(word)).count();
+    // gpgv is content with these, and says VALIDSIG as well: the signature is right, its maker is not.
+    for (word, why) in [
+        ("REVKEYSIG", "the key that made the signature has been revoked"),
+        ("EXPKEYSIG", "the key that made the signature has expired"),
+        ("EXPSIG", "the signature has expired"),
+    ] {
+        if count(word) > 0 {
+            return Err(Error::new(why));
+        }
+    }
     // One signature, over the whole of one message (CVE-2019-13050's kind: several are not one).
-    if !output.status.success() || count("VALIDSIG") != 1 || count("NEWSIG") > 1 || count("PLAINTEXT") > 1 {
+    let one = count("GOODSIG") == 1 && count("VALIDSIG") == 1 && count("NEWSIG") <= 1 && count("PLAINTEXT") <= 1;
+    if !output.status.success() || !one || count("BADSIG") + count("ERRSIG") > 0 {
         return Err(Error::new("the signature was not made with the key that is needed"));
     }
     std::fs::read(&payload).context(what)

@@ -120,7 +120,7 @@ fn transfer(
             let writer = RefCell::new(Some(writer));
             let job = to.start(&writer, Access::Write, move |root| receive_into(root, target, reader, options))?;
             let writer = writer.take().ok_or_else(|| Error::new("the pipe is gone"))?;
-            let sent = open_host(path)
+            let sent = open_source(|flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, 0.into()))
                 .context(|| format!("cannot read {path}"))
                 .and_then(|source| send(source, name.as_bytes(), File::from(writer), true));
             let received = job.finish();
@@ -162,14 +162,19 @@ fn receive_into(root: BorrowedFd<'_>, target: &Target, input: OwnedFd, options: 
 
 /// `holes`: whoever reads the tar knows how holes are told.
 fn send_from(root: BorrowedFd<'_>, path: &str, name: &str, output: OwnedFd, holes: bool) -> Result<Vec<String>> {
-    // A named pipe or a device must not be waited for: only files and directories have content.
-    let source =
-        lookup(root, path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(|e| not_there(e, path, "in the container"))?;
+    let source = open_source(|flags| lookup(root, path, flags)).map_err(|e| not_there(e, path, "in the container"))?;
     send(source, name.as_bytes(), File::from(output), holes)
 }
 
-fn open_host(path: &str) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, 0.into())
+/// What is copied, open for reading. What has no content is not opened: it would wake whoever waits at a named pipe, or
+/// the driver of a device.
+fn open_source(open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>) -> rustix::io::Result<OwnedFd> {
+    let place = open(OFlags::PATH)?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) {
+        // Should a running container put a named pipe there meanwhile, opening it must not wait.
+        FileType::RegularFile | FileType::Directory => open(OFlags::RDONLY | OFlags::NONBLOCK),
+        _ => Ok(place),
+    }
 }
 
 /// What a side's path is, and without the links at its end.
