@@ -288,6 +288,8 @@ pub(crate) struct Logs {
 }
 
 /// Run a program in a running container
+///
+/// The program ends when this command is killed; with --detach, and after the detach keys, it goes on without it.
 #[derive(Debug, Args)]
 #[command(override_usage = "rpod exec [options] CONTAINER COMMAND [ARG...]")]
 pub(crate) struct Exec {

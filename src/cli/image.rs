@@ -40,6 +40,11 @@ pub(crate) struct Pull {
     /// Pull every tag of the repository
     #[arg(short, long)]
     pub all_tags: bool,
+    /// Keep the layers as they come beside their files, so that a push or an OCI archive has the same digests
+    ///
+    /// Takes the compressed size on top. RPOD_KEEP_COMPRESSED=true asks for it always.
+    #[arg(long)]
+    pub keep_compressed: bool,
     /// Architecture to pull instead of this machine's
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
@@ -192,6 +197,11 @@ pub(crate) struct History {
 /// Reads docker archives and OCI archives, plain or compressed with gzip or zstd.
 #[derive(Debug, Args)]
 pub(crate) struct Load {
+    /// Keep the layers as they come beside their files, so that a push or an OCI archive has the same digests
+    ///
+    /// Takes the compressed size on top. RPOD_KEEP_COMPRESSED=true asks for it always.
+    #[arg(long)]
+    pub keep_compressed: bool,
     /// Read from a file instead of standard input
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,

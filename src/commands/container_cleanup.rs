@@ -1,6 +1,7 @@
 //! `rpod container cleanup`.
 
 use super::Context;
+use super::collect::collect;
 use super::each::each;
 use crate::cli::change::Cleanup;
 use crate::engine::container::lifecycle::{self, Removal};
@@ -54,5 +55,5 @@ fn remove_image(container: &Container, context: &Context<'_>) -> Result<()> {
     };
     images::remove(&store, &container.record.image, RemoveOptions::default(), &users)
         .map_err(|error| Error::wrap("cannot remove the image", error).with_kind(crate::error::Kind::General))?;
-    images::collect(dirs, &store).map(drop)
+    collect(context, &store)
 }

@@ -17,6 +17,7 @@ use crate::userns::IdMaps;
 pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
     let dirs = context.dirs()?;
     let store = context.store()?;
+    let store = if args.keep_compressed { store.keep_compressed() } else { store };
     let maps = IdMaps::for_user()?;
     let directory = args.input.as_ref().filter(|path| path.is_dir());
     if let Some(path) = directory {

@@ -1,6 +1,7 @@
 //! `rpod manifest create|add|annotate|inspect|push|remove|rm|exists`.
 
 use super::Context;
+use super::collect::collect;
 use super::pull::registry_options;
 use super::push;
 use crate::cli::manifest::{Add, Annotate, Create, Exists, Inspect, NoteFlags, Push, Remove, Rm};
@@ -159,7 +160,7 @@ pub(crate) fn rm(args: Rm, context: &Context<'_>) -> Result<u8> {
             }
         }
     }
-    images::collect(context.dirs()?, &store)?;
+    collect(context, &store)?;
     Ok(code)
 }
 

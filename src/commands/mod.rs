@@ -11,6 +11,7 @@ mod build_refused;
 mod build_share;
 mod builder_prune;
 mod builder_version;
+mod collect;
 mod commit;
 mod completion;
 mod confirm;

@@ -31,6 +31,7 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
     };
     let dirs = context.dirs()?;
     let store = context.store()?;
+    let store = if args.keep_compressed { store.keep_compressed() } else { store };
     let maps = IdMaps::for_user()?;
     let names = match args.all_tags {
         false => args.images.clone(),

@@ -1,6 +1,7 @@
 //! `rpod rmi`, `rpod image rm`.
 
 use super::Context;
+use super::collect::collect;
 use crate::cli::image::Rmi;
 use crate::engine::container::lifecycle::{self, Removal};
 use crate::engine::container::{elsewhere, store};
@@ -47,7 +48,7 @@ pub(crate) fn run(args: Rmi, context: &Context<'_>) -> Result<u8> {
             }
         }
     }
-    images::collect(dirs, &store)?;
+    collect(context, &store)?;
     deleted.iter().try_for_each(|id| context.ui.line(format_args!("Deleted: {id}")))?;
     Ok(code)
 }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use super::Context;
+use super::collect::collect;
 use super::create;
 use super::foreground::{self, Connect};
 use crate::cli::run::Run;
@@ -84,7 +85,7 @@ fn remove_image(name: &str, store: &Store, context: &Context<'_>) -> Result<()> 
         Ok(containers.map(|container| container.record.id).collect())
     };
     match images::remove(store, name, options, &users) {
-        Ok(_) => images::collect(dirs, store).map(drop),
+        Ok(_) => collect(context, store),
         Err(e) if e.kind() == Kind::Conflict => Ok(()),
         Err(e) => Err(e),
     }

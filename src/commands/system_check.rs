@@ -27,11 +27,17 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
             args.max
         ))?;
     }
+    for (kept, why) in &report.compressed {
+        ui.line(format_args!("Damaged compressed form {} of layer {}:\n {why}", kept.digest, kept.diff_id))?;
+    }
     for (digest, why) in &report.blobs {
         ui.line(format_args!("Damaged document {digest}:\n {why}"))?;
     }
     for (name, why) in &report.names {
         ui.line(format_args!("Damaged image {name}:\n {why}"))?;
+    }
+    for damaged in &report.refs {
+        ui.line(format_args!("Damaged name {}:\n {}", escape::line(&damaged.name), damaged.why))?;
     }
     for (id, name, why) in &report.containers {
         ui.line(format_args!("Damaged container {id} ({name}):\n {why}"))?;

@@ -5,7 +5,7 @@ use super::confirm::confirm;
 use crate::build;
 use crate::cli::space::Prune;
 use crate::engine::container::prune as containers;
-use crate::engine::images;
+use crate::engine::images::{self, Pruned};
 use crate::engine::network::remove as networks;
 use crate::engine::system::df;
 use crate::engine::volumes::{self, Filters};
@@ -50,7 +50,10 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
     };
     section("Deleted Containers", &pruned.removed)?;
     section("Deleted Networks", &networks::prune(dirs, &args.filter)?)?;
-    let images = images::prune(dirs, &store, args.all, &args.filter)?;
+    // What cannot be told of images must not keep the rest of the disk full.
+    let images = images::prune(dirs, &store, args.all, &args.filter);
+    let collects = images.is_ok();
+    let images = images.unwrap_or_else(|error| Pruned { failed: vec![error], ..Pruned::default() });
     for error in pruned.failed.iter().chain(&images.failed) {
         code = 125;
         output::report::error(context.ui, error);
@@ -62,7 +65,7 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
     }
     // Docker's -a removes it as well, but not what steps keep in cache directories. It has no labels and no age of its own.
     let cache = args.all && args.filter.is_empty();
-    if args.build || cache {
+    if collects && (args.build || cache) {
         build::prune(dirs, &store, &IdMaps::for_user()?, args.build, None)?;
     }
     let freed = before.saturating_sub(df::usage(dirs, &store)?.total());

@@ -36,6 +36,8 @@ pub(super) fn live(mut launch: Launch<'_>, mut client: Client) {
         let _ = client.send_event(&Event::Warning(warning.as_bytes()));
     }
     let mut clients = Vec::new();
+    // With its end the input ends, whether it has written anything or not.
+    client.feeds = launch.attached && launch.interactive && launch.terminal.is_none();
     if client.send_event(&Event::Started).is_ok() && rustix::io::ioctl_fionbio(&client, true).is_ok() {
         clients.push(client);
     }

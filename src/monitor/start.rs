@@ -27,6 +27,7 @@ use crate::runtime::{self, Bundle, Created, Guard, Init, Rootfs, Stdio, netdev};
 use crate::state::given;
 use crate::state::paths::create_private;
 use crate::sys::tty::{self, Size};
+use crate::userns::IdMaps;
 
 /// The container's ends and the monitor's ends of its standard streams.
 fn streams(launch: &Launch<'_>) -> Result<(Stdio, Option<OwnedFd>, Option<Outputs>)> {
@@ -64,6 +65,8 @@ struct Meanwhile<'a> {
     log: &'a log::Options,
     name: &'a str,
     network: Option<Prepared>,
+    /// Those of the container's user namespace.
+    ids: Option<&'a IdMaps>,
     /// Nobody listens for clients yet.
     first: bool,
     made: Option<(Writer, Option<OwnedFd>)>,
@@ -80,7 +83,7 @@ impl runtime::Hooks for Meanwhile<'_> {
     }
 
     fn mapped(&mut self, init: &Init) -> Result<()> {
-        self.network.as_mut().map_or(Ok(()), |network| network.mapped(init.pid))
+        self.network.as_mut().map_or(Ok(()), |network| network.mapped(init.pid, self.ids))
     }
 }
 
@@ -177,6 +180,7 @@ fn make(launch: &mut Launch<'_>, restarts: u32) -> Result<Started> {
         log: launch.log,
         name: launch.terms.named.name,
         network: Some(network),
+        ids: launch.ids,
         first: restarts == 0,
         made: None,
     };

@@ -1,17 +1,20 @@
 //! One HTTP request to a host that is not trusted: redirects by hand, bounded bodies, errors sorted by whether to repeat them.
 
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::stream;
 use oci_client::errors::OciEnvelope;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE,
     RETRY_AFTER,
 };
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
+use tokio::sync::oneshot;
 
 use super::Options;
 use super::dns::Resolver;
@@ -23,6 +26,8 @@ const MAX_REDIRECTS: usize = 10;
 const MAX_ERROR_BODY: u64 = 64 << 10;
 /// Bytes per second; a line slower than that counts as broken.
 const SLOWEST_UPLOAD: u64 = 16 << 10;
+/// Of a body, handed to the connection at a time.
+const PIECE: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client for one registry: TLS settings belong to the host.
@@ -78,6 +83,8 @@ impl Http {
             .redirect(redirect::Policy::none())
             .dns_resolver(Arc::new(Resolver::default()))
             .connect_timeout(CONNECT_TIMEOUT.min(options.stall))
+            // Nobody takes what is sent.
+            .tcp_user_timeout(options.stall)
             .http1_only()
             .tls_certs_merge(trust.authorities)
             .tls_danger_accept_invalid_certs(insecure);
@@ -112,15 +119,25 @@ impl Http {
             if request.offset > 0 {
                 builder = builder.header(RANGE, format!("bytes={}-", request.offset));
             }
+            let mut handed = None;
             if let Some(body) = &request.body {
-                builder = builder.header(CONTENT_TYPE, &body.content_type).body(body.bytes.clone());
+                let (content, receiver) = pieces(body.bytes.clone());
+                handed = Some(receiver);
+                builder = builder.header(CONTENT_TYPE, &body.content_type).body(content);
+                builder = builder.header(CONTENT_LENGTH, body.bytes.len());
                 if let Some(range) = &body.range {
                     builder = builder.header(CONTENT_RANGE, range);
                 }
             } else if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
                 builder = builder.header(CONTENT_LENGTH, 0);
             }
-            let response = builder.send().await.map_err(|e| self.transport(&url, e))?;
+            let response = tokio::select! {
+                response = builder.send() => response.map_err(|e| self.transport(&url, e))?,
+                () = self.is_late(handed) => {
+                    let what = format!("cannot reach {}", shown(&url));
+                    return Err(Failure::Passing(Error::wrap(what, Error::new(LATE)), None));
+                }
+            };
             self.reached.store(true, Ordering::Relaxed);
             // Only these two ask for the same request again; the others would turn it into a GET.
             let repeatable = request.method.is_safe() || matches!(response.status().as_u16(), 307 | 308);
@@ -141,6 +158,19 @@ impl Http {
         Err(Error::new(format!("{} leads to more than {MAX_REDIRECTS} redirects", shown(&request.url))).into())
     }
 
+    /// Comes when an answer does not, to a body that has been handed over. What is on its way in buffers then may take as
+    /// long as what has gone before.
+    async fn is_late(&self, handed: Option<oneshot::Receiver<()>>) {
+        let begun = Instant::now();
+        if let (Some(handed), Some(patience)) = (handed, self.patience)
+            && handed.await.is_ok()
+        {
+            tokio::time::sleep(patience + begun.elapsed() * 2).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
     /// From TLS nothing leads to where there is none, and from HTTP to nothing but HTTP (CVE-2020-15157's kind).
     pub(super) fn check_safe(&self, from: &Url, to: &Url) -> Result<()> {
         if to.scheme() == "https" || to.scheme() == "http" && (from.scheme() == "http" || self.insecure) {
@@ -151,8 +181,11 @@ impl Http {
 
     /// A form for a token service. Redirects are not followed: the form holds a secret.
     pub(super) async fn post_form(&self, url: &Url, body: String) -> Result<Response, Failure> {
-        let builder =
+        let mut builder =
             self.client.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        if let Some(patience) = self.patience {
+            builder = builder.timeout(patience);
+        }
         let response = builder.send().await.map_err(|e| self.transport(url, e))?;
         sort(response).await
     }
@@ -179,6 +212,25 @@ impl Http {
         }
         Failure::Passing(failure, None)
     }
+}
+
+/// `bytes` as a body in pieces, and what tells when the connection has taken the last.
+fn pieces(bytes: Bytes) -> (reqwest::Body, oneshot::Receiver<()>) {
+    let (taken, receiver) = oneshot::channel();
+    let next = |(mut rest, taken): (Bytes, Option<oneshot::Sender<()>>)| async move {
+        let taken = taken?;
+        let piece = rest.split_to(rest.len().min(PIECE));
+        let taken = match rest.is_empty() {
+            true => {
+                // Nobody waits when the request has ended already.
+                let _ = taken.send(());
+                None
+            }
+            false => Some(taken),
+        };
+        Some((Ok::<_, Infallible>(piece), (rest, taken)))
+    };
+    (reqwest::Body::wrap_stream(stream::unfold((bytes, Some(taken)), next)), receiver)
 }
 
 /// A body in memory, at most `limit` bytes of it.
@@ -260,15 +312,20 @@ pub(super) fn shown(url: &Url) -> String {
     url.to_string()
 }
 
+const LATE: &str = "the registry does not answer in time";
+
 /// reqwest's chain as one sentence. Its own text repeats the URL.
 pub(super) fn plain(error: reqwest::Error) -> Error {
     if error.is_timeout() {
-        return Error::new("the registry does not answer in time");
+        return Error::new(LATE);
     }
     let error = error.without_url();
     let mut innermost: &dyn StdError = &error;
     while let Some(source) = innermost.source() {
         innermost = source;
+    }
+    if innermost.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut) {
+        return Error::new("the registry takes nothing more of what is sent");
     }
     Error::new(innermost.to_string())
 }

@@ -89,12 +89,7 @@ impl Store {
 
     /// Takes a damaged document out of the store.
     pub(crate) fn remove_blob(&self, digest: &Digest) -> Result<()> {
-        match std::fs::remove_file(self.blob_path(digest)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::wrap(format!("cannot remove {digest}"), e))
-            }
-            _ => Ok(()),
-        }
+        super::remove::path(&self.blob_path(digest))
     }
 
     /// Where the blob is kept, for hard links and listings.

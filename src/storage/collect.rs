@@ -68,6 +68,7 @@ impl Store {
         let mut freed = Freed::default();
         self.remove_mapped(&layers)?;
         self.remove_layers(&layers, &mut freed)?;
+        self.forget_compressed(&blobs, &mut freed)?;
         self.forget_known(&layers);
         self.remove_blobs(&blobs, &mut freed)?;
         self.forget_partials()?;
@@ -84,7 +85,7 @@ impl Store {
         let Keep { layers, blobs } = keep;
         let mut reached = Reached { store: self, blobs: HashSet::new(), layers };
         reached.layers.extend(self.build_steps()?.into_iter().filter_map(|(_, step)| step.layer));
-        for (_, digest) in self.list_own_refs()? {
+        for (_, digest) in self.list_own_refs().undamaged()? {
             reached.follow(&digest)?;
         }
         for digest in &blobs {
@@ -102,6 +103,7 @@ impl Store {
         for id in &garbage {
             let dir = self.layer_dir(id);
             freed.bytes += self.layer(id).and_then(|layer| layer.meta().ok()).map_or(0, |meta| meta.size);
+            freed.bytes += self.size_of_compressed(id);
             freed.layers += 1;
             // Out of its place at once: what a crash leaves is in staging.
             std::fs::rename(&dir, staging.path().join(id.hex()))

@@ -4,6 +4,7 @@
 //! data/blobs/sha256/<digest>   manifests, indexes, configs, byte for byte (blobs)
 //! data/refs/<host>/<path>:<tag> → a manifest's digest; what nothing here leads to is garbage (refs, collect)
 //! data/layers/<diffid>/        diff/ aside/ entries.zst layer.json: immutable once the directory has its name (layer)
+//! data/layers/<diffid>/compressed/<digest>  the layer as it came, when that is wanted (compressed)
 //! data/summaries.json          what listings show of the documents: a cache (blobs)
 //! data/known/<diffid>.json     the compressed forms of a layer that registries have: only hints (known)
 //! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
@@ -22,6 +23,7 @@ mod blobs;
 mod build_cache;
 mod builtin;
 mod collect;
+mod compressed;
 mod copy;
 mod dedup;
 pub(crate) mod diff;
@@ -57,6 +59,7 @@ use rustix::fs::{CWD, IFlags, OFlags, ioctl_getflags, ioctl_setflags, openat};
 use self::additional::Additional;
 pub(crate) use self::build_cache::BuildStep;
 pub(crate) use self::collect::{Freed, Keep};
+pub(crate) use self::compressed::Compressed;
 pub(crate) use self::dedup::Shared;
 pub(crate) use self::driver::DriverName;
 pub(crate) use self::image_mount::{is_mounted, unmount_layers};
@@ -65,6 +68,7 @@ pub(crate) use self::layer::{Layer, Skipped, Source};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
 pub(crate) use self::partial::Partial;
+pub(crate) use self::refs::DamagedRef;
 pub(crate) use self::remove::path as remove_path;
 pub(crate) use self::rootfs::{IdShift, RootfsPlan};
 pub(crate) use self::view::{LayerView, Place};
@@ -84,6 +88,7 @@ pub(crate) struct Store {
     host: String,
     wanted: Option<DriverName>,
     additional: Additional,
+    keeps_compressed: bool,
 }
 
 impl Store {
@@ -92,7 +97,8 @@ impl Store {
     pub(crate) fn open(dirs: &Dirs) -> Result<Self> {
         let host = dirs.host.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let additional = Additional::from_env(&dirs.data)?;
-        let store = Self { data: dirs.data.clone(), host_dir: dirs.host.clone(), host, wanted: None, additional };
+        let (data, host_dir, keeps_compressed) = (dirs.data.clone(), dirs.host.clone(), compressed::from_env()?);
+        let store = Self { data, host_dir, host, wanted: None, additional, keeps_compressed };
         // Somebody may have removed one of them by hand.
         for dir in [store.blobs_dir(), store.layers_dir(), store.refs_dir(), store.staging_dir()] {
             if !dir.is_dir() {

@@ -5,7 +5,7 @@
 //! like what comes from the registry, so that a file that a power cut has damaged ends as a wrong digest.
 
 use std::fs::{File, Metadata};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Store;
@@ -30,7 +30,7 @@ pub(crate) struct Partial {
 impl Store {
     /// What is there of the compressed layer `digest`; `None` for one that is not worth it.
     pub(crate) fn partial(&self, digest: &Digest, size: u64) -> Result<Option<Partial>> {
-        if size < WORTH_KEEPING {
+        if size < WORTH_KEEPING && !self.keeps_compressed {
             return Ok(None);
         }
         let path = self.staging_dir().join(format!("{}{SUFFIX}", digest.hex()));
@@ -92,6 +92,18 @@ impl Store {
 }
 
 impl Partial {
+    /// Nothing is there of it, whatever was.
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        self.file.set_len(0).context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    /// All of it is there, and is to stay.
+    pub(super) fn move_to(self, path: &Path) -> Result<()> {
+        let failed = || format!("cannot write {}", path.display());
+        self.file.sync_all().context(failed)?;
+        std::fs::rename(&self.path, path).context(failed)
+    }
+
     /// The layer is there, or is not what it should be.
     pub(crate) fn remove(self) {
         // What cannot be removed is found again when the layer is fetched again.

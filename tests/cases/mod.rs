@@ -16,6 +16,7 @@ mod build_share;
 mod change;
 mod cli;
 mod clone;
+mod compressed;
 mod cp;
 mod cve;
 mod devices;
@@ -72,6 +73,7 @@ mod secrets;
 mod security;
 mod sequences;
 mod service;
+mod stalls;
 mod storage;
 mod storm;
 mod surroundings;
@@ -92,6 +94,7 @@ pub fn trials() -> Vec<Trial> {
         harness::trials(),
         additional::trials(),
         cli::trials(),
+        compressed::trials(),
         retry::trials(),
         run::trials(),
         runtime_dir::trials(),
@@ -135,6 +138,7 @@ pub fn trials() -> Vec<Trial> {
         inspect::trials(),
         images::trials(),
         image_space::trials(),
+        stalls::trials(),
         storage::trials(),
         system::trials(),
         volumes::trials(),

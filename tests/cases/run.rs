@@ -1,6 +1,8 @@
 //! `rpod run`: what the program in the container sees, option by option, and what bad input gets.
 
-use crate::support::{Image, Need, Outcome, Sandbox, Trial, User, for_each_user, need, rpod, trial};
+use rustix::process::Signal;
+
+use crate::support::{Image, Need, Outcome, Sandbox, Trial, User, for_each_user, need, rpod, trial, wait_until};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -35,6 +37,8 @@ pub fn trials() -> Vec<Trial> {
         }
         Ok(())
     }));
+    trials.push(trial("run::killed_client", User::Sub, killed_client));
+    trials.push(trial("run::hidden_processes", User::Sub, hidden_processes));
     trials.extend(for_each_user("run::stdin", |t| {
         let image = t.busybox()?;
         let big = vec![b'x'; 3_000_000];
@@ -304,5 +308,44 @@ fn rootfs(t: &Sandbox) -> Outcome {
         .code(1);
     assert!(root.join("file").exists() && !root.join("other").exists());
     rpod!(t, "run", "--rm", "--rootfs", "/nosuch", "true").run().fails(125, &["/nosuch"]);
+    Ok(())
+}
+
+/// Its input ends with it, also when it has not given any yet; a terminal's does not.
+fn killed_client(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let list = || rpod!(t, "ps", "--format", "{{.Names}}").run().ok().to_owned();
+    rpod!(t, "create", "--name", "made", "-i", image, "cat").run().ok();
+    for words in [&["run", "-i", "--rm", "--name", "ran", image, "cat"][..], &["start", "-ai", "made"]] {
+        let client = t.rpod(words.iter().copied()).spawn();
+        wait_until("it runs", || !list().is_empty());
+        client.signal(Signal::KILL);
+        wait_until("its input has ended", || list().is_empty());
+    }
+    let terminal = rpod!(t, "run", "-it", "--name", "t", image, "sh").pty(24, 80);
+    wait_until("it runs", || list() == "t");
+    terminal.signal(Signal::KILL);
+    let mut again = rpod!(t, "attach", "t").pty(24, 80);
+    again.send("echo still $((40+2)); exit\n");
+    again.expect("still 42");
+    wait_until("it has ended", || list().is_empty());
+    Ok(())
+}
+
+/// hidepid=2, as login hosts mount /proc (proc(5)): a process that has changed its ids cannot be looked at.
+fn hidden_processes(t: &Sandbox) -> Outcome {
+    if !crate::support::is_root() {
+        return crate::support::skip("needs root, to mount another /proc");
+    }
+    let image = t.busybox()?;
+    let script = format!(
+        "mount -t proc -o hidepid=2 proc /proc; exec {} bash -ec '
+         for i in 1 2 3 4 5 6 7 8 9 10 11 12; do rpod run --rm {image} true; done
+         rpod run -d --name c -u 1000 {image} sleep 1000 >/dev/null; rpod ps --format \"{{{{.Names}}}} {{{{.State}}}}\"
+         rpod exec c id -u; rpod top c pid | wc -l; rpod stop -t 0 c; rpod start c; rpod rm -f -t 0 c'",
+        t.become_user()
+    );
+    let out = t.program_as_root("unshare", ["--mount", "bash", "-c", &script]).run();
+    out.lines_are(&["c running", "1000", "2", "c", "c", "c"]);
     Ok(())
 }

@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
         trial("system::check", User::Sub, check),
         trial("system::check_containers", User::Sub, check_containers),
         trial("system::damaged", User::Sub, damaged),
+        trial("system::damaged_names", User::Sub, damaged_names),
         trial("system::full_disk", User::Sub, full_disk),
         trial("system::filled_by_a_container", User::Sub, filled_by_a_container),
         trial("system::reboot", User::Sub, reboot),
@@ -249,6 +250,64 @@ fn damaged(t: &Sandbox) -> Outcome {
     rpod!(t, "rm", "-fa").run().ok();
     rpod!(t, "image", "prune", "-af").run().ok();
     rpod!(t, "volume", "ls", "-q").run().lines_are(&["kept"]);
+    Ok(())
+}
+
+/// A name that cannot be read stops nothing but what clears away what it may need.
+fn damaged_names(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    second(t, "second", 400)?;
+    second(t, "third", 4)?;
+    rpod!(t, "tag", image, "kept:1").run().ok();
+    rpod!(t, "run", "--name", "c", "--network", "none", image, "true").run().ok();
+    t.script(
+        "cd .local/share/rpod/refs/docker.io/library; echo xx >second:latest; : >empty:1; ln -s nowhere link:1; \
+         mkfifo pipe:1; mkdir -p dir:1/x ../../locked; chmod 0 ../../locked; chmod 0 busybox:latest; \
+         for pinned in third@*; do echo sha256:12 >$pinned; done; mkdir -p ../../no; echo x >../../no/reference; \
+         echo x >.nfs0001",
+    )
+    .run()
+    .ok();
+
+    let listed = rpod!(t, "images", "--format", "{{.Repository}}:{{.Tag}}").run();
+    listed.lines_are(&["docker.io/library/second:<none>", "docker.io/library/third:latest", "localhost/kept:1"]);
+    for name in ["second:latest", "empty:1", "link:1", "pipe:1", "dir:1", "busybox:latest"] {
+        assert!(listed.stderr.contains(&format!("refs/docker.io/library/{name}")), "{name}: {listed}");
+    }
+    assert!(listed.stderr.contains("refs/locked") && !listed.stderr.contains("reference"), "{listed}");
+    rpod!(t, "system", "df").run().ok();
+    rpod!(t, "info").run().ok();
+    rpod!(t, "run", "--rm", "--network", "none", "kept:1", "true").run().ok();
+    let broken = rpod!(t, "run", "--rm", "--network", "none", "--pull", "never", image, "true").run();
+    broken.fails(125, &["cannot read", "rpod system check --repair"]);
+    // Nobody knows what they need, so nothing loses its name for nothing.
+    rpod!(t, "image", "prune", "-af").run().fails(125, &["cannot tell what is in use", "rpod system check --repair"]);
+    let pruned = rpod!(t, "system", "prune", "-af").run();
+    pruned.fails(125, &["cannot tell what is in use"]).prints("Deleted Containers").prints("Total reclaimed space");
+    // What a person names goes, and the damaged name as well; the room is freed later.
+    let removed = rpod!(t, "rmi", "third").run();
+    removed.prints("Untagged: docker.io/library/third:latest").prints("Deleted: ");
+    assert!(removed.stderr.contains("Warning: what was removed still takes room"), "{removed}");
+    rpod!(t, "rmi", "empty:1").run().prints("Untagged: docker.io/library/empty:1");
+    rpod!(t, "image", "exists", "third").run().code(1);
+
+    let layers = || fs::read_dir(t.data().join("layers")).unwrap().flatten().filter(|e| e.path().is_dir()).count();
+    assert_eq!(layers(), 3);
+    let check = rpod!(t, "system", "check", "-q").run();
+    check.fails(125, &["damage detected"]).prints("Damaged name docker.io/library/second:latest:\n cannot read");
+    check.prints("Damaged name locked:").prints("Not of rpod, and left alone: ").prints("no/reference");
+    rpod!(t, "system", "check", "-q", "--repair").run().prints("Repaired");
+    assert_eq!(
+        rpod!(t, "images", "--format", "{{.Repository}}:{{.Tag}}").run().ok().lines().collect::<Vec<_>>(),
+        ["docker.io/library/second:<none>", "docker.io/library/busybox:latest", "localhost/kept:1"]
+    );
+    rpod!(t, "image", "prune", "-f").run().ok();
+    assert_eq!(layers(), 1);
+    rpod!(t, "run", "--rm", "--network", "none", image, "true").run().ok();
+    // What is loaded or tagged anew takes the place of a damaged name.
+    t.script("echo xx >.local/share/rpod/refs/localhost/kept:1").run().ok();
+    rpod!(t, "tag", image, "kept:1").run().ok();
+    rpod!(t, "run", "--rm", "--network", "none", "kept:1", "true").run().ok();
     Ok(())
 }
 

@@ -129,21 +129,31 @@ pub struct Server {
 
 impl Server {
     pub fn start(answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        Self::listening(answer, |_| true)
+    }
+
+    /// One that reads the bodies of those requests only for which `listens`, of method and path, says so: the others get no
+    /// answer, and their connections stay open.
+    pub fn listening(
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+        listens: impl Fn(&Request) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let log = Arc::new(Mutex::new(Vec::new()));
         let ended = Arc::new(AtomicBool::new(false));
         let (shared_log, shared_ended) = (Arc::clone(&log), Arc::clone(&ended));
-        let answer = Arc::new(answer);
+        let (answer, listens) = (Arc::new(answer), Arc::new(listens));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if shared_ended.load(Ordering::Relaxed) {
                     break;
                 }
                 let (answer, log) = (Arc::clone(&answer), Arc::clone(&shared_log));
+                let listens = Arc::clone(&listens);
                 std::thread::spawn(move || {
                     // A client that goes away is part of many tests.
-                    let _ = serve(&stream, &*answer, &log);
+                    let _ = serve(&stream, &*answer, &*listens, &log);
                 });
             }
         });
@@ -176,10 +186,17 @@ impl Drop for Server {
 fn serve(
     stream: &TcpStream,
     answer: &(dyn Fn(&Request) -> Response + Send + Sync),
+    listens: &(dyn Fn(&Request) -> bool + Send + Sync),
     log: &Mutex<Vec<Request>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
-    while let Some(request) = read_request(&mut reader)? {
+    while let Some(mut request) = read_request(&mut reader)? {
+        if !listens(&request) {
+            log.lock().unwrap().push(request);
+            std::thread::sleep(Duration::from_secs(300));
+            return Ok(());
+        }
+        read_body(&mut reader, &mut request)?;
         let response = answer(&request);
         let head_only = request.method == "HEAD";
         log.lock().unwrap().push(request);
@@ -198,10 +215,13 @@ fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let headers = read_headers(reader)?;
-    let length = headers.get("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
-    let mut body = Vec::new();
-    reader.take(length).read_to_end(&mut body)?;
-    Ok(Some(Request { method, target, headers, body }))
+    Ok(Some(Request { method, target, headers, body: Vec::new() }))
+}
+
+fn read_body(reader: &mut impl BufRead, request: &mut Request) -> std::io::Result<()> {
+    let length = request.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
+    reader.take(length).read_to_end(&mut request.body)?;
+    Ok(())
 }
 
 fn read_headers(reader: &mut impl BufRead) -> std::io::Result<BTreeMap<String, String>> {

@@ -23,9 +23,17 @@ pub struct UploadServer {
 impl UploadServer {
     /// `spoil` may answer instead of the registry, after it (given its answer), for the n-th request of this method and path.
     pub fn start(spoil: impl Fn(&Request, Response, usize) -> Response + Send + Sync + 'static) -> Self {
+        Self::listening(spoil, |_| true)
+    }
+
+    /// One that takes the bodies of those requests only for which `listens` says so.
+    pub fn listening(
+        spoil: impl Fn(&Request, Response, usize) -> Response + Send + Sync + 'static,
+        listens: impl Fn(&Request) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let received = Arc::new(Mutex::new(Received::default()));
         let (shared, counts) = (Arc::clone(&received), Mutex::new(BTreeMap::<String, usize>::new()));
-        let server = Server::start(move |request| {
+        let answer = move |request: &Request| {
             let kind = if request.path().contains("/uploads/") { "uploads" } else { request.path() };
             let before = {
                 let mut counts = counts.lock().unwrap();
@@ -35,7 +43,8 @@ impl UploadServer {
             };
             let answer = shared.lock().unwrap().answer(request);
             spoil(request, answer, before)
-        });
+        };
+        let server = Server::listening(answer, listens);
         Self { server, received }
     }
 

@@ -118,7 +118,7 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
         subject: None,
         held: false,
     };
-    let mut created = runtime::create(bundle, &mut Network(&mut network))?;
+    let mut created = runtime::create(bundle, &mut Network(&mut network, resolved.maps.as_ref()))?;
     let _running = network.ready()?;
     created.start()?;
     let code = follow(&created.pidfd, [Some(out), Some(err)], output)?;
@@ -131,7 +131,8 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
     Ok(Ended { code, places: places(&spec, &settings.process.cwd), warnings })
 }
 
-struct Network<'a>(&'a mut Prepared);
+/// With the ids of the step's user namespace.
+struct Network<'a>(&'a mut Prepared, Option<&'a IdMaps>);
 
 impl runtime::Hooks for Network<'_> {
     fn cloned(&mut self, init: &mut Init) -> Result<()> {
@@ -139,7 +140,7 @@ impl runtime::Hooks for Network<'_> {
     }
 
     fn mapped(&mut self, init: &Init) -> Result<()> {
-        self.0.mapped(init.pid)
+        self.0.mapped(init.pid, self.1)
     }
 }
 

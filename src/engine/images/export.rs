@@ -7,7 +7,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::load::unnamed_file;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::image::archive::Content;
 use crate::image::compress::{self, Form};
 use crate::image::digest::{DiffId, Digest};
@@ -20,6 +20,15 @@ pub(super) enum Exported {
     Plain(Packing),
     /// Compressed, in a file without a name.
     Spooled(File),
+    /// As it was kept: with what its bytes come to so far, and what they should.
+    Kept(File, Box<Sha256>, Digest),
+}
+
+impl Exported {
+    /// A layer that was kept as it came.
+    pub(super) fn kept(file: File, digest: Digest) -> Self {
+        Self::Kept(file, Box::default(), digest)
+    }
 }
 
 /// Opens a layer; compressed ones are spooled below `scratch` first, for their digest comes before them in every format.
@@ -56,6 +65,11 @@ impl Read for Exported {
         match self {
             Self::Plain(packing) => packing.reader.read(buffer),
             Self::Spooled(file) => file.read(buffer),
+            Self::Kept(file, hash, _) => {
+                let read = file.read(buffer)?;
+                hash.update(&buffer[..read]);
+                Ok(read)
+            }
         }
     }
 }
@@ -65,6 +79,11 @@ impl Content for Exported {
         match self {
             Self::Plain(packing) => packing.finish(),
             Self::Spooled(_) => Ok(()),
+            Self::Kept(_, hash, digest) => match Digest::from_bytes(hash.finalize().into()) == digest {
+                true => Ok(()),
+                false => Err(Error::new(format!("what is kept of {digest} is damaged"))
+                    .hint("rpod system check --repair removes it")),
+            },
         }
     }
 }

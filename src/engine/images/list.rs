@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::resolve::{is_repo_digest, is_tag};
+use super::resolve::{by_manifest, is_repo_digest, is_tag};
 use super::summary::{Summaries, Summary};
 use super::{Image, NAMELESS, resolve_all};
 use crate::engine::manifests;
@@ -25,12 +25,13 @@ pub(crate) struct Listed {
     pub read_only: bool,
 }
 
-/// What is in the store, newest first, and the names of images that cannot be read.
+/// What is in the store, newest first, and what cannot be read of it.
 pub(crate) fn list(store: &Store) -> Result<(Vec<Listed>, Vec<String>)> {
     let mut images: BTreeMap<Digest, Listed> = BTreeMap::new();
-    let mut damaged = Vec::new();
+    let refs = store.list_refs();
+    let mut damaged: Vec<String> = refs.damaged.into_iter().map(|damaged| damaged.why).collect();
     let mut summaries = Summaries::open(store)?;
-    for (manifest, names) in resolve_all(store)? {
+    for (manifest, names) in by_manifest(refs.named) {
         let image = match summaries.image(manifest) {
             Ok(image) => image,
             Err(error) => {
@@ -98,7 +99,7 @@ pub(crate) fn tags(store: &Store, image: &Image) -> Result<Vec<String>> {
 /// One image as [`list`] shows it.
 pub(super) fn listed(store: &Store, image: &Image) -> Result<Listed> {
     let (mut tags, mut digests) = (Vec::new(), Vec::new());
-    for (manifest, names) in resolve_all(store)? {
+    for (manifest, names) in resolve_all(store) {
         if manifest != image.manifest && super::resolve::image_id(store, &manifest)? != Some(image.id) {
             continue;
         }

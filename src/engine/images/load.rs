@@ -21,7 +21,7 @@ use crate::image::reference::Reference;
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::worker::{UnpackJob, UnpackWorker};
-use crate::storage::{Limits, Source, Store};
+use crate::storage::{Limits, Partial, Source, Store};
 use crate::userns::IdMaps;
 
 const THREADS: usize = 4;
@@ -70,7 +70,7 @@ pub(super) fn bring(
     }
     let mut missing = Vec::new();
     for layer in order.iter().filter_map(|diff_id| layers.get(diff_id)) {
-        if store.layer(&layer.diff_id).is_some() {
+        if store.layer(&layer.diff_id).is_some() && !wants_compressed(store, layer) {
             progress.layer(&layer.diff_id, layer.content.len()).state(LayerState::Exists);
         } else {
             missing.push(*layer);
@@ -78,13 +78,14 @@ pub(super) fn bring(
     }
     if !missing.is_empty() {
         let worker = UnpackWorker::start(store, maps)?;
+        let is_new = |diff_id: &DiffId| store.layer(diff_id).is_none();
+        let layers: Vec<DiffId> = missing.iter().map(|layer| layer.diff_id).filter(is_new).collect();
         if let Err(error) = unpack_all(store, &worker, &missing, progress) {
-            // Nothing of a bad archive is kept.
+            // Nothing of a bad archive is kept, unless it cannot be told from what is in use.
             drop((worker, guard));
-            collect(dirs, store)?;
+            let _ = collect(dirs, store);
             return Err(error);
         }
-        let layers: Vec<DiffId> = missing.iter().map(|layer| layer.diff_id).collect();
         skipped::warn(store, &layers, maps, progress)?;
     }
     named.into_iter().map(|(names, image)| keep(store, &names, &image)).collect()
@@ -129,14 +130,41 @@ fn unpack_all(store: &Store, worker: &UnpackWorker, layers: &[&ArchivedLayer], p
 
 fn unpack(store: &Store, worker: &UnpackWorker, layer: &ArchivedLayer, meter: &dyn Fn(u64)) -> Result<()> {
     let _lock = store.lock_layer(&layer.diff_id)?;
-    if store.layer(&layer.diff_id).is_some() {
-        return Ok(());
+    let is_here = store.layer(&layer.diff_id).is_some();
+    let mut kept = match layer.digest.filter(|_| wants_compressed(store, layer)) {
+        Some(digest) => store.partial(&digest, layer.content.len())?,
+        None => None,
+    };
+    let unpacked = match (is_here, &mut kept) {
+        (true, None) => return Ok(()),
+        (true, Some(kept)) => copy(layer, &mut std::io::sink(), meter, Some(kept)),
+        (false, kept) => unpack_into(worker, layer, meter, kept.as_mut()),
+    };
+    match (unpacked, kept, layer.digest) {
+        (Ok(()), Some(kept), Some(digest)) => store.put_compressed(&layer.diff_id, &digest, kept),
+        (unpacked, kept, _) => {
+            kept.into_iter().for_each(Partial::remove);
+            unpacked
+        }
     }
+}
+
+/// Whether the layer is to be kept as it is in the archive.
+fn wants_compressed(store: &Store, layer: &ArchivedLayer) -> bool {
+    layer.digest.is_some_and(|digest| store.wants_compressed(&layer.diff_id, &digest))
+}
+
+fn unpack_into(
+    worker: &UnpackWorker,
+    layer: &ArchivedLayer,
+    meter: &dyn Fn(u64),
+    kept: Option<&mut Partial>,
+) -> Result<()> {
     let source =
         layer.digest.map(|digest| Source { digest, size: layer.content.len(), media_type: layer.media_type.clone() });
     let job = UnpackJob { expected: Some(layer.diff_id), source, limits: Limits::from_env()? };
     let (mut pipe, pending) = worker.unpack(job)?;
-    let copied = copy(layer, &mut pipe, meter);
+    let copied = copy(layer, &mut pipe, meter, kept);
     drop(pipe);
     let finished = pending.finish(copied.is_ok());
     let what = || format!("cannot unpack the layer {}", layer.diff_id);
@@ -148,7 +176,15 @@ fn unpack(store: &Store, worker: &UnpackWorker, layer: &ArchivedLayer, meter: &d
     }
 }
 
-fn copy(layer: &ArchivedLayer, pipe: &mut impl Write, meter: &dyn Fn(u64)) -> Result<()> {
+fn copy(
+    layer: &ArchivedLayer,
+    pipe: &mut impl Write,
+    meter: &dyn Fn(u64),
+    mut kept: Option<&mut Partial>,
+) -> Result<()> {
+    if let Some(kept) = &mut kept {
+        kept.clear()?;
+    }
     let mut content = layer.content.clone();
     // Without a digest of its own the DiffID, which the worker checks, covers every byte.
     let mut hash = layer.digest.map(|_| Sha256::new());
@@ -163,6 +199,9 @@ fn copy(layer: &ArchivedLayer, pipe: &mut impl Write, meter: &dyn Fn(u64)) -> Re
             hash.update(&buffer[..read]);
         }
         pipe.write_all(&buffer[..read]).context(|| "cannot hand a layer to the unpacker")?;
+        if let Some(kept) = &mut kept {
+            kept.file.write_all(&buffer[..read]).context(|| "cannot keep a layer as it came")?;
+        }
         position += read as u64;
         meter(position);
     }

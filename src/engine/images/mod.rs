@@ -57,7 +57,7 @@ pub(crate) use load::{Loaded, load};
 pub(crate) use local::pull_local;
 pub(crate) use mount::{mount, mounted, mounted_id, unmount};
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
-pub(crate) use prune::{prune, used};
+pub(crate) use prune::{Pruned, prune, used};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
 pub(crate) use push::{ManifestFormat, PushOptions, push, push_local, push_part};
 pub(crate) use put::put;
@@ -162,7 +162,8 @@ pub(crate) fn name_image(store: &Store, name: &Reference, manifest: &Digest) -> 
         return Ok(());
     }
     let tag = name.store_name();
-    let before = store.get_ref(&tag)?;
+    // What a damaged one meant, nobody knows.
+    let before = store.get_ref(&tag).ok().flatten();
     store.set_ref(&tag, manifest)?;
     match before.filter(|before| before != manifest) {
         Some(before) => {

@@ -33,6 +33,9 @@ pub(crate) fn prune(dirs: &Dirs, store: &Store, all: bool, filters: &[String]) -
             return Err(Error::new(format!("{key} is an invalid filter")).hint("prune knows label and until"));
         }
     }
+    // Before any name has gone: nothing could be freed.
+    store.no_damaged_refs()?;
+    container::keep(dirs)?;
     let used = used(dirs)?;
     let filter = Filter::parse(store, filters, None, || Ok(HashSet::new()))?;
     let mut pruned = Pruned::default();

@@ -119,9 +119,12 @@ pub(crate) fn pull(
     };
     match (options.policy, present) {
         (PullPolicy::Missing | PullPolicy::Never, Some(image)) => Ok(image),
-        (PullPolicy::Never, None) => Err(Error::new(format!("{name}: image not known"))
-            .hint("it is not pulled because of --pull=never")
-            .with_kind(Kind::NoSuchObject)),
+        (PullPolicy::Never, None) => Err(match resolve(store, name) {
+            Err(damaged) if damaged.kind() != Kind::NoSuchObject => damaged,
+            _ => Error::new(format!("{name}: image not known"))
+                .hint("it is not pulled because of --pull=never")
+                .with_kind(Kind::NoSuchObject),
+        }),
         (PullPolicy::Newer, Some(image)) => match fetch(place, name, options, progress) {
             Ok(newer) => Ok(newer),
             Err(error) => {
@@ -189,13 +192,15 @@ fn fetch_reference(
     }
     let jobs = missing(store, &found, progress)?;
     if !jobs.is_empty() {
-        let layers: Vec<DiffId> = jobs.iter().map(|job| job.diff_id).collect();
+        let layers: Vec<DiffId> =
+            jobs.iter().map(|job| job.diff_id).filter(|diff_id| store.layer(diff_id).is_none()).collect();
         let worker = UnpackWorker::start(store, maps)?;
         if let Err(failed) = runtime.block_on(transfer(store, &worker, &found.registry, jobs)) {
             // The threads of the runtime end with it; collecting forks.
             drop((runtime, worker, guard));
             if failed.is_hostile {
-                collect(dirs, store)?;
+                // What cannot be freed now is found again; why the image could not be had is what counts.
+                let _ = collect(dirs, store);
             }
             return Err(failed.error);
         }
@@ -263,7 +268,7 @@ fn missing(store: &Store, found: &Found, progress: &dyn Progress) -> Result<Vec<
             continue;
         }
         let line = progress.layer(&descriptor.digest, descriptor.size);
-        if store.layer(diff_id).is_some() {
+        if store.layer(diff_id).is_some() && !store.wants_compressed(diff_id, &descriptor.digest) {
             line.state(LayerState::Exists);
             continue;
         }
@@ -291,27 +296,67 @@ async fn transfer(store: &Store, worker: &UnpackWorker, registry: &Registry, job
 
 async fn layer(store: &Store, worker: &UnpackWorker, registry: &Registry, job: &Job) -> Result<LayerState, Failed> {
     let _lock = lock(store, &job.diff_id).await?;
-    if store.layer(&job.diff_id).is_some() {
+    let is_here = store.layer(&job.diff_id).is_some();
+    let is_kept = store.wants_compressed(&job.diff_id, &job.descriptor.digest);
+    if is_here && !is_kept {
         return Ok(LayerState::Exists);
     }
     let mut partial = store.partial(&job.descriptor.digest, job.descriptor.size)?;
     let resumed = partial.as_ref().is_some_and(|partial| partial.file.metadata().is_ok_and(|meta| meta.len() > 0));
-    match bring(worker, registry, job, &mut partial).await {
+    let attempt = async |partial: &mut Option<Partial>| match is_here {
+        true => copy(registry, job, partial).await,
+        false => bring(worker, registry, job, partial, is_kept).await,
+    };
+    let state = match attempt(&mut partial).await {
         // What was kept may be what is wrong: once more from the beginning.
         Err(Failed { is_hostile: true, .. }) if resumed => {
             partial = store.partial(&job.descriptor.digest, job.descriptor.size)?;
-            bring(worker, registry, job, &mut partial).await
+            attempt(&mut partial).await?
         }
-        brought => brought,
+        brought => brought?,
+    };
+    if let Some(partial) = partial.filter(|_| is_kept) {
+        // What could not be written of it is missing at its end.
+        match partial.file.metadata().is_ok_and(|meta| meta.len() == job.descriptor.size) {
+            true => store.put_compressed(&job.diff_id, &job.descriptor.digest, partial)?,
+            false => {
+                partial.remove();
+                return Err(Error::new(format!(
+                    "cannot keep {} as it came: it was not written",
+                    job.descriptor.digest
+                ))
+                .into());
+            }
+        }
+    }
+    Ok(state)
+}
+
+/// A layer that is here already, to be kept as it comes.
+async fn copy(registry: &Registry, job: &Job, partial: &mut Option<Partial>) -> Result<LayerState, Failed> {
+    job.progress.state(LayerState::Downloading);
+    let meter = |received: u64| job.progress.position(received);
+    let kept = partial.as_mut().map(|partial| &mut partial.file);
+    match registry.copy_blob(&job.descriptor, &mut tokio::io::sink(), &meter, kept).await {
+        Ok(()) => Ok(LayerState::Done),
+        Err(TransferError::Source(error)) => Err(error.into()),
+        Err(TransferError::Sink) => Err(Error::new("the transfer ended early").into()),
+        Err(TransferError::Content(error)) => {
+            if let Some(partial) = partial.take() {
+                partial.remove();
+            }
+            Err(Failed { error, is_hostile: true })
+        }
     }
 }
 
-/// One attempt. `partial` is gone afterwards, unless the connection broke.
+/// One attempt. `partial` is gone afterwards, unless the connection broke or all went well and it is to be kept.
 async fn bring(
     worker: &UnpackWorker,
     registry: &Registry,
     job: &Job,
     partial: &mut Option<Partial>,
+    is_kept: bool,
 ) -> Result<LayerState, Failed> {
     job.progress.state(LayerState::Downloading);
     let (pipe, pending) = worker.unpack(unpack_job(&job.descriptor, job.diff_id)?)?;
@@ -319,9 +364,12 @@ async fn bring(
     let meter = |received: u64| job.progress.position(received);
     let kept = partial.as_mut().map(|partial| &mut partial.file);
     let outcome = registry.copy_blob(&job.descriptor, &mut out, &meter, kept).await;
-    if !matches!(outcome, Err(TransferError::Source(_)))
-        && let Some(partial) = partial.take()
-    {
+    let stays = match outcome {
+        Ok(()) => is_kept,
+        Err(TransferError::Source(_)) => true,
+        Err(_) => false,
+    };
+    if !stays && let Some(partial) = partial.take() {
         // Before the unpacker flushes the file system.
         partial.remove();
     }
@@ -341,6 +389,9 @@ async fn bring(
         Ok(_) => Ok(LayerState::Done),
         // The unpacker knows why it stopped reading.
         Err(error) => {
+            if let Some(partial) = partial.take() {
+                partial.remove();
+            }
             let error = Error::wrap(format!("cannot unpack {}", job.descriptor.digest), error);
             Err(Failed { error, is_hostile: true })
         }

@@ -38,7 +38,7 @@ pub(crate) fn remove(
     options: RemoveOptions,
     users: &dyn Fn(&Digest) -> Result<Vec<String>>,
 ) -> Result<Removal> {
-    if !super::is_image_name(store, name)?
+    if !matches!(super::is_image_name(store, name), Ok(true) | Err(_))
         && let Some(list) = manifests::by_name(store, name)?
     {
         return remove_list(store, &list, name, options);
@@ -112,7 +112,7 @@ fn is_one_of_several(name: &str, listed: &Listed) -> bool {
 fn forget(store: &Store, image: &Image, listed: Listed) -> Result<Removal> {
     let mut own = Vec::new();
     let mut foreign = None;
-    for (manifest, mut names) in resolve_all(store)? {
+    for (manifest, mut names) in resolve_all(store) {
         names.sort_by_key(|name| !super::resolve::is_tag(name));
         if manifest == image.manifest || super::resolve::image_id(store, &manifest)? == Some(image.id) {
             for name in names {
@@ -127,8 +127,11 @@ fn forget(store: &Store, image: &Image, listed: Listed) -> Result<Removal> {
         // Says where it is.
         store.remove_ref(name)?;
     }
-    for name in &own {
-        unless_gone(store.remove_ref(name))?;
+    // A damaged name that tells by itself that it is one of them would bring the image back when it is mended.
+    let pinned = |name: &str| split_pinned(name).is_some_and(|(_, digest)| digest == image.manifest.to_string());
+    let damaged = store.list_own_refs().damaged.into_iter().map(|damaged| damaged.name).filter(|name| pinned(name));
+    for name in own.iter().cloned().chain(damaged) {
+        unless_gone(store.remove_ref(&name))?;
     }
     let untagged = listed.tags.into_iter().filter(|tag| own.contains(tag)).collect();
     Ok(Removal { id: image.id.hex(), untagged, deleted: foreign.is_none().then(|| image.id.hex()) })
@@ -139,9 +142,13 @@ fn remove_damaged(store: &Store, name: &str) -> Option<Result<Removal>> {
         .into_iter()
         .flatten()
         .map(|reference| reference.store_name())
-        .find(|full| matches!(store.get_ref(full), Ok(Some(_))))?;
-    let manifest = store.get_ref(&full).ok().flatten()?;
-    let names = resolve_all(store).ok()?.into_iter().filter(|(m, _)| *m == manifest).flat_map(|(_, names)| names);
+        .find(|full| !matches!(store.get_ref(full), Ok(None)))?;
+    let Some(manifest) = store.get_ref(&full).ok().flatten() else {
+        // The name itself is what is damaged.
+        let removed = store.remove_ref(&full);
+        return Some(removed.map(|()| Removal { untagged: vec![full], ..Removal::default() }));
+    };
+    let names = resolve_all(store).into_iter().filter(|(m, _)| *m == manifest).flat_map(|(_, names)| names);
     for name in names {
         if let Err(error) = store.remove_ref(&name) {
             return Some(Err(error));

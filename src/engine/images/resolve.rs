@@ -33,16 +33,21 @@ pub(crate) fn resolve(store: &Store, name: &str) -> Result<Image> {
 }
 
 /// Every image in the store with its names (tags and pinned ones).
-pub(crate) fn resolve_all(store: &Store) -> Result<Vec<(Digest, Vec<String>)>> {
+pub(crate) fn resolve_all(store: &Store) -> Vec<(Digest, Vec<String>)> {
+    by_manifest(store.list_refs().named)
+}
+
+/// The names of images by what they mean.
+pub(super) fn by_manifest(refs: Vec<(String, Digest)>) -> Vec<(Digest, Vec<String>)> {
     let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-    for (name, manifest) in store.list_refs()? {
+    for (name, manifest) in refs {
         // Lists are not images.
         if name.starts_with(manifests::PREFIX) {
             continue;
         }
         names.entry(manifest).or_default().push(name);
     }
-    Ok(names.into_iter().collect())
+    names.into_iter().collect()
 }
 
 /// Whether an image itself is called so, not only a list that has one.
@@ -77,7 +82,7 @@ fn by_id(store: &Store, text: &str) -> Result<Option<Digest>> {
         return Ok(None);
     }
     let mut found: Option<(Digest, Digest)> = None;
-    for (manifest, _) in resolve_all(store)? {
+    for (manifest, _) in resolve_all(store) {
         let Some(id) = image_id(store, &manifest)? else { continue };
         if id.hex().starts_with(digits) || digits.len() == 64 && manifest.hex() == digits {
             match found {
@@ -111,7 +116,7 @@ fn by_last_components(store: &Store, name: &str) -> Result<Option<(String, Diges
     let wanted = wanted.store_name();
     let Some(ending) = wanted.strip_prefix(LOCAL_HOST) else { return Ok(None) };
     let is_image = |full: &str| full.ends_with(ending) && !full.starts_with(manifests::PREFIX);
-    let mut found = store.list_refs()?.into_iter().filter(|(full, _)| is_image(full));
+    let mut found = store.list_refs().named.into_iter().filter(|(full, _)| is_image(full));
     Ok(found.next())
 }
 

@@ -1,17 +1,21 @@
 //! `save`: images → a docker or OCI archive, streamed, or a directory. Layers are rebuilt bit for bit and go uncompressed,
-//! unless a directory is to have them compressed.
+//! unless a directory is to have them compressed. An image whose layers were all kept as they came goes into OCI's formats as
+//! it came, with the same digest.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::export::{self, Exported};
 use super::list::listed;
+use super::push::{ManifestFormat, document};
 use super::{Image, layer_size, read_manifest, resolve};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::archive::{Directory, Format, Saved, Writer};
 use crate::image::compress::Form;
 use crate::image::digest::DiffId;
-use crate::image::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
+use crate::image::manifest::{
+    DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
+};
 use crate::image::reference::Reference;
 use crate::storage::Store;
 use crate::storage::worker::UnpackWorker;
@@ -24,18 +28,54 @@ pub(crate) struct SaveOptions {
     pub only_images: bool,
 }
 
+/// An image to be saved.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    saved: Saved,
+    /// Manifest, as it is and parsed, of an image that can be had as it came.
+    original: Option<(Vec<u8>, Manifest)>,
+}
+
+impl Planned {
+    /// The layer as it came.
+    fn kept(&self, store: &Store, diff_id: &DiffId) -> Option<(Descriptor, Exported)> {
+        let (_, manifest) = self.original.as_ref()?;
+        let at = self.saved.layers.iter().position(|(other, _)| other == diff_id)?;
+        let mut descriptor = manifest.layers.get(at)?.clone();
+        if manifest.kind() != OCI_MANIFEST {
+            descriptor.media_type = Form::of_media_type(&descriptor.media_type)?.media_type(false).ok()?;
+        }
+        let file = store.compressed(diff_id, &descriptor.digest)?;
+        Some((descriptor.clone(), Exported::kept(file, descriptor.digest)))
+    }
+
+    /// The manifest around the layers as they were written.
+    fn manifest(&self, layers: &[Descriptor], is_docker: bool) -> Result<(String, Vec<u8>)> {
+        if let (Some((raw, manifest)), false) = (&self.original, is_docker) {
+            return document::manifest(raw, manifest, layers, ManifestFormat::Oci);
+        }
+        let (kind, config_kind) = if is_docker { (DOCKER_MANIFEST, DOCKER_CONFIG) } else { (OCI_MANIFEST, OCI_CONFIG) };
+        let config = Descriptor::of(config_kind, &self.saved.config);
+        Ok((kind.to_owned(), Manifest::new(kind, config, layers.to_vec()).to_bytes()?))
+    }
+}
+
 /// Writes what [`plan`] found to `out`. Must be called while the process has one thread.
 pub(crate) fn save(
     store: &Store,
     maps: &IdMaps,
-    images: &[Saved],
+    images: &[Planned],
     options: SaveOptions,
     out: impl Write,
 ) -> Result<()> {
     let worker = UnpackWorker::start(store, maps)?;
     let mut writer = Writer::new(BufWriter::with_capacity(1 << 20, out), options.format);
     for image in images {
-        writer.image(image, |diff_id| worker.pack(diff_id).map(Exported::Plain))?;
+        let open = |diff_id: &DiffId, size| match image.kept(store, diff_id) {
+            Some(kept) => Ok(kept),
+            None => Ok((Descriptor::new(OCI_LAYER, size, *diff_id), Exported::Plain(worker.pack(diff_id)?))),
+        };
+        writer.image_as(&image.saved, open, &|layers| image.manifest(layers, false))?;
     }
     writer.finish()?.map_or(Ok(()), |mut out| out.flush().context(|| "cannot write the archive"))
 }
@@ -45,7 +85,7 @@ pub(crate) fn save(
 pub(crate) fn save_directory(
     store: &Store,
     maps: &IdMaps,
-    images: &[Saved],
+    images: &[Planned],
     format: Format,
     compress: bool,
     path: &Path,
@@ -58,20 +98,17 @@ pub(crate) fn save_directory(
     for image in images {
         let form = if compress { Form::gzip() } else { Form::Plain };
         let is_docker = format == Format::Dir;
-        let open = |diff_id: &DiffId, size| export::open(&worker, path, diff_id, size, form, is_docker);
-        let manifest = |layers: &[Descriptor]| {
-            let (kind, config_kind) =
-                if is_docker { (DOCKER_MANIFEST, DOCKER_CONFIG) } else { (OCI_MANIFEST, OCI_CONFIG) };
-            let config = Descriptor::of(config_kind, &image.config);
-            Ok((kind.to_owned(), Manifest::new(kind, config, layers.to_vec()).to_bytes()?))
+        let open = |diff_id: &DiffId, size| match image.kept(store, diff_id) {
+            Some(kept) => Ok(kept),
+            None => export::open(&worker, path, diff_id, size, form, is_docker),
         };
-        writer.image_as(image, open, &manifest)?;
+        writer.image_as(&image.saved, open, &|layers| image.manifest(layers, is_docker))?;
     }
     writer.finish().map(drop)
 }
 
 /// What to save. Names that are in the store are images; others are further tags for the first of them, as in Podman.
-pub(crate) fn plan(store: &Store, names: &[String], options: SaveOptions) -> Result<Vec<Saved>> {
+pub(crate) fn plan(store: &Store, names: &[String], options: SaveOptions) -> Result<Vec<Planned>> {
     let mut images: Vec<(Image, Vec<String>)> = Vec::new();
     for name in names {
         let image = match resolve(store, name) {
@@ -89,16 +126,16 @@ pub(crate) fn plan(store: &Store, names: &[String], options: SaveOptions) -> Res
             None => images.push((image, tags.into_iter().collect())),
         }
     }
-    images.into_iter().map(|(image, names)| saved(store, &image, names)).collect()
+    images.into_iter().map(|(image, names)| planned(store, &image, names, options.format)).collect()
 }
 
-fn saved(store: &Store, image: &Image, mut names: Vec<String>) -> Result<Saved> {
+fn planned(store: &Store, image: &Image, mut names: Vec<String>, format: Format) -> Result<Planned> {
     // An image that was named by its digest keeps no tag, one that was named by its id all of them.
     if names.is_empty() && image.name.is_none() {
         names = listed(store, image)?.tags;
     }
     names.dedup();
-    let (_, config) = read_manifest(store, &image.manifest)?;
+    let (manifest, config) = read_manifest(store, &image.manifest)?;
     let mut layers = Vec::new();
     for diff_id in &image.layers {
         if store.layer(diff_id).is_none() {
@@ -108,5 +145,10 @@ fn saved(store: &Store, image: &Image, mut names: Vec<String>) -> Result<Saved> 
         }
         layers.push((*diff_id, layer_size(store, diff_id)?));
     }
-    Ok(Saved { names, config, layers })
+    let is_kept = |(layer, diff_id): (&Descriptor, _)| store.compressed(diff_id, &layer.digest).is_some();
+    let kept = format == Format::Oci
+        && manifest.layers.len() == image.layers.len()
+        && manifest.layers.iter().zip(&image.layers).all(is_kept);
+    let original = if kept { Some((store.read_blob(&image.manifest)?, manifest)) } else { None };
+    Ok(Planned { saved: Saved { names, config, layers }, original })
 }

@@ -25,7 +25,7 @@ pub(crate) fn new_name(name: &str) -> Result<Reference> {
 /// Takes `names` from `image`, or all its names. The image stays.
 pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()> {
     let own: Vec<String> =
-        resolve_all(store)?.into_iter().filter(|(m, _)| *m == image.manifest).flat_map(|(_, names)| names).collect();
+        resolve_all(store).into_iter().filter(|(m, _)| *m == image.manifest).flat_map(|(_, names)| names).collect();
     let mut doomed = Vec::new();
     for name in names {
         let [local, hub] = [Reference::parse_local(name)?, Reference::parse(name)?].map(|r| r.store_name());
@@ -52,7 +52,7 @@ pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()
 /// either, which came with the tag.
 pub(super) fn forget_digests(store: &Store, name: &str, manifest: &Digest) -> Result<()> {
     let repository = repository_of(name);
-    let names = store.list_refs_from(repository)?.into_iter().filter(|(_, digest)| digest == manifest);
+    let names = store.list_refs_from(repository).named.into_iter().filter(|(_, digest)| digest == manifest);
     let names: Vec<String> = names.map(|(name, _)| name).filter(|name| repository_of(name) == repository).collect();
     if names.iter().any(|name| is_tag(name)) {
         return Ok(());

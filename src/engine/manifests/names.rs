@@ -31,7 +31,7 @@ pub(crate) struct Named {
 /// Every list of the store.
 pub(crate) fn all(store: &Store) -> Result<Vec<Named>> {
     let mut lists = Vec::new();
-    for (digest, names) in refs(store)? {
+    for (digest, names) in refs(store) {
         // A damaged one is found by its name, which says so.
         let Ok(content) = store.read_blob(&digest) else { continue };
         let changed = store.blob_time(&digest).and_then(|time| Timestamp::try_from(time).ok());
@@ -43,14 +43,14 @@ pub(crate) fn all(store: &Store) -> Result<Vec<Named>> {
 }
 
 /// Names without [`PREFIX`], by what they mean.
-fn refs(store: &Store) -> Result<BTreeMap<Digest, Vec<String>>> {
+fn refs(store: &Store) -> BTreeMap<Digest, Vec<String>> {
     let mut lists: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-    for (name, digest) in store.list_refs_from(PREFIX)? {
+    for (name, digest) in store.list_refs_from(PREFIX).named {
         if let Some(name) = name.strip_prefix(PREFIX) {
             lists.entry(digest).or_default().push(name.to_owned());
         }
     }
-    Ok(lists)
+    lists
 }
 
 /// The list of that name, if there is one. Short names mean a list made here first.
@@ -72,7 +72,7 @@ pub(super) fn by_id(store: &Store, text: &str) -> Result<Option<List>> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
         return Ok(None);
     }
-    let mut found: Vec<_> = refs(store)?.into_iter().filter(|(digest, _)| digest.hex().starts_with(digits)).collect();
+    let mut found: Vec<_> = refs(store).into_iter().filter(|(digest, _)| digest.hex().starts_with(digits)).collect();
     match (found.pop(), found.is_empty()) {
         (None, _) => Ok(None),
         (Some((digest, mut names)), true) => {
@@ -97,7 +97,7 @@ pub(crate) fn tag(store: &Store, list: &List, names: &[String]) -> Result<()> {
 
 /// Takes `names` from a list, or all its names. The list stays.
 pub(crate) fn untag(store: &Store, list: &List, names: &[String]) -> Result<()> {
-    let own = refs(store)?.remove(&list.digest).unwrap_or_default();
+    let own = refs(store).remove(&list.digest).unwrap_or_default();
     let mut doomed: Vec<String> =
         own.iter().filter(|name| names.is_empty() && !name.starts_with(NAMELESS)).cloned().collect();
     for name in names {
@@ -121,7 +121,7 @@ pub(crate) struct Forgotten {
 
 /// Takes the name `name` from a list, and with its last one the list; an id takes all names. Its images stay.
 pub(crate) fn forget(store: &Store, list: &List, name: &str, force: bool) -> Result<Forgotten> {
-    let own = refs(store)?.remove(&list.digest).unwrap_or_default();
+    let own = refs(store).remove(&list.digest).unwrap_or_default();
     let tags: Vec<String> = own.iter().filter(|name| !name.starts_with(NAMELESS)).cloned().collect();
     let is_named = by_name(store, name)?.is_some();
     let (doomed, deleted) = match (is_named, tags.len()) {

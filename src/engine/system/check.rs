@@ -17,7 +17,7 @@ use crate::error::{Context, Kind, Result};
 use crate::image::digest::{DiffId, Digest};
 use crate::state::paths::Dirs;
 use crate::storage::worker::UnpackWorker;
-use crate::storage::{Store, attributes, remove_path};
+use crate::storage::{Compressed, DamagedRef, Store, attributes, remove_path};
 use crate::userns::{IdMaps, enter};
 
 /// What is wrong.
@@ -27,10 +27,14 @@ pub(crate) struct Report {
     pub layers: Vec<(DiffId, String)>,
     /// Layers that nothing has led to for longer than is allowed.
     pub stale: Vec<DiffId>,
+    /// Layers as they came.
+    pub compressed: Vec<(Compressed, String)>,
     /// Manifests and configs.
     pub blobs: Vec<(Digest, String)>,
     /// Names that lead to nothing readable.
     pub names: Vec<(String, String)>,
+    /// Names that cannot be read.
+    pub refs: Vec<DamagedRef>,
     /// Ids and names of containers that cannot be started any more, and why.
     pub containers: Vec<(String, String, String)>,
     /// Containers whose record cannot be read.
@@ -49,8 +53,10 @@ impl Report {
     pub(crate) fn is_clean(&self) -> bool {
         self.layers.is_empty()
             && self.stale.is_empty()
+            && self.compressed.is_empty()
             && self.blobs.is_empty()
             && self.names.is_empty()
+            && self.refs.is_empty()
             && self.containers.is_empty()
             && self.damaged.is_empty()
             && self.nameless.is_empty()
@@ -92,12 +98,18 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
             report.layers.extend(differs.flatten().map(|why| (id, why)));
         }
     }
+    if !quick {
+        let damage = |kept: Compressed| kept.damage().map(|why| (kept, why));
+        report.compressed = store.list_compressed()?.into_iter().filter_map(damage).collect();
+    }
     for digest in store.list_blobs()? {
         if let Err(e) = store.read_blob(&digest) {
             report.blobs.push((digest, e.to_string()));
         }
     }
-    for (name, manifest) in store.list_own_refs()? {
+    let refs = store.list_own_refs();
+    report.refs = refs.damaged;
+    for (name, manifest) in refs.named {
         match store.read_blob(&manifest) {
             Err(e) => report.names.push((name, e.to_string())),
             Ok(_) => match images::Image::read(store, manifest) {
@@ -116,8 +128,8 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
             report.nameless.push(container);
         }
     }
-    // A damaged document or record may lead to any of them.
-    if report.blobs.is_empty() && report.damaged.is_empty() {
+    // A damaged document, name or record may lead to any of them.
+    if report.blobs.is_empty() && report.refs.is_empty() && report.damaged.is_empty() {
         let old = |id: &DiffId| {
             let made = store.layer(id).and_then(|layer| layer.directory().metadata().ok()?.modified().ok());
             made.is_some_and(|made| made.elapsed().is_ok_and(|elapsed| elapsed > age))
@@ -126,6 +138,7 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
     }
     report.volumes = half_made(dirs)?;
     report.strays = strays(dirs);
+    report.strays.extend(refs.strays);
     let users = volumes::users(dirs)?;
     for volume in volumes::list(dirs)? {
         if !volume.anonymous && !users.contains_key(&volume.name) {
@@ -197,8 +210,12 @@ pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -
         // Not while somebody fetches an image: the next one finds them as well.
         images::collect(dirs, store)?;
     }
+    report.compressed.iter().try_for_each(|(kept, _)| kept.remove())?;
     for (digest, _) in &report.blobs {
         store.remove_blob(digest)?;
+    }
+    for damaged in &report.refs {
+        store.repair_ref(damaged)?;
     }
     for (name, _) in &report.names {
         match store.remove_ref(name) {

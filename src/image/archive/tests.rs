@@ -3,7 +3,7 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use super::*;
-use crate::image::manifest::Document;
+use crate::image::manifest::{Document, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 
 const CONFIG: &str = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["D"]}}"#;
 const LAYER: &[u8] = b"not really a tar";
@@ -22,7 +22,12 @@ fn written(format: Format) -> Index {
     let mut writer = Writer::new(&mut file, format);
     let names = vec!["docker.io/library/a:1".to_owned(), "localhost/b:2".to_owned()];
     let image = Saved { names, config: config(), layers: vec![(Digest::of(LAYER), LAYER.len() as u64)] };
-    writer.image(&image, |_| Ok(LAYER)).expect("image");
+    let open = |diff_id: &DiffId, size| Ok((Descriptor::new(OCI_LAYER, size, *diff_id), LAYER));
+    let manifest = |layers: &[Descriptor]| {
+        let config = Descriptor::of(OCI_CONFIG, &image.config);
+        Ok((OCI_MANIFEST.to_owned(), Manifest::new(OCI_MANIFEST, config, layers.to_vec()).to_bytes()?))
+    };
+    writer.image_as(&image, open, &manifest).expect("image");
     writer.finish().expect("finish");
     file.seek(SeekFrom::Start(0)).expect("seek");
     Index::read(file).expect("index")

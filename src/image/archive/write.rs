@@ -10,7 +10,7 @@ use tar::{EntryType, Header};
 use super::directory::Directory;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::{DiffId, Digest};
-use crate::image::manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
+use crate::image::manifest::{Descriptor, Index, OCI_CONFIG, OCI_INDEX};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -81,20 +81,6 @@ impl<W: Write> Writer<W> {
     fn with(out: Out<W>, format: Format) -> Self {
         let (written, layers, items, manifests) = (HashSet::new(), HashMap::new(), Vec::new(), Vec::new());
         Self { out, format, written, layers, items, manifests }
-    }
-
-    /// Writes an image whose layers go uncompressed, so that their digests are the DiffIDs; `open` gives the tar of a layer.
-    pub(crate) fn image<R: Content>(
-        &mut self,
-        image: &Saved,
-        mut open: impl FnMut(&DiffId) -> Result<R>,
-    ) -> Result<()> {
-        let config = Descriptor::of(OCI_CONFIG, &image.config);
-        let manifest = |layers: &[Descriptor]| {
-            Ok((OCI_MANIFEST.to_owned(), Manifest::new(OCI_MANIFEST, config.clone(), layers.to_vec()).to_bytes()?))
-        };
-        let plain = |diff_id: &DiffId, size| Ok((Descriptor::new(OCI_LAYER, size, *diff_id), open(diff_id)?));
-        self.image_as(image, plain, &manifest)
     }
 
     /// Writes an image; `open` gives a layer in the form it is to have. Layers that images share are written once.

@@ -199,11 +199,17 @@ impl Prepared {
         Ok(())
     }
 
-    /// The ids of `pid`, a process of the container, are mapped: starts the helper. For a process with one thread.
-    pub(crate) fn mapped(&mut self, pid: Pid) -> Result<()> {
+    /// The ids of `pid`, a process of the container, are mapped, as `ids` where that is known: starts the helper. For a
+    /// process with one thread.
+    pub(crate) fn mapped(&mut self, pid: Pid, ids: Option<&IdMaps>) -> Result<()> {
         let (Some(helper), Some(target)) = (&mut self.helper, &self.target) else { return Ok(()) };
         if let Helper::Slirp(slirp) = helper {
-            slirp.sandbox = has_root(pid)?;
+            slirp.sandbox = match ids {
+                Some(ids) => ids.host_uid(0).is_some(),
+                // Not for a container's own process: where /proc hides other users (hidepid=2) it is hidden as soon as
+                // it has changed its ids.
+                None => has_root(pid)?,
+            };
         }
         self.started = Some(helper.start(target)?);
         Ok(())

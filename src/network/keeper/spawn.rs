@@ -177,7 +177,7 @@ fn prepare(
     let (network, link) = make_network(uplink.netdev())?;
     let target = Target { user: None, net: network.try_clone().context(|| "cannot keep the network namespace")? };
     uplink.place(target, link);
-    uplink.mapped(rustix::process::getpid())?;
+    uplink.mapped(rustix::process::getpid(), None)?;
     namespace::setns(network.as_fd(), libc::CLONE_NEWNET).context(|| "cannot enter the network namespace")?;
     let names = Server::new(sockets).context(|| "cannot serve names")?;
     let uplink = uplink.ready()?;

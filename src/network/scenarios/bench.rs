@@ -34,7 +34,7 @@ fn starts(name: &str) {
             let mut container = container(prepared.netdev(), |_| String::new());
             prepared.cloned(container.link.take()).ok()?;
             let began = Instant::now();
-            prepared.mapped(container.pid).ok()?;
+            prepared.mapped(container.pid, None).ok()?;
             let _running = prepared.ready().ok()?;
             Some(began.elapsed())
         })

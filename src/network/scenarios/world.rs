@@ -159,7 +159,7 @@ impl Container {
     /// Goes through the helper's stages.
     pub(super) fn connect(&mut self, mut prepared: Prepared) -> crate::error::Result<Running> {
         prepared.cloned(self.link.take())?;
-        prepared.mapped(self.pid)?;
+        prepared.mapped(self.pid, None)?;
         prepared.ready()
     }
 

@@ -319,7 +319,7 @@ fn collect() {
     assert_eq!((freed.layers, freed.blobs), (1, 4));
     assert!(f.store.layer(&one.1).is_some() && f.store.layer(&two.1).is_none() && f.store.layer(&three.1).is_some());
     assert!(f.store.read_blob(&one.0).is_ok() && f.store.read_blob(&two.0).is_err());
-    assert_eq!(f.store.list_refs().expect("lists"), [("host/one:1".to_owned(), index)]);
+    assert_eq!(f.store.list_refs().named, [("host/one:1".to_owned(), index)]);
     assert_eq!(
         f.store
             .try_collect(|| Ok(Keep { layers: [three.1].into(), ..Keep::default() }))

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::image::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 
 /// Media type and bytes: the stored ones when nothing has changed.
-pub(super) fn manifest(
+pub(in crate::engine::images) fn manifest(
     raw: &[u8],
     manifest: &Manifest,
     layers: &[Descriptor],

@@ -17,7 +17,7 @@ impl Forms {
     pub(super) fn of(store: &Store, diff_ids: &[DiffId]) -> Result<Self> {
         let mut forms: BTreeMap<DiffId, Vec<KnownForm>> =
             diff_ids.iter().map(|diff_id| (*diff_id, store.known_forms(diff_id))).collect();
-        for (digest, names) in resolve_all(store)? {
+        for (digest, names) in resolve_all(store) {
             let places: BTreeSet<String> = names.iter().filter_map(|name| place(name)).collect();
             if places.is_empty() {
                 continue;

@@ -107,7 +107,9 @@ fn layer(
     let fits = |form: Option<Form>, made_as: Option<Form>| match form {
         None => !insists,
         Some(form) if insists && options.exact_level => made_as == Some(send_as) && form.same_algorithm(send_as),
-        Some(form) => form.same_algorithm(send_as) || options.form.is_some() && !insists && form != Form::Plain,
+        Some(form) if form.same_algorithm(send_as) => true,
+        // Nothing was asked for that it would not be: a base image's layer stays what it is there.
+        Some(form) => form != Form::Plain && if options.form.is_some() { !insists } else { is_plain },
     };
     let mut acceptable = Vec::new();
     let made_here = |form: &KnownForm| parse_made_as(form.made_as.as_deref()?);

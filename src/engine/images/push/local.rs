@@ -6,8 +6,10 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::forms::Forms;
-use super::{ManifestFormat, PushOptions, document, layer};
-use crate::engine::images::{Image, LayerState, Progress, export, read_manifest};
+use super::layer::Wanted;
+use super::{ManifestFormat, PushOptions, document, kept, layer};
+use crate::engine::images::export::{self, Exported};
+use crate::engine::images::{Image, LayerState, Progress, read_manifest};
 use crate::error::{Context, Error, Result};
 use crate::image::archive::{self, Directory, Format, Saved, Writer};
 use crate::image::compress::Form;
@@ -39,7 +41,7 @@ struct Export {
     raw: Vec<u8>,
     manifest: Manifest,
     format: ManifestFormat,
-    forms: BTreeMap<DiffId, Form>,
+    wanted: BTreeMap<DiffId, Wanted>,
     saved: Saved,
 }
 
@@ -63,7 +65,7 @@ fn plan(store: &Store, image: &Image, local: &Local, compress: bool, options: &P
         Kind::Dir => {}
     }
     let (format, wanted) = layer::wanted(&Forms::of(store, &image.layers)?, &manifest, &image.layers, &options)?;
-    let forms = image.layers.iter().copied().zip(wanted.iter().map(|wanted| wanted.send_as)).collect();
+    let wanted = image.layers.iter().copied().zip(wanted).collect();
     let mut layers = Vec::new();
     for diff_id in &image.layers {
         let layer = store.layer(diff_id).ok_or_else(|| {
@@ -78,7 +80,7 @@ fn plan(store: &Store, image: &Image, local: &Local, compress: bool, options: &P
         }
         (name, _) => name.iter().cloned().collect(),
     };
-    Ok(Export { raw, manifest, format, forms, saved: Saved { names, config, layers } })
+    Ok(Export { raw, manifest, format, wanted, saved: Saved { names, config, layers } })
 }
 
 impl Export {
@@ -88,7 +90,7 @@ impl Export {
             Kind::Oci | Kind::Dir => {
                 let format = if local.kind == Kind::Oci { Format::Oci } else { Format::Dir };
                 let writer = Writer::<std::io::Empty>::directory(Directory::create(&local.path)?, format);
-                let (digest, _) = self.write_to(writer, &worker, &local.path, progress)?;
+                let (digest, _) = self.write_to(writer, store, &worker, &local.path, progress)?;
                 Ok(digest)
             }
             Kind::DockerArchive | Kind::OciArchive => {
@@ -102,7 +104,7 @@ impl Export {
                 let format = if is_docker { Format::Docker } else { Format::Oci };
                 let writer = Writer::new(BufWriter::with_capacity(1 << 20, file), format);
                 let scratch = local.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let written = self.write_to(writer, &worker, scratch, progress).and_then(|(digest, out)| {
+                let written = self.write_to(writer, store, &worker, scratch, progress).and_then(|(digest, out)| {
                     out.map_or(Ok(()), |mut out| out.flush()).context(|| "cannot write the archive")?;
                     Ok(digest)
                 });
@@ -118,6 +120,7 @@ impl Export {
     fn write_to<W: Write>(
         &self,
         mut writer: Writer<W>,
+        store: &Store,
         worker: &UnpackWorker,
         scratch: &Path,
         progress: &dyn Progress,
@@ -125,7 +128,12 @@ impl Export {
         let is_docker = self.format == ManifestFormat::Docker;
         let open = |diff_id: &DiffId, size| {
             progress.layer(diff_id, size).state(LayerState::Downloading);
-            let form = self.forms.get(diff_id).copied().unwrap_or(Form::Plain);
+            let wanted = self.wanted.get(diff_id);
+            let acceptable = wanted.map_or(&[][..], |wanted| &wanted.acceptable);
+            if let Some((form, file)) = kept::find(store, diff_id, acceptable) {
+                return Ok((form.descriptor.clone(), Exported::kept(file, form.descriptor.digest)));
+            }
+            let form = wanted.map_or(Form::Plain, |wanted| wanted.send_as);
             export::open(worker, scratch, diff_id, size, form, is_docker)
         };
         let digest = Cell::new(None);

@@ -1,14 +1,15 @@
 //! `push`: an image in the store → a registry.
 //!
 //! Bytes are sent only when there is no other way. For each layer, in this order: the repository has the form that the manifest
-//! names, or one that was pushed before; another repository of the registry has one and lends it (mount); the registry that the
-//! image came from still has what the manifest names; the layer's tar is rebuilt and compressed. When every layer ends up as the manifest says, the manifest goes out byte for byte; otherwise a new
+//! names, or one that was pushed before; another repository of the registry has one and lends it (mount); it was kept as it came;
+//! the registry that the image came from still has what the manifest names; the layer's tar is rebuilt and compressed. When every layer ends up as the manifest says, the manifest goes out byte for byte; otherwise a new
 //! one is written around the same config.
 //!
 //! Two phases, as in `pull`: the process that rebuilds layers must be forked while there is one thread.
 
-mod document;
+pub(super) mod document;
 mod forms;
+mod kept;
 mod layer;
 mod local;
 mod origin;
@@ -57,6 +58,9 @@ pub(crate) struct PushOptions {
     pub format: Option<ManifestFormat>,
     pub registry: registry::Options,
 }
+
+/// Of a layer that was kept as it came and is not that any more.
+const REPAIR: &str = "rpod system check --repair removes it";
 
 /// What is to happen to one layer.
 struct Layer {
@@ -163,6 +167,7 @@ fn push_as(
                 .hint("pull or load the image again"));
         }
         let sending = Sending {
+            store,
             registry: &registry,
             origins: Origins::of(&config_files, &missing, options),
             worker: UnpackWorker::start(store, maps)?,
@@ -223,6 +228,7 @@ async fn look(
 
 /// Where layers go, and what they are made with.
 struct Sending<'a> {
+    store: &'a Store,
     registry: &'a Registry,
     origins: Origins,
     worker: UnpackWorker,
@@ -244,13 +250,19 @@ impl Sending<'_> {
             .await
     }
 
-    /// Copied from where it came from, otherwise made here.
+    /// As it was kept, copied from where it came from, otherwise made here.
     async fn one(&self, layer: &Layer) -> Result<Arrived> {
         // The line counts bytes of the tar.
         let scaled = |bytes: u64| {
             let done = u128::from(bytes) * u128::from(layer.size) / u128::from(layer.descriptor.size.max(1));
             layer.line.position(u64::try_from(done).unwrap_or(layer.size));
         };
+        if let Some((form, file)) = kept::find(self.store, &layer.diff_id, &layer.wanted.acceptable) {
+            if kept::send(self.registry, file, &form.descriptor.digest, &scaled).await? {
+                return Ok(form.arrived());
+            }
+            self.progress.warning(&format!("what is kept of {} is damaged: {REPAIR}", form.descriptor.digest));
+        }
         match self.origins.copy(layer, self.registry, &scaled).await {
             Ok(true) => {
                 let own = layer.wanted.acceptable.iter().find(|form| form.descriptor.digest == layer.descriptor.digest);
