@@ -51,6 +51,9 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
     for name in &report.volumes {
         ui.line(format_args!("Damaged volume {name}:\n its description is missing"))?;
     }
+    for network in &report.networks {
+        ui.line(format_args!("Damaged network {}:\n {}", network.name, network.why))?;
+    }
     for path in &report.strays {
         ui.line(format_args!("Not of rpod, and left alone: {}", escape::line(&path.to_string_lossy())))?;
     }
