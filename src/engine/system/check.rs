@@ -205,8 +205,9 @@ fn half_made(dirs: &Dirs) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Mends what [`check`] found; with `force` removes containers that cannot be mended. For a single-threaded process.
-pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -> Result<()> {
+/// Mends what [`check`] found; with `force` removes containers that cannot be mended, and answers their names. One that runs
+/// stays: what it misses here it evidently has, so this is not the root it was started from. For a single-threaded process.
+pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -> Result<Vec<String>> {
     let mut doomed: Vec<PathBuf> = Vec::new();
     for (id, _) in &report.layers {
         doomed.extend(store.layer(id).map(|layer| layer.directory()));
@@ -241,17 +242,23 @@ pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -
     for container in &report.nameless {
         repair::restore_name(dirs, container)?;
     }
+    let mut removed = Vec::new();
     if force {
-        report.damaged.iter().try_for_each(|damaged| damaged::remove(dirs, damaged))?;
-        for (id, ..) in &report.containers {
+        for damaged in &report.damaged {
+            damaged::remove(dirs, damaged)?;
+            removed.push(damaged.id.clone());
+        }
+        for (id, name, _) in &report.containers {
             match containers::find(dirs, id) {
+                Ok(container) if container.state(dirs)?.status.is_alive() => {}
                 Ok(container) => {
-                    lifecycle::remove(dirs, &container, Removal { force: true, seconds: Some(0), volumes: false })?;
+                    lifecycle::remove(dirs, &container, Removal { force: false, seconds: None, volumes: false })?;
+                    removed.push(name.clone());
                 }
                 Err(e) if e.kind() == Kind::NoSuchObject => {}
                 Err(e) => return Err(e),
             }
         }
     }
-    Ok(())
+    Ok(removed)
 }
