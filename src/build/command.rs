@@ -17,6 +17,8 @@ impl Stage<'_> {
     pub(crate) fn command(&mut self, run: &Run) -> Result<bool, Stop> {
         let (words, script) = self.words(run)?;
         let mut options = self.build.request.template.clone();
+        // A step sees the accounts that the image has, as it changes them.
+        options.surroundings.accounts.none = true;
         match run.network.as_deref() {
             None | Some("default") => {}
             Some("none") => options.network.mode = Mode::None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
+use super::lint::Remark;
 use super::remote_cache::Steps;
 use super::request::{Format, Request, Squash};
 use super::settings;
@@ -29,6 +30,8 @@ pub(crate) struct Built {
     pub names: Vec<String>,
     /// Of all stages, and of the target.
     pub steps: (Steps, Steps),
+    /// What is probably not meant in the Dockerfile.
+    pub remarks: Vec<Remark>,
 }
 
 /// The names that the image will have.
@@ -71,7 +74,13 @@ pub(crate) fn commit(build: &Build<'_>, mut state: State, steps: Steps, names: &
         [] => keep_nameless(store, &manifest)?,
         names => names.iter().try_for_each(|name| name_image(store, name, &manifest))?,
     }
-    Ok(Built { id, manifest, steps: (steps, state.steps), names: names.iter().map(Reference::store_name).collect() })
+    Ok(Built {
+        id,
+        manifest,
+        steps: (steps, state.steps),
+        names: names.iter().map(Reference::store_name).collect(),
+        remarks: Vec::new(),
+    })
 }
 
 /// `--label`, `--env` and the like: after the last instruction.

@@ -58,6 +58,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use commit::Built;
 pub(crate) use event::{Event, Reporter};
+pub(crate) use lint::Remark;
 pub(crate) use request::Request;
 
 use self::context::Context;
@@ -125,7 +126,7 @@ pub(crate) fn build(
     if lint::Checks::of(&file, &globals).error
         && let Some(found) = lint::lint(&file, &globals, &describe::environment(store)).into_iter().next()
     {
-        return Err(wrong(Problem::new(format!("{}: {}", found.rule, found.text), found.span)));
+        return Err(wrong(found.into_problem()));
     }
     let mut images: BTreeMap<String, Image> = BTreeMap::new();
     let mut bring = |name: &str, platform: Option<&Platform>| -> Result<Vec<String>> {
@@ -190,7 +191,10 @@ pub(crate) fn build(
         }
     };
     reporter.commit(&request.tags);
-    let built = commit::commit(&build, state, steps, &names)?;
+    let mut built = commit::commit(&build, state, steps, &names)?;
+    // The base images are here by now, so that their variables are known.
+    let found = lint::lint(&file, &globals, &describe::environment(store));
+    built.remarks = found.into_iter().map(|found| found.into_remark(name, text)).collect();
     unused(&file, request, progress);
     Ok(built)
 }

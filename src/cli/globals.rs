@@ -69,3 +69,10 @@ pub(crate) enum LogLevel {
     #[value(aliases = ["fatal", "panic"])]
     Error,
 }
+
+impl Globals {
+    /// More than the usual is to be said.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.debug || self.log_level.is_some_and(|level| level <= LogLevel::Debug)
+    }
+}

@@ -8,7 +8,7 @@ use super::build_call::Call;
 use super::build_output::Output;
 use super::{Context, build_options, build_share};
 use crate::build::request::Request;
-use crate::build::{self, Failure, platforms};
+use crate::build::{self, Built, Failure, Remark, platforms};
 use crate::cli::build::Build;
 use crate::engine::events;
 use crate::engine::images::Image;
@@ -105,7 +105,33 @@ pub(crate) fn run(args: Build, context: &Context<'_>) -> Result<u8> {
         }
     }
     context.ui.line(id.hex())?;
+    if !quiet {
+        remarks(context, &built);
+    }
     Ok(0)
+}
+
+/// What is probably not meant in the Dockerfile, in BuildKit's form and once for all platforms.
+fn remarks(context: &Context<'_>, built: &[Built]) {
+    let mut all: Vec<&Remark> = Vec::new();
+    for remark in built.iter().flat_map(|built| &built.remarks) {
+        if !all.contains(&remark) {
+            all.push(remark);
+        }
+    }
+    let debug = context.globals.is_verbose();
+    let (count, how) = (all.len(), if debug { "" } else { " (use --debug to expand)" });
+    match count {
+        0 => return,
+        1 => context.ui.note(format!("\n 1 warning found{how}:")),
+        _ => context.ui.note(format!("\n {count} warnings found{how}:")),
+    }
+    for remark in all {
+        context.ui.note(format!(" - {}", remark.short));
+        if debug {
+            context.ui.note(format!("{}\n", remark.excerpt));
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -52,18 +52,17 @@ pub(crate) fn dispatch(args: Vec<OsString>, ui: &Ui) -> Result<u8> {
                 ui.print(&help::verb(verb, &name))?;
                 return Ok(0);
             };
+            let before = globals.debug;
             globals.update_from_arg_matches(&matches).map_err(|e| Error::new(e.to_string()))?;
-            ui.set_verbosity(globals.log_level.unwrap_or_default() <= LogLevel::Warn, verbose(&globals));
+            // A flag that is not repeated behind the verb is not taken back.
+            globals.debug |= before;
+            ui.set_verbosity(globals.log_level.unwrap_or_default() <= LogLevel::Warn, globals.is_verbose());
             if let Some(path) = &globals.out {
                 ui.write_to(path)?;
             }
             (verb.run)(&mut matches, &Context::new(globals, ui)?)
         }
     }
-}
-
-fn verbose(globals: &Globals) -> bool {
-    globals.debug || globals.log_level.is_some_and(|level| level <= LogLevel::Debug)
 }
 
 /// Global options in front of the verb; `None` when they asked for something that has been printed.

@@ -51,6 +51,9 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
     for name in &report.volumes {
         ui.line(format_args!("Damaged volume {name}:\n its description is missing"))?;
     }
+    for network in &report.networks {
+        ui.line(format_args!("Damaged network {}:\n {}", network.name, network.why))?;
+    }
     for path in &report.strays {
         ui.line(format_args!("Not of rpod, and left alone: {}", escape::line(&path.to_string_lossy())))?;
     }
@@ -61,9 +64,17 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
         return Ok(0);
     }
     if !args.repair && !args.force {
-        return Err(Error::new("damage detected in local storage").hint("rpod system check --repair mends it"));
+        let error = Error::new("damage detected in local storage");
+        return Err(match report.containers.is_empty() {
+            true => error.hint("rpod system check --repair mends it"),
+            false => {
+                error.hint("rpod system check --repair mends what can be mended; containers want their images back")
+            }
+        });
     }
-    check::repair(dirs, &store, &report, args.force)?;
+    for name in check::repair(dirs, &store, &report, args.force)? {
+        ui.line(format_args!("Removed container {name}"))?;
+    }
     let after = check::check(dirs, &store, true, age)?;
     if after.is_clean() {
         ui.line("Repaired")?;
@@ -73,5 +84,9 @@ pub(crate) fn run(args: Check, context: &Context<'_>) -> Result<u8> {
         "damage is left: {} containers cannot be used",
         after.containers.len() + after.damaged.len()
     ))
-    .hint("pull or load the images that are missing, or remove the containers with rpod system check --force"))
+    .hint(format!(
+        "pull or load the images that are missing, or give the --root that the containers were made in: this is {}",
+        dirs.data.display()
+    ))
+    .hint("rpod system check --force removes those that do not run"))
 }

@@ -441,7 +441,11 @@ impl Serving<'_> {
         };
         let answer = match result.and_then(|()| {
             self.state.status = to;
-            self.state.store(&self.place.record)
+            self.state.store(&self.place.record).inspect_err(|_| {
+                // What others read and what is must not differ: on a full disk the container stays as it was.
+                self.state.status = from;
+                let _ = pause::set(!paused, self.program.pidfd.as_fd(), self.spec, &self.state);
+            })
         }) {
             Ok(()) => self.clients[index].send_event(&Event::Started),
             Err(error) => self.clients[index].send_event(&Event::Error(&Failure::encode(&error))),

@@ -15,7 +15,7 @@ use super::{Bundle, Created, Given, Hooks, Init, Join, Netdev, Rootfs, Stdio, fu
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::process::exit_now;
-use crate::sys::{message, namespace, prctl};
+use crate::sys::{keyring, message, namespace, prctl};
 use crate::userns::{enter, mapping};
 
 /// Makes the container's process up to the point where it waits to become the program. For a single-threaded process.
@@ -39,9 +39,10 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         given: bundle.given,
         stdio: &bundle.stdio,
     };
+    let unkeyed = leave_keyring();
     let (pid, pidfd, channel) = process.start()?;
     let mut guard = Guard { init: Some(Init { pid, pidfd, link: None }), channel };
-    let (mut console, mut warnings) = (None, Vec::new());
+    let (mut console, mut warnings) = (None, Vec::from_iter(unkeyed));
     let mut result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console);
     if bundle.held {
         result = result.and_then(|()| ready(&guard.channel, &plan, &mut warnings));
@@ -65,6 +66,16 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
         guard: None,
         rest: Some(super::Rest::Own { channel, plan: Box::new(plan), later }),
     })
+}
+
+/// Keeps the keys of the caller's login session (Kerberos tickets, keys of encrypted file systems) from programs that are
+/// not the user's own. Answers a warning when that is not possible.
+pub(super) fn leave_keyring() -> Option<String> {
+    let errno = keyring::join_new_session().err()?;
+    Some(format!(
+        "the container can use the keys of your session: no keyring can be made for it: {errno} \
+         (kernel.keys.maxkeys limits how many a user has)"
+    ))
 }
 
 /// The namespaces that the Spec names by path.

@@ -76,8 +76,9 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         given: target.given,
         stdio,
     };
+    let unkeyed = create::leave_keyring();
     let (pid, pidfd, channel) = starter.start().context(|| "cannot join the container")?;
-    let (mut console, mut warnings) = (None, Vec::new());
+    let (mut console, mut warnings) = (None, Vec::from_iter(unkeyed));
     // Before the program runs: until then nothing in there is the container's own.
     if let Some(Err(e)) = target.attach.map(|path| cgroup::attach(path, pid)) {
         warnings.push(format!("the container's limits do not hold for this process: {e}"));

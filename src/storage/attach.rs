@@ -17,21 +17,11 @@ const MOST: usize = 4096;
 impl RootfsPlan {
     /// Mounts on `target` and answers where the files are; a plain directory is there already.
     pub(crate) fn mount(&self, target: &Path) -> Result<PathBuf> {
-        self.mount_with(target, MountFlags::empty())
-    }
-
-    /// [`RootfsPlan::mount`] for somebody who only reads: the end of an overlay that can be written to waits until everything
-    /// that anybody has written to the file system is on the disk (syncfs(2)).
-    pub(crate) fn mount_to_read(&self, target: &Path) -> Result<PathBuf> {
-        self.mount_with(target, MountFlags::RDONLY)
-    }
-
-    fn mount_with(&self, target: &Path, flags: MountFlags) -> Result<PathBuf> {
         match self {
             Self::Directory { path } => return Ok(path.clone()),
             Self::Overlay { lower, upper, work } => {
                 create_private(target)?;
-                overlay_with(lower, Some((upper, work)), target, flags)?;
+                overlay(lower, Some((upper, work)), target)?;
             }
             Self::FuseOverlayfs { lower, upper, work, program } => {
                 create_private(target)?;
@@ -40,14 +30,30 @@ impl RootfsPlan {
         }
         Ok(target.to_path_buf())
     }
+
+    /// [`RootfsPlan::mount`] for somebody who only reads, with what was changed as one more layer: several can do that at
+    /// once, beside one that writes, and its end does not wait until everything that anybody has written to the file
+    /// system is on the disk (syncfs(2)).
+    pub(crate) fn mount_to_read(&self, target: &Path) -> Result<PathBuf> {
+        let layers =
+            |upper: &PathBuf, lower: &[PathBuf]| std::iter::once(upper).chain(lower).cloned().collect::<Vec<_>>();
+        match self {
+            Self::Directory { path } => return Ok(path.clone()),
+            Self::Overlay { lower, upper, .. } => {
+                create_private(target)?;
+                overlay(&layers(upper, lower), None, target)?;
+            }
+            Self::FuseOverlayfs { lower, upper, program, .. } => {
+                create_private(target)?;
+                fuse(&layers(upper, lower), None, target, program)?;
+            }
+        }
+        Ok(target.to_path_buf())
+    }
 }
 
 /// overlayfs; without `upper` to be read only.
 pub(super) fn overlay(lower: &[PathBuf], upper: Option<(&PathBuf, &PathBuf)>, place: &Path) -> Result<()> {
-    overlay_with(lower, upper, place, MountFlags::empty())
-}
-
-fn overlay_with(lower: &[PathBuf], upper: Option<(&PathBuf, &PathBuf)>, place: &Path, flags: MountFlags) -> Result<()> {
     let failed = || format!("cannot mount an overlay on {}", place.display());
     // Through descriptors, whose paths hold no colon or comma and are short.
     let mut kept = Vec::with_capacity(lower.len() + 2);
@@ -68,7 +74,7 @@ fn overlay_with(lower: &[PathBuf], upper: Option<(&PathBuf, &PathBuf)>, place: &
         return Err(Error::new(format!("{}: it has too many layers", failed())));
     }
     let options = std::ffi::CString::new(options).context(failed)?;
-    mount("overlay", place, "overlay", flags, Some(options.as_c_str())).context(failed)
+    mount("overlay", place, "overlay", MountFlags::empty(), Some(options.as_c_str())).context(failed)
 }
 
 /// The same by fuse-overlayfs.

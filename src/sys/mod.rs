@@ -10,6 +10,7 @@ pub(crate) mod descriptor;
 pub(crate) mod descriptor_signal;
 pub(crate) mod exec;
 pub(crate) mod file;
+pub(crate) mod keyring;
 pub(crate) mod lookup;
 pub(crate) mod memory;
 pub(crate) mod message;

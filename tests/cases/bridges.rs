@@ -111,6 +111,18 @@ fn objects(t: &Sandbox) -> Outcome {
     rpod!(t, "network", "inspect", "n1").run().ok();
     rpod!(t, "network", "rm", "bad").run().lines_are(&["bad"]);
     rpod!(t, "network", "rm", "bad").run().code(1);
+    std::fs::write(t.data().join("networks/bad.json"), "{")?;
+    rpod!(t, "system", "check").run().fails(125, &["damage detected"]).prints("Damaged network bad:\n");
+    rpod!(t, "system", "check", "--repair").run().prints("Repaired");
+    rpod!(t, "system", "check").run().ok();
+    rpod!(t, "network", "ls", "-q").run().lines_are(&["n1", "n3", "podman"]);
+    busybox(t)?;
+    let ports = ["127.0.0.1:9100:80/udp", "9003:79/udp", "127.0.0.1:9001:80", "9000:81"].map(|port| ["-p", port]);
+    t.rpod([&["create", "--name", "ports"], &ports.concat()[..], &["localhost/busybox", "true"]].concat()).run().ok();
+    rpod!(t, "ps", "-a", "--format", "{{.Ports}}")
+        .run()
+        .lines_are(&["127.0.0.1:9001->80/tcp, 127.0.0.1:9100->80/udp, 0.0.0.0:9000->81/tcp, 0.0.0.0:9003->79/udp"]);
+    rpod!(t, "rm", "ports").run().ok();
     rpod!(t, "network", "prune", "-f").run().lines_are(&["n1", "n3"]);
     rpod!(t, "network", "prune").stdin("n\n").run().code(0);
     Ok(())

@@ -87,6 +87,16 @@ fn checks(t: &Sandbox) -> Outcome {
         out.code(code);
         if code != 0 {
             out.says("Dockerfile:3: JSONArgsRecommended").says("   3 | >>> CMD echo");
+        } else if directive.is_empty() {
+            // At the end of a build, on standard error.
+            out.says("\n 1 warning found (use --debug to expand):\n - JSONArgsRecommended: ").says("(line 2)\n");
+            let out = rpod!(t, "--debug", "build", &dir).run();
+            out.says("\n 1 warning found:\n").says("   2 | >>> CMD echo");
+            let out = rpod!(t, "build", "-q", &dir).run();
+            out.ok();
+            assert_eq!(out.stderr, "");
+        } else {
+            assert_eq!(out.stderr, "");
         }
         let findings = if directive.contains("skip") { 0 } else { 1 };
         rpod!(t, "build", "--check", &dir).run().code(findings);

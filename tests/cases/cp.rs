@@ -56,6 +56,15 @@ fn table(t: &Sandbox) -> Outcome {
         cp("d/.", &at("/d2")).ok();
         cp("d/.", &at("/d1")).ok();
         cp("d", &at("/f1")).fails(125, &["destination must be a directory"]);
+        // Within one container, and by two commands that need each other.
+        cp(&at("/f1"), &at("/own")).ok();
+        t.script(&format!("head -c 3000000 /dev/zero >large; rpod cp large {name}:/")).run().ok();
+        t.script(&format!(
+            "rpod cp {name}:/large - | rpod cp - {name}:/tmp; rpod cp {name}:/tmp/large got; cmp large got"
+        ))
+        .run()
+        .ok();
+        assert_eq!(read("/own").trim(), "file");
         let listed = t.script(&format!("rpod cp {name}:/d1 - | tar -t | sort")).run();
         listed.lines_are(&[
             "d1/",
@@ -254,8 +263,7 @@ fn refuses(t: &Sandbox) -> Outcome {
     rpod!(t, "cp", "r:/nosuch", ".").run().fails(125, &["/nosuch", "could not be found on container r"]);
     rpod!(t, "cp", "nope:/x", ".").run().fails(125, &["no such container"]);
     rpod!(t, "cp", "file", "nope:/x").run().fails(125, &["no such container"]);
-    t.program("mkfifo", ["pipe"]).run().ok();
-    rpod!(t, "cp", "pipe", "r:/x").run().fails(125, &["neither a file nor a directory"]);
+    rpod!(t, "cp", "/dev/null", "r:/x").run().fails(125, &["neither a file nor a directory"]);
     rpod!(t, "cp").run().code(125);
     Ok(())
 }

@@ -130,6 +130,7 @@ pub fn trials() -> Vec<Trial> {
         rpod!(t, "run", "--rm", "--network=none", image, "mknod", "/sda", "b", "8", "0").run().code(1);
         Ok(())
     }));
+    trials.push(trial("security::keys_of_the_session", User::Sub, keys_of_the_session));
     trials
 }
 
@@ -264,5 +265,32 @@ print("getpid", call(39))
     rpod!(t, "run", "--rm", "--network=none", "--cap-add=SYS_ADMIN", image, "python3", "-c", mount)
         .run()
         .lines_are(&["0"]);
+    Ok(())
+}
+
+/// Keys that the user's session holds are in no container's, by whatever way a program gets there.
+fn keys_of_the_session(t: &Sandbox) -> Outcome {
+    if !cfg!(target_arch = "x86_64") {
+        return crate::support::skip("knows the numbers of system calls of x86-64 only");
+    }
+    let image = t.debian()?;
+    // add_key, KEYCTL_JOIN_SESSION_KEYRING with a name, KEYCTL_SEARCH.
+    let owner = r#"perl -e 'my ($n,$t,$d,$p)=("mine","user","hostkey","SECRET"); syscall(250,1,$n)>0 or die "$!";
+        syscall(248,$t,$d,$p,6,-3)>0 or die "$!"; exec @ARGV' -- "#;
+    let search = r#"perl -e 'my ($t,$d)=("user","hostkey"); print syscall(250,10,-3,$t,$d,0)>0?"found\n":"none\n"'"#;
+    t.write("home/search", format!("#!/bin/sh\n{search}\n"))?;
+    t.write("home/b/Dockerfile", format!("FROM {image}\nCOPY search /\nRUN sh /search\n"))?;
+    std::fs::copy(t.home().join("search"), t.home().join("b/search"))?;
+    let out = t
+        .script(&format!(
+            "set -e; {owner} sh search
+             {owner} rpod run --rm -v $PWD/search:/search {image} sh /search
+             {owner} rpod run --rm --privileged -v $PWD/search:/search {image} sh /search
+             {owner} rpod run -d --name c -v $PWD/search:/search --health-cmd 'sh /search >/health' {image} sleep 1000 >/dev/null
+             {owner} rpod exec c sh /search; {owner} rpod healthcheck run c; rpod exec c cat /health; rpod rm -f -t 0 c >/dev/null
+             {owner} rpod build --no-cache b 2>&1 | grep -oxE '.*(found|none)' | grep -oE '[a-z]+$'"
+        ))
+        .run();
+    out.lines_are(&["found", "none", "none", "none", "none", "none"]);
     Ok(())
 }

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("system::hosts_with_one_store", User::Sub, hosts_with_one_store),
     ];
     trials.extend(for_each_user("system::reset", reset));
+    trials.push(trial("system::check_of_another_root", User::Sub, check_of_another_root));
     trials
 }
 
@@ -324,6 +325,8 @@ fn full_disk(t: &Sandbox) -> Outcome {
          dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null || true; echo >>disk/filler 2>/dev/null || true\n\
          if rpod run --name n --network none busybox true 2>err; then echo it should have failed; fi\n\
          grep -o 'No space left on device' err | head -1\n\
+         rpod pause on 2>/dev/null || echo refused\n\
+         awk '/^State/ {{ print $2 }}' /proc/$(rpod inspect -f '{{{{.State.Pid}}}}' on)/status\n\
          rpod ps -a --format '{{{{.Names}}}}' | sort\n\
          rpod logs c\n\
          rpod rm c\n\
@@ -334,7 +337,7 @@ fn full_disk(t: &Sandbox) -> Outcome {
         archive.display()
     );
     let out = rpod!(t, "unshare", "bash", "-euo", "pipefail", "-c", &script).run();
-    out.lines_are(&["No space left on device", "c", "on", "said", "c", "on", "0", "again"]);
+    out.lines_are(&["No space left on device", "refused", "S", "c", "on", "said", "c", "on", "0", "again"]);
     Ok(())
 }
 
@@ -433,8 +436,8 @@ fn hosts_with_one_store(t: &Sandbox) -> Outcome {
         rpod!(t, "system", "reset", "-f").run().fails(125, &["is in use by container b"]);
         rpod!(t, "tag", image, "localhost/other").run().ok();
         if state.is_empty() {
-            far(state, &["volume", "rm", "-f", "vol1"]).fails(2, &["volume vol1 is in use by container va"]);
-            far(state, &["rmi", "-f", "localhost/other", image]).fails(2, &["is in use by container va"]);
+            far(state, &["volume", "rm", "-f", "vol1"]).fails(2, &["volume vol1 is in use by container v"]);
+            far(state, &["rmi", "-f", "localhost/other", image]).fails(2, &["is in use by container v"]);
             far(state, &["rm", "b"]).ok();
             far(state, &["system", "prune", "-af", "--volumes"]).ok();
         } else {
@@ -452,5 +455,23 @@ fn hosts_with_one_store(t: &Sandbox) -> Outcome {
     far(&elsewhere, &["volume", "rm", "vol3"]).ok();
     let uses = fs::read_dir(t.data().join("uses"))?.flatten().map(|host| fs::read_dir(host.path()).unwrap().count());
     assert_eq!(uses.collect::<Vec<_>>(), [0, 0]);
+    Ok(())
+}
+
+/// With the images somewhere else every container looks damaged; those that run are none of that.
+fn check_of_another_root(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(t, "run", "-d", "--name", "on", "--network", "none", image, "sleep", "1000").run().ok();
+    rpod!(t, "create", "--name", "off", "--network", "none", image, "true").run().ok();
+    let elsewhere = t.home().join("elsewhere");
+    let check = |words: &[&str]| {
+        let root = format!("--root={}", elsewhere.display());
+        t.rpod([&[root.as_str(), "system", "check"], words].concat()).run()
+    };
+    check(&[]).fails(125, &["damage detected", "containers want their images back"]).prints("its layer");
+    check(&["--repair"]).fails(125, &["2 containers cannot be used", "elsewhere"]);
+    check(&["--force"]).fails(125, &["1 containers cannot be used"]).prints("Removed container off");
+    rpod!(t, "exec", "on", "true").run().ok();
+    rpod!(t, "system", "check").run().ok();
     Ok(())
 }

@@ -5,7 +5,8 @@ mod stage;
 
 use std::collections::BTreeSet;
 
-use super::dockerfile::{Dockerfile, Instruction, Span};
+use super::dockerfile::error::excerpt;
+use super::dockerfile::{Dockerfile, Instruction, Problem, Span};
 use super::variables::{CHECK, Globals, is_true};
 
 /// One finding.
@@ -14,6 +15,26 @@ pub(crate) struct Finding {
     pub span: Span,
     pub rule: &'static str,
     pub text: String,
+}
+
+impl Finding {
+    pub(crate) fn into_problem(self) -> Problem {
+        Problem::new(format!("{}: {}", self.rule, self.text), self.span)
+    }
+
+    /// `name` and `text` are the file's.
+    pub(crate) fn into_remark(self, name: &str, text: &str) -> Remark {
+        let short = format!("{}: {} (line {})", self.rule, self.text, self.span.first);
+        Remark { short, excerpt: excerpt(name, text, self.span) }
+    }
+}
+
+/// A finding, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remark {
+    pub short: String,
+    /// The lines in question.
+    pub excerpt: String,
 }
 
 /// What `# check=skip=RULE,RULE;error=true` says, or the argument that stands for it.

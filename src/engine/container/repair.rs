@@ -37,7 +37,7 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
     }
     if container.place.inhabited(state.monitor) {
         drop(lock);
-        return call_home(container, state);
+        return call_home(dirs, container, state);
     }
     kill_leftover(&state);
     if let Some(path) = &state.cgroup {
@@ -73,14 +73,22 @@ pub(super) fn settle(dirs: &Dirs, container: &Container) -> Result<State> {
 
 /// Has a monitor that this process does not find make its lock and its socket again (see `monitor::home`). One that does
 /// not, as its files are in another mount namespace, is left alone.
-fn call_home(container: &Container, state: State) -> Result<State> {
+fn call_home(dirs: &Dirs, container: &Container, state: State) -> Result<State> {
     let pidfd = Pid::from_raw(state.monitor).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let Some(pidfd) = pidfd.filter(|_| is_monitor(state.monitor)) else { return Ok(state) };
-    if signal::send(std::os::fd::AsFd::as_fd(&pidfd), home::CALL).is_ok() {
-        let deadline = Instant::now() + CALLED;
-        while !container.place.locked()? && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
+    let called = pidfd.filter(|_| is_monitor(state.monitor)).is_some_and(|pidfd| {
+        // One that has just ended hears nothing.
+        signal::send(std::os::fd::AsFd::as_fd(&pidfd), home::CALL).is_ok()
+    });
+    let deadline = Instant::now() + CALLED;
+    while called && !container.place.locked()? && Instant::now() < deadline {
+        if !container.place.inhabited(state.monitor) {
+            break;
         }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // It was at its end, and let go of its lock before the rest.
+    if !container.place.locked()? && !container.place.inhabited(state.monitor) {
+        return settle(dirs, container);
     }
     Ok(State::load(&container.place.record))
 }

@@ -34,6 +34,20 @@ pub(crate) fn list(dirs: &Dirs) -> Result<Vec<Network>> {
 
 /// [`list`], and what is wrong with those that cannot be read.
 pub(crate) fn list_all(dirs: &Dirs) -> Result<(Vec<Network>, Vec<Error>)> {
+    let (networks, damaged) = survey(dirs)?;
+    let explain = |Damaged { name, why }| Error::new(why).hint(format!("rpod network rm {name} removes it"));
+    Ok((networks, damaged.into_iter().map(explain).collect()))
+}
+
+/// A network whose file cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    pub name: String,
+    pub why: String,
+}
+
+/// The networks, and those that cannot be read.
+pub(crate) fn survey(dirs: &Dirs) -> Result<(Vec<Network>, Vec<Damaged>)> {
     let mut damaged = Vec::new();
     let dir = directory(dirs);
     let what = || format!("cannot list {}", dir.display());
@@ -46,7 +60,7 @@ pub(crate) fn list_all(dirs: &Dirs) -> Result<(Vec<Network>, Vec<Error>)> {
                 // Removed meanwhile, or somebody else's file.
                 match load(dirs, name) {
                     Ok(found) => networks.extend(found),
-                    Err(error) => damaged.push(error.hint(format!("rpod network rm {name} removes it"))),
+                    Err(error) => damaged.push(Damaged { name: name.to_owned(), why: error.to_string() }),
                 }
             }
         }
@@ -68,7 +82,7 @@ fn load(dirs: &Dirs, name: &str) -> Result<Option<Network>> {
 }
 
 /// Removes what cannot be read of a network of exactly that name; `false` when it can be, or is not there.
-pub(super) fn remove_damaged(dirs: &Dirs, name: &str) -> Result<bool> {
+pub(crate) fn remove_damaged(dirs: &Dirs, name: &str) -> Result<bool> {
     if load(dirs, name).is_ok() {
         return Ok(false);
     }

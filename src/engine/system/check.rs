@@ -12,6 +12,7 @@ use crate::engine::container::lifecycle::{self, Removal};
 use crate::engine::container::repair;
 use crate::engine::container::store::{self as containers, Container};
 use crate::engine::images;
+use crate::engine::network::store as networks;
 use crate::engine::volumes;
 use crate::error::{Context, Kind, Result};
 use crate::image::digest::{DiffId, Digest};
@@ -43,6 +44,8 @@ pub(crate) struct Report {
     pub nameless: Vec<Container>,
     /// Directories of volumes without a description that can be read.
     pub volumes: Vec<String>,
+    /// Networks whose file cannot be read.
+    pub networks: Vec<networks::Damaged>,
     /// No damage: what rpod did not put there.
     pub strays: Vec<PathBuf>,
     /// No damage: named volumes that no container uses.
@@ -61,6 +64,7 @@ impl Report {
             && self.damaged.is_empty()
             && self.nameless.is_empty()
             && self.volumes.is_empty()
+            && self.networks.is_empty()
     }
 }
 
@@ -137,6 +141,7 @@ pub(crate) fn check(dirs: &Dirs, store: &Store, quick: bool, age: Duration) -> R
         report.stale = store.unreferenced(containers::keep(dirs)?)?.into_iter().filter(old).collect();
     }
     report.volumes = half_made(dirs)?;
+    report.networks = networks::survey(dirs)?.1;
     report.strays = strays(dirs);
     report.strays.extend(refs.strays);
     let users = volumes::users(dirs)?;
@@ -200,8 +205,9 @@ fn half_made(dirs: &Dirs) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Mends what [`check`] found; with `force` removes containers that cannot be mended. For a single-threaded process.
-pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -> Result<()> {
+/// Mends what [`check`] found; with `force` removes containers that cannot be mended, and answers their names. One that runs
+/// stays: what it misses here it evidently has, so this is not the root it was started from. For a single-threaded process.
+pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -> Result<Vec<String>> {
     let mut doomed: Vec<PathBuf> = Vec::new();
     for (id, _) in &report.layers {
         doomed.extend(store.layer(id).map(|layer| layer.directory()));
@@ -226,23 +232,33 @@ pub(crate) fn repair(dirs: &Dirs, store: &Store, report: &Report, force: bool) -
     if !doomed.is_empty() {
         enter::run(&IdMaps::for_user()?, || doomed.iter().try_for_each(|path| remove_path(path)))?;
     }
+    for network in &report.networks {
+        // What it was cannot be known: it is made again, or containers on it are told that there is none.
+        networks::remove_damaged(dirs, &network.name)?;
+    }
     for name in &report.volumes {
         volumes::adopt(dirs, name)?;
     }
     for container in &report.nameless {
         repair::restore_name(dirs, container)?;
     }
+    let mut removed = Vec::new();
     if force {
-        report.damaged.iter().try_for_each(|damaged| damaged::remove(dirs, damaged))?;
-        for (id, ..) in &report.containers {
+        for damaged in &report.damaged {
+            damaged::remove(dirs, damaged)?;
+            removed.push(damaged.id.clone());
+        }
+        for (id, name, _) in &report.containers {
             match containers::find(dirs, id) {
+                Ok(container) if container.state(dirs)?.status.is_alive() => {}
                 Ok(container) => {
-                    lifecycle::remove(dirs, &container, Removal { force: true, seconds: Some(0), volumes: false })?;
+                    lifecycle::remove(dirs, &container, Removal { force: false, seconds: None, volumes: false })?;
+                    removed.push(name.clone());
                 }
                 Err(e) if e.kind() == Kind::NoSuchObject => {}
                 Err(e) => return Err(e),
             }
         }
     }
-    Ok(())
+    Ok(removed)
 }

@@ -12,6 +12,7 @@ mod systemd;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
 pub(crate) use accounts::Accounts;
@@ -321,7 +322,22 @@ fn published(options: &RunOptions, exposed: Option<Vec<&str>>, warnings: &mut Ve
         let exposed: Vec<&str> = exposed.unwrap_or_default().into_iter().chain(asked).collect();
         mappings.extend(ports::publish_all(&exposed, &mappings)?);
     }
-    Ok(mappings)
+    Ok(in_order(mappings))
+}
+
+/// As Podman lists them: address by address, TCP before UDP, by the port in the container.
+fn in_order(mut mappings: Vec<PortMapping>) -> Vec<PortMapping> {
+    let mut addresses: Vec<Option<IpAddr>> = Vec::new();
+    for mapping in &mappings {
+        if !addresses.contains(&mapping.host_ip) {
+            addresses.push(mapping.host_ip);
+        }
+    }
+    mappings.sort_by_key(|mapping| {
+        let address = addresses.iter().position(|address| *address == mapping.host_ip);
+        (address, mapping.protocol, mapping.container_port)
+    });
+    mappings
 }
 
 /// Masked and read-only paths.

@@ -22,6 +22,7 @@ use crate::engine::container::resolve::MountKind;
 use crate::engine::container::start;
 use crate::engine::container::store::Container;
 use crate::error::{Context, Error, Kind, Result};
+use crate::monitor::place::Place;
 use crate::monitor::state::Status;
 use crate::state::lock::Lock;
 use crate::state::paths::Dirs;
@@ -45,11 +46,13 @@ pub(crate) enum Access {
 pub(crate) struct Inside {
     name: String,
     config: Config,
+    place: Place,
     target: PathBuf,
     /// Its first process, and its root directory.
     running: Option<(OwnedFd, OwnedFd)>,
-    /// Nobody starts or removes it meanwhile.
-    _lock: Option<Lock>,
+    /// Nobody starts, removes or writes to it meanwhile. Who only reads has none: `rpod cp c:/a - | rpod cp - c:/b` is two
+    /// commands that need each other to end.
+    lock: Option<Lock>,
 }
 
 /// Work that goes on in the process.
@@ -61,7 +64,7 @@ pub(crate) struct Job {
 }
 
 impl Inside {
-    pub(crate) fn open(dirs: &Dirs, container: &Container) -> Result<Self> {
+    pub(crate) fn open(dirs: &Dirs, container: &Container, access: Access) -> Result<Self> {
         let config = container.config()?;
         let (mut running, mut lock) = (None, None);
         let state = container.state(dirs)?;
@@ -83,11 +86,12 @@ impl Inside {
                 running = Some((pidfd, root));
             }
         }
-        if running.is_none() {
+        if running.is_none() && access == Access::Write {
             lock = start::claim(dirs, container)?;
         }
-        let target = container.place.disk.join("mounted");
-        Ok(Self { name: container.record.name.clone(), config, target, running, _lock: lock })
+        let (name, place) = (container.record.name.clone(), container.place.clone());
+        let target = place.disk.join("mounted");
+        Ok(Self { name, config, place, target, running, lock })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -155,7 +159,7 @@ impl Inside {
 
     /// In the child: mounts the root, and the volumes and directories of the host on it.
     fn mounted<T>(&self, access: Access, f: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
-        let done = self.attach(access).and_then(|root| f(root.as_fd()));
+        let done = self.attach(access).and_then(|(root, _lock)| f(root.as_fd()));
         if matches!(self.config.rootfs, RootfsPlan::FuseOverlayfs { .. }) {
             // The program ends with its mount.
             self.unmount()?;
@@ -163,7 +167,7 @@ impl Inside {
         done
     }
 
-    fn attach(&self, access: Access) -> Result<OwnedFd> {
+    fn attach(&self, access: Access) -> Result<(OwnedFd, Option<Lock>)> {
         let path = match access {
             Access::Read => self.config.rootfs.mount_to_read(&self.target)?,
             Access::Write => self.config.rootfs.mount(&self.target)?,
@@ -171,11 +175,15 @@ impl Inside {
         let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .context(|| format!("cannot open {}", path.display()))?;
         if self.mounts(root.as_fd(), access)? {
-            return Ok(root);
+            return Ok((root, None));
         }
         drop(root);
         self.unmount()?;
-        self.attach(Access::Write)
+        let busy = || {
+            Error::new(format!("container {} is being used by another process", self.name)).with_kind(Kind::Conflict)
+        };
+        let lock = if self.lock.is_some() { None } else { Some(self.place.try_lock()?.ok_or_else(busy)?) };
+        Ok((self.attach(Access::Write)?.0, lock))
     }
 
     fn unmount(&self) -> Result<()> {

@@ -13,8 +13,8 @@ use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-pub(crate) use self::inside::Inside;
-use self::inside::{Access, lookup, real};
+pub(crate) use self::inside::{Access, Inside};
+use self::inside::{lookup, real};
 use self::place::{Found, Target, last_name, missing, target};
 use crate::error::{Context, Error, Kind, Result};
 use crate::storage::diff::send;
