@@ -76,6 +76,7 @@ impl Http {
     /// `is_for_pushing`: requests are limited by how much they send, not by silence, for a registry is silent while it
     /// receives. Nothing large is to be fetched then.
     pub(super) fn new(host: &str, insecure: bool, is_for_pushing: bool, options: &Options) -> Result<Self> {
+        super::check_env()?;
         super::install_crypto();
         let trust = Trust::for_host(host, options.cert_dir.as_deref())?;
         let mut builder = Client::builder()

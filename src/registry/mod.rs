@@ -46,6 +46,8 @@ pub(crate) use transfer::TransferError;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+
 /// Seconds without a byte after which a transfer is broken off and resumed.
 pub(crate) const ENV_STALL: &str = "RPOD_REGISTRY_TIMEOUT";
 const DEFAULT_STALL: Duration = Duration::from_secs(30);
@@ -81,6 +83,16 @@ impl Default for Options {
 fn stall_from_env() -> Option<Duration> {
     let seconds = std::env::var(ENV_STALL).ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds)).filter(|stall| !stall.is_zero())
+}
+
+/// Fails when the environment says something that [`Options::default`] could not use.
+fn check_env() -> Result<()> {
+    match std::env::var_os(ENV_STALL).filter(|value| !value.is_empty()) {
+        Some(value) if stall_from_env().is_none() => {
+            Err(Error::new(format!("{ENV_STALL} is not a number of seconds: {}", value.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes ring the provider of rustls' cryptography; there is no default one in this build.

@@ -71,6 +71,9 @@ fn push(t: &Sandbox) -> Outcome {
         assert!(asked.iter().any(|request| is(request, phase)), "{phase:?} {asked:?}");
         assert!(server.manifest("latest").is_none() || phase.1 == "/manifests/");
     }
+    let wrong =
+        rpod!(t, "push", "-q", "--tls-verify=false", image, "127.0.0.1:9/x/y").env("RPOD_REGISTRY_TIMEOUT", "soon");
+    wrong.run().fails(125, &["RPOD_REGISTRY_TIMEOUT is not a number of seconds: soon"]);
     Ok(())
 }
 

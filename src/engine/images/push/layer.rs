@@ -108,8 +108,10 @@ fn layer(
         None => !insists,
         Some(form) if insists && options.exact_level => made_as == Some(send_as) && form.same_algorithm(send_as),
         Some(form) if form.same_algorithm(send_as) => true,
-        // Nothing was asked for that it would not be: a base image's layer stays what it is there.
-        Some(form) => form != Form::Plain && if options.form.is_some() { !insists } else { is_plain },
+        // A base image's layer stays what it is there. What was made here for somebody who asked for it is no choice for
+        // everybody.
+        Some(form) if options.form.is_none() => form != Form::Plain && is_plain && made_as.is_none(),
+        Some(form) => form != Form::Plain && !insists,
     };
     let mut acceptable = Vec::new();
     let made_here = |form: &KnownForm| parse_made_as(form.made_as.as_deref()?);
