@@ -51,7 +51,16 @@ fn start_detached(container: &Container, context: &Context<'_>) -> Result<()> {
 
 /// Unlike `run`, `start` has one exit code for everything that keeps a container from starting.
 fn failed(container: &Container, error: Error) -> Error {
-    Error::wrap(format!("unable to start container {:?}", container.record.name), error).with_kind(Kind::General)
+    let what = format!("unable to start container {:?}", container.record.name);
+    let error = Error::wrap(what, error).with_kind(Kind::General);
+    let directories = container.config().map(|config| config.rootfs.directories()).unwrap_or_default();
+    match directories.iter().find(|directory| !directory.is_dir()) {
+        Some(gone) => error.hint(format!(
+            "{} is not there: pull or load its image again, or mount the store that has it",
+            gone.display()
+        )),
+        None => error,
+    }
 }
 
 fn start_attached(args: &Start, container: &Container, context: &Context<'_>) -> Result<u8> {

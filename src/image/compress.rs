@@ -17,10 +17,8 @@ const GZIP_LEVEL: u32 = 4;
 const ZSTD_LEVEL: i32 = 3;
 /// Bytes of input that one thread takes at a time.
 const BLOCK: usize = 1 << 20;
-/// More threads than this only cost memory: 2 × [`BLOCK`] each.
-const MOST_THREADS: usize = 12;
-/// The same for zstd, which takes more for each.
-const MOST_ZSTD_THREADS: usize = 6;
+/// More threads than this for one layer, of which a push has two at a time, only cost memory: 2 × [`BLOCK`] each.
+const MOST_THREADS: usize = 6;
 /// Bytes of input that one of its threads takes at a time; its own choice would be four times the memory.
 const ZSTD_JOB: u32 = 2 << 20;
 
@@ -193,7 +191,7 @@ fn zstd(level: i32, threads: usize, input: &mut impl Read, out: &mut dyn FnMut(&
         let mut encoder = zstd::Encoder::new(sink, level)?;
         encoder.include_checksum(true)?;
         // With no worker at all the result would be another one.
-        encoder.multithread(u32::try_from(threads.clamp(1, MOST_ZSTD_THREADS)).unwrap_or(1))?;
+        encoder.multithread(u32::try_from(threads.clamp(1, MOST_THREADS)).unwrap_or(1))?;
         encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
         std::io::copy(input, &mut encoder)?;
         encoder.finish().map(drop)

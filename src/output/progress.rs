@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::escape;
+use super::screen;
 use super::ui::Ui;
 use crate::engine::images::{LayerProgress, LayerState, Progress};
 use crate::image::digest::Digest;
@@ -89,9 +90,7 @@ impl Progress for Bars {
 
     fn layer(&self, digest: &Digest, size: u64) -> Box<dyn LayerProgress> {
         let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::hidden());
-        bar.set_style(style(
-            "{prefix} [{bar:20}] {binary_bytes:>10}/{binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}",
-        ));
+        bar.set_style(style(template(screen::size(std::io::stderr()).1)));
         let name = short(&digest.hex()).to_owned();
         bar.set_prefix(name.clone());
         Box::new(Bar { all: self.0.clone(), bar, name })
@@ -152,6 +151,16 @@ impl LayerProgress for Bar {
         };
         self.bar.finish_and_clear();
         let _ = self.all.println(format!("Copying blob {} {text}", self.name));
+    }
+}
+
+/// What fits into so many columns: a bar whose line is broken in two is drawn anew below itself.
+fn template(columns: usize) -> &'static str {
+    match columns {
+        78.. => "{prefix} [{bar:20}] {binary_bytes:>10}/{binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}",
+        54.. => "{prefix} {binary_bytes:>10}/{binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}",
+        38.. => "{prefix} {percent:>3}% {binary_bytes_per_sec:>12} {eta:>4}",
+        _ => "{prefix:.6} {percent:>3}%",
     }
 }
 

@@ -60,10 +60,15 @@ fn used_as_it_is(t: &Sandbox) -> Outcome {
     rpod(&["save", "-q", "-o", t.home().join("out.tar").to_str().unwrap(), NAME]).ok();
     // It cannot be removed, and nothing that removes everything touches it.
     rpod(&["rm", "c"]).ok();
-    rpod(&["rmi", NAME]).fails(125, &["only read", "site"]);
+    rpod(&["rmi", NAME]).fails(125, &[&format!("{NAME} is in a store that is only read"), "site"]);
     rpod(&["rmi", &id]).fails(125, &["only read"]);
     rpod(&["untag", NAME]).fails(125, &["only read"]);
     // A name of one's own for it comes and goes.
+    rpod(&["tag", NAME, "two:1", "two:2"]).ok();
+    rpod(&["untag", "two:1"]).ok();
+    rpod(&["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=site.example/team/app"])
+        .lines_are(&[NAME]);
+    rpod(&["images", "-q", "two"]).lines_are(&[]);
     rpod(&["tag", NAME, "mine"]).ok();
     rpod(&["images", "--format", "{{.ReadOnly}}", "mine"]).lines_are(&["false"]);
     rpod(&["rmi", "mine"]).lines_are(&["Untagged: localhost/mine:latest"]);
@@ -79,7 +84,12 @@ fn used_as_it_is(t: &Sandbox) -> Outcome {
     rpod(&["push", "-q", "--tls-verify=false", NAME, &name]).ok();
     rpod(&["pull", "-q", "--tls-verify=false", &name]).lines_are(&[&id]);
     assert_eq!(entries(&t.data().join("layers")), 0);
-    // Without it there is nothing.
+    // Without it there is nothing, and a container tells what it lacks.
+    rpod(&["create", "--name=c", "--network=none", NAME, "true"]).ok();
+    std::fs::rename(&site, format!("{site}.away"))?;
+    rpod!(t, "start", "c").run().fails(125, &["unable to start", "/diff is not there: pull or load"]);
+    std::fs::rename(format!("{site}.away"), &site)?;
+    rpod(&["rm", "c"]).ok();
     rpod!(t, "run", "--rm", "--pull=never", NAME).run().fails(125, &["not known"]);
     let wrong = rpod!(t, "images").env("RPOD_IMAGE_STORES", format!("{site}:/nowhere")).run();
     wrong.fails(125, &["/nowhere is not a store of rpod"]);

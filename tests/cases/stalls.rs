@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::push::noise;
 use crate::support::{
-    Compression, FakeRegistry, Image, Outcome, Request, Response, Sandbox, Server, Stop, Tarball, Trial, UploadServer,
-    User, rpod, trial,
+    Compression, FakeRegistry, Image, Manifest, Outcome, Request, Response, Sandbox, Server, Stop, Tarball, Trial,
+    UploadServer, User, rpod, sha256, trial,
 };
 
 /// Longer than any of these trials may take.
@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("stalls::pull", User::Sub, pull),
         trial("stalls::token_server", User::Sub, token_server),
         trial("stalls::interrupted", User::Sub, interrupted),
+        trial("stalls::bars_fit_the_terminal", User::Sub, bars_fit),
     ]
 }
 
@@ -172,6 +173,46 @@ fn interrupted(t: &Sandbox) -> Outcome {
         assert!(left.is_empty(), "{path}: {left:?}");
     }
     rpod!(t, "images", "-q").run().ok();
+    Ok(())
+}
+
+/// A bar takes one line, however narrow the terminal, or it would be drawn again below itself.
+fn bars_fit(t: &Sandbox) -> Outcome {
+    let image = image()?;
+    let (_, blobs) = image.manifest(Manifest::Oci);
+    let layer =
+        blobs.into_iter().find(|blob| blob.len() > 8 << 20).map(|blob| sha256(&blob)[7..19].to_owned()).unwrap();
+    for (columns, marks) in [(80, &["[", "MiB", "B/s"][..]), (60, &["MiB", "B/s"]), (40, &["%", "B/s"]), (20, &["%"])] {
+        let server = FakeRegistry::of("x/y", &image).serve(|_, answer, _| {
+            if answer.body.len() > 8 << 20 { answer.cut_after(6 << 20).stall(FOR_EVER) } else { answer }
+        });
+        let name = format!("{}/x/y", server.host());
+        let mut pty = rpod!(t, "pull", "--tls-verify=false", &name).pty(24, columns);
+        pty.expect(&layer[..6]);
+        pty.expect(marks.last().unwrap());
+        pty.signal(Signal::INT);
+        t.leftovers(Duration::from_secs(20));
+        // All that it wrote.
+        let mut text = pty.text();
+        loop {
+            std::thread::sleep(Duration::from_millis(200));
+            let now = pty.text();
+            if now == text {
+                break;
+            }
+            text = now;
+        }
+        pty.finish();
+        let size = |number| std::num::NonZero::new(number).unwrap();
+        let mut terminal = vt100::Parser::new(size(24), size(columns), 0);
+        terminal.process(text.as_bytes());
+        let rows: Vec<String> = terminal.screen().rows(0, columns).collect();
+        let bars: Vec<&String> =
+            rows.iter().filter(|row| ["%", "MiB", "B/s"].iter().any(|mark| row.contains(mark))).collect();
+        assert!(bars.iter().all(|row| marks.iter().all(|mark| row.contains(mark))), "{columns}: {rows:#?}");
+        assert!(bars.iter().any(|row| row.starts_with(&layer[..6])), "{columns}: {rows:#?}");
+        rpod!(t, "system", "prune", "-af").run().ok();
+    }
     Ok(())
 }
 

@@ -117,7 +117,8 @@ fn forget(store: &Store, image: &Image, listed: Listed) -> Result<Removal> {
         if manifest == image.manifest || super::resolve::image_id(store, &manifest)? == Some(image.id) {
             for name in names {
                 match store.has_additional() && !store.has_own_ref(&name)? {
-                    true => foreign = Some(name),
+                    // Tags come first: the name that a person knows.
+                    true => foreign = foreign.or(Some(name)),
                     false => own.push(name),
                 }
             }

@@ -35,6 +35,16 @@ pub(crate) fn untag(store: &Store, image: &Image, names: &[String]) -> Result<()
     }
     if names.is_empty() {
         doomed = own.iter().filter(|name| is_tag(name)).cloned().collect();
+        // All that may be taken, where some are in a store that is only read.
+        let mut taken = Vec::new();
+        for name in &doomed {
+            if store.has_own_ref(name)? {
+                taken.push(name.clone());
+            }
+        }
+        if !taken.is_empty() {
+            doomed = taken;
+        }
     }
     for name in &doomed {
         if !store.has_own_ref(name)? {
