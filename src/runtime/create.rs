@@ -43,7 +43,7 @@ pub(crate) fn create(bundle: Bundle<'_>, hooks: &mut dyn Hooks) -> Result<Create
     let (pid, pidfd, channel) = process.start()?;
     let mut guard = Guard { init: Some(Init { pid, pidfd, link: None }), channel };
     let (mut console, mut warnings) = (None, Vec::from_iter(unkeyed));
-    let mut result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console);
+    let mut result = bring_up(&mut guard, &plan, &bundle, hooks, &mut console, &mut warnings);
     if bundle.held {
         result = result.and_then(|()| ready(&guard.channel, &plan, &mut warnings));
     }
@@ -99,13 +99,14 @@ pub(super) fn bring_up(
     bundle: &Bundle<'_>,
     hooks: &mut dyn Hooks,
     console: &mut Option<OwnedFd>,
+    warnings: &mut Vec<String>,
 ) -> Result<()> {
     let Some(init) = &mut guard.init else { return Ok(()) };
     // In another's user namespace the ids have been mapped already.
     let maps = bundle.maps.filter(|_| bundle.parent.is_none());
     let pending = maps.map(|maps| mapping::start(init.pid, maps)).transpose()?;
     if bundle.netdev.is_some() {
-        init.link = expect(&guard.channel, plan, Kind::Device)?.fd;
+        init.link = expect(&guard.channel, plan, Kind::Device, warnings)?.fd;
     }
     hooks.cloned(init)?;
     if let Some(pending) = pending {
@@ -123,10 +124,10 @@ pub(super) fn bring_up(
     }
     hooks.mapped(init)?;
     if plan.hooked {
-        hook::before_pivot(&guard.channel, plan, bundle, init.pid)?;
+        hook::before_pivot(&guard.channel, plan, bundle, init.pid, warnings)?;
     }
     if matches!(bundle.stdio, Stdio::Terminal { .. }) {
-        *console = expect(&guard.channel, plan, Kind::Console)?.fd;
+        *console = expect(&guard.channel, plan, Kind::Console, warnings)?.fd;
     }
     Ok(())
 }
@@ -148,12 +149,12 @@ fn warning(plan: &Plan, message: &Message) -> String {
     format!("{}: {errno}", plan.describe(message.step as usize))
 }
 
-/// The next message, which must be of this kind. Warnings cannot come before it.
-pub(super) fn expect(channel: &OwnedFd, plan: &Plan, kind: Kind) -> Result<Message> {
+/// The next message but for warnings, which must be of this kind.
+pub(super) fn expect(channel: &OwnedFd, plan: &Plan, kind: Kind, warnings: &mut Vec<String>) -> Result<Message> {
     loop {
         match protocol::receive(channel).context(|| "cannot hear the container's process")? {
             Some(message) if message.kind == kind => return Ok(message),
-            Some(message) if message.kind == Kind::Warning => {}
+            Some(message) if message.kind == Kind::Warning => warnings.push(warning(plan, &message)),
             Some(message) if message.kind == Kind::Failed => return Err(failure(plan, message)),
             _ => return Err(gone()),
         }

@@ -103,7 +103,7 @@ fn run(plan: &Plan, bundle: &Bundle<'_>, hooks: &mut dyn Hooks, warnings: &mut V
     };
     let (pid, pidfd, channel) = process.start()?;
     let mut guard = create::Guard { init: Some(Init { pid, pidfd, link: None }), channel };
-    if let Err(e) = bring_up(&mut guard, plan, bundle, hooks, &mut None) {
+    if let Err(e) = bring_up(&mut guard, plan, bundle, hooks, &mut None, warnings) {
         return Err(guard.explain(plan, e));
     }
     let create::Guard { init, channel } = guard;

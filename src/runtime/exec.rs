@@ -84,7 +84,7 @@ pub(crate) fn exec(target: &Target<'_>, process: &oci_spec::runtime::Process, st
         warnings.push(format!("the container's limits do not hold for this process: {e}"));
     }
     if matches!(stdio, Stdio::Terminal { .. }) {
-        match create::expect(&channel, &plan, Kind::Console) {
+        match create::expect(&channel, &plan, Kind::Console, &mut warnings) {
             Ok(message) => console = message.fd,
             Err(e) => {
                 create::kill(&pidfd);

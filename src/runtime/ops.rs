@@ -21,13 +21,16 @@ use crate::sys::{caps, exec, namespace, prctl, rlimit, seccomp};
 const RDONLY: u64 = 1;
 const NOTHING_RUNS: u64 = 2 | 4 | 8;
 
+/// What containers have by default (see `engine::container::resolve`).
+const PING: &CStr = c"net/ipv4/ping_group_range";
+
 pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
     match op {
         // By the child itself.
         Op::Network | Op::Hook(_) => Ok(()),
         Op::Hooked => wait_for_hooks(state),
         Op::CgroupNamespace => namespace::unshare(UnshareFlags::NEWCGROUP),
-        Op::Names { host, domain } => exec::set_names(host.as_deref(), domain.as_deref()),
+        Op::Names { host, domain } => names(host.as_deref(), domain.as_deref(), state),
         Op::DetachFromHost => mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
         Op::Cover { place, with } => {
             let place = openat(CWD, place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -72,7 +75,11 @@ pub(super) fn perform(op: &Op, state: &mut State<'_>) -> Result<(), Errno> {
         },
         Op::Mask(path) => mask(state, path),
         Op::ReadOnly(path) => read_only(state, path),
-        Op::Sysctl { path, value } => sysctl(path, value),
+        Op::Sysctl { path, value } => match sysctl(path, value) {
+            // Inside another container /proc/sys is not to be written. Nobody asked for this one, and only ping misses it.
+            Err(errno @ (Errno::ROFS | Errno::ACCESS)) if path.as_c_str() == PING => warn(state, errno),
+            result => result,
+        },
         Op::Protect { slot } => change(slot_fd(state, *slot)?, &Attributes::new(RDONLY, 0, 0), false),
         Op::RootReadOnly => change(root(state)?, &Attributes::new(RDONLY, 0, 0), false),
         Op::Pivot => pivot(state),
@@ -101,6 +108,14 @@ fn root<'a>(state: &'a State<'_>) -> Result<&'a OwnedFd, Errno> {
 
 fn set(mount: &OwnedFd, attributes: &Attributes, recursive: bool) -> Result<(), Errno> {
     if attributes.is_nothing() { Ok(()) } else { change(mount, attributes, recursive) }
+}
+
+/// Another container's system call filter may keep the name that is there, whatever rights the user namespace gives.
+fn names(host: Option<&CStr>, domain: Option<&CStr>, state: &State<'_>) -> Result<(), Errno> {
+    match exec::set_names(host, domain) {
+        Err(Errno::PERM) if state.mapped => warn(state, Errno::PERM),
+        result => result,
+    }
 }
 
 /// A lower score than the caller's own needs a privilege that no user namespace gives.

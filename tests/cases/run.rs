@@ -38,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
         Ok(())
     }));
     trials.push(trial("run::killed_client", User::Sub, killed_client));
+    trials.push(trial("run::inside_another_container", User::Sub, inside_another_container));
     trials.push(trial("run::hidden_processes", User::Sub, hidden_processes));
     trials.extend(for_each_user("run::stdin", |t| {
         let image = t.busybox()?;
@@ -347,5 +348,27 @@ fn hidden_processes(t: &Sandbox) -> Outcome {
     );
     let out = t.program_as_root("unshare", ["--mount", "bash", "-c", &script]).run();
     out.lines_are(&["c running", "1000", "2", "c", "c", "c"]);
+    Ok(())
+}
+
+/// What the outer one does not allow is said, and does not keep the program from running.
+fn inside_another_container(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    let volume = format!("{}:/usr/bin/rpod:ro", t.binary().display());
+    for more in [&[][..], &["--security-opt=seccomp=unconfined"], &["--cap-add=SYS_ADMIN"], &["--privileged"]] {
+        let outer = [&["run", "--rm", "-v", &volume], more, &[image]].concat();
+        let inner = ["rpod", "run", "--rm", "--network=none", "builtin:hello"];
+        let out = t.rpod([&outer[..], &inner].concat()).run();
+        match more.contains(&"--privileged") {
+            true => assert_eq!(out.prints("Hello").stderr, "", "{out}"),
+            false => {
+                drop(out.prints("Hello").says("Warning: cannot set the sysctl net/ipv4/ping_group_range: Read-only"))
+            }
+        }
+    }
+    // Warnings of a start with a terminal are no less true.
+    let mut shown = rpod!(t, "run", "--rm", "-t", "--oom-score-adj=-900", image, "echo", "ran").pty(24, 100);
+    shown.expect("ran");
+    assert!(shown.text().contains("--oom-score-adj"), "{}", shown.text());
     Ok(())
 }

@@ -188,8 +188,14 @@ fn inner_pid(pid: Pid) -> i32 {
 }
 
 /// The caller's part of what happens before the root is entered: its own hooks, then the word for the container's.
-pub(super) fn before_pivot(channel: &OwnedFd, plan: &Plan, bundle: &Bundle<'_>, pid: Pid) -> Result<()> {
-    super::create::expect(channel, plan, Kind::Hooked)?;
+pub(super) fn before_pivot(
+    channel: &OwnedFd,
+    plan: &Plan,
+    bundle: &Bundle<'_>,
+    pid: Pid,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    super::create::expect(channel, plan, Kind::Hooked, warnings)?;
     let subject = subject(bundle)?;
     let own = document(bundle.spec, subject, "creating", pid.as_raw_nonzero().get())?;
     compile(bundle.spec, [Stage::Prestart, Stage::CreateRuntime])?
