@@ -92,6 +92,21 @@ fn policies(t: &Sandbox) -> Outcome {
     sleeper(t, "e", &["--network", "free", "--egress", "allow="])?;
     assert!(!reach(t, "e", &ip, 7001));
     assert_eq!((look_up(t, "e", "c").is_empty(), look_up(t, "e", "allowed.example")), (false, String::new()));
+    // What was refused is there to be asked for when nobody is left, and when somebody comes again.
+    let seen = || {
+        let seen = rpod!(t, "network", "inspect", "n").run().json();
+        let refused = seen[0]["refused"].as_array().cloned().unwrap_or_default();
+        refused.iter().any(|r| r["destination"] == "forbidden.example" && r["container"] == "a")
+    };
+    rpod!(t, "rm", "-af", "-t", "0").run().ok();
+    wait_until("the netkeeper has ended", || t.processes_named("rpod-netkeeper").is_empty());
+    assert!(seen(), "after the last container");
+    sleeper(t, "a", &["--network", "n"])?;
+    assert!(seen(), "with another netkeeper");
+    rpod!(t, "rm", "-af", "-t", "0").run().ok();
+    rpod!(t, "network", "rm", "n").run().ok();
+    rpod!(t, "network", "create", "n").run().ok();
+    assert!(!seen(), "of another network");
     Ok(())
 }
 

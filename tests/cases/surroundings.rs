@@ -93,6 +93,18 @@ fn accounts(t: &Sandbox) -> Outcome {
     rpod!(t, "run", "--rm", "numbered", "sh", "-c", kept)
         .run()
         .lines_are(&["1234:*:1234:0:container user:/:/bin/sh", "1234:x:1234:1234"]);
+    // A container whose user nobody knows has files all the same; only its program cannot run.
+    rpod!(t, "create", "--name", "stranger", "-u", "nosuch:nosuch", image, "true").run().ok();
+    t.script("rpod cp stranger:/etc/passwd - | tar -t").run().lines_are(&["passwd"]);
+    let out = rpod!(t, "start", "stranger").run();
+    assert!(out.code != Some(0) && out.stderr.contains("unable to find user nosuch"), "{out}");
+    rpod!(t, "ps", "-a", "--format", "{{.Names}} {{.State}}").run().lines_are(&["stranger created"]);
+    rpod!(t, "rm", "stranger").run().ok();
+    rpod!(t, "run", "--rm", "-u", "nosuch", image, "true").run().fails(126, &["unable to find user nosuch"]);
+    rpod!(t, "run", "--rm", "-u", "0:nosuch", image, "true").run().fails(126, &["unable to find group nosuch"]);
+    assert_eq!(rpod!(t, "ps", "-aq").run().ok(), "");
+    let dockerfile = format!("FROM {image}\nUSER nosuch\nRUN true\n");
+    rpod!(t, "build", "-q", "-f", "-").stdin(dockerfile).run().fails(125, &["unable to find user nosuch"]);
     let entry = "me:x:$UID:$GID:$NAME:$HOME:/bin/x";
     assert_eq!(
         run(&["-u", "77", "--passwd-entry", entry], "tail -n 1 /etc/passwd"),

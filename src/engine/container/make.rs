@@ -248,6 +248,7 @@ fn config(order: Order<'_>, resolved: Resolved, rootfs: RootfsPlan) -> Result<Co
             RootSource::Directory { path, overlay: true } => Root::Overlay(path.clone()),
         },
         rootfs,
+        unresolved: resolved.unresolved.clone(),
         init: options.init && options.surroundings.init.is_none(),
         runtime: order.runtime,
         names: names(options, &resolved),

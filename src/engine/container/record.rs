@@ -107,6 +107,9 @@ pub(crate) struct Config {
     pub root: Root,
     /// What is mounted; made at creation.
     pub rootfs: RootfsPlan,
+    /// Why it cannot be started: its user or group is not in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unresolved: Option<String>,
     /// Process 1 is a reaper, the program its child.
     #[serde(default)]
     pub init: bool,

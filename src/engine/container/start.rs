@@ -126,6 +126,9 @@ struct How<'a> {
 fn launch(dirs: &Dirs, container: &Container, config: &Config, lock: Lock, how: How<'_>) -> Result<Client> {
     let How { audience, notify, held, preserved } = how;
     let record = &container.record;
+    if let Some(why) = &config.unresolved {
+        return Err(Error::new(why.clone()).with_kind(Kind::CannotInvoke));
+    }
     let (spec, join) = joining::at_start(dirs, &config.spec)?;
     let spec = secrets::at_start(dirs, &config.secret_variables, spec)?;
     let fresh = |join| -> Result<Fresh> {

@@ -81,6 +81,9 @@ pub(crate) fn run(mut step: Step<'_>, output: &mut Output<'_>) -> Result<Ended> 
     })
     // The program was never run.
     .map_err(|e| e.with_kind(Kind::General))?;
+    if let Some(why) = resolved.unresolved {
+        return Err(Error::new(why));
+    }
     let mut settings = resolved.settings;
     settings.mounts.append(&mut step.mounts);
     let spec = spec::build(&settings)?;

@@ -41,7 +41,9 @@ pub(crate) fn inspect(dirs: &Dirs, network: Network) -> Result<Inspected> {
         let shown = json!({ "name": container.record.name, "interfaces": interfaces });
         containers.insert(container.id().to_owned(), shown);
     }
-    let look = keeper::look(&dirs.runtime, &network.name)?;
+    let mut look = keeper::look(&dirs.runtime, &network.name)?;
+    // Another network may have had its name.
+    look.refused.retain(|refused| refused.last >= network.created.as_second());
     Ok(Inspected { network, containers, look })
 }
 

@@ -81,6 +81,15 @@ pub(crate) struct Refused {
     pub last: i64,
 }
 
+/// A refusal that outlives its netkeeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    /// The container's id.
+    pub id: String,
+    pub networks: Vec<String>,
+    pub refused: Refused,
+}
+
 #[derive(Debug)]
 struct Kept {
     refused: Refused,
@@ -335,6 +344,25 @@ impl Guard {
             ..Event::new(About::Container, "egress-refused")
         };
         events::append(directory, &[event]);
+    }
+
+    /// Everything that was refused.
+    pub(crate) fn remembered(&self) -> Vec<Remembered> {
+        let all = self.refusals.iter();
+        all.map(|((id, ..), Kept { refused, networks, .. })| Remembered {
+            id: id.clone(),
+            networks: networks.clone(),
+            refused: refused.clone(),
+        })
+        .collect()
+    }
+
+    /// Goes on with what an earlier netkeeper refused.
+    pub(crate) fn remember(&mut self, all: Vec<Remembered>) {
+        for Remembered { id, networks, refused } in all.into_iter().take(MOST_REFUSALS) {
+            let key = (id, refused.destination.clone(), refused.protocol.clone());
+            self.refusals.entry(key).or_insert(Kept { refused, networks, noted: Instant::now() });
+        }
     }
 
     /// What was refused to containers on a network, the latest first.

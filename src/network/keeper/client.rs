@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::order::{Join, Order};
 use super::protocol::{self, Answer, Changed, Look, Request};
+use super::refusals;
 use super::spawn;
 use crate::error::{Context, Error, Result};
 use crate::state::lock::{Lock, Mode};
@@ -86,10 +87,12 @@ fn tell(runtime: &Path, request: &Request) -> Result<()> {
 
 /// What a netkeeper sees of a network; nothing when there is none.
 pub(crate) fn look(runtime: &Path, network: &str) -> Result<Look> {
-    let Ok(socket) = open(&super::directory(runtime)) else { return Ok(Look::default()) };
+    let directory = super::directory(runtime);
+    let earlier = || Look { refused: refusals::of(&directory, network), ..Look::default() };
+    let Ok(socket) = open(&directory) else { return Ok(earlier()) };
     protocol::send(&socket, &Request::Look { network: network.to_owned() }, None)?;
     match answer(&socket)? {
-        None => Ok(Look::default()),
+        None => Ok(earlier()),
         Some((Answer::Look(look), _)) => Ok(*look),
         Some(other) => Err(unexpected(other.0)),
     }

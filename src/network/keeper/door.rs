@@ -41,6 +41,11 @@ impl Door {
         self.watch.as_ref().map(AsFd::as_fd)
     }
 
+    /// Where the socket is.
+    pub(super) fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// Whether requests still come here.
     pub(super) fn is_there(&self) -> bool {
         if let Some(watch) = &self.watch {

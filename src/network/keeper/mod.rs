@@ -31,6 +31,7 @@ mod members;
 pub(crate) mod order;
 mod parents;
 mod protocol;
+mod refusals;
 mod rules;
 mod serve;
 mod spawn;

@@ -25,6 +25,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabiliti
 use super::door::Door;
 use super::members::Members;
 use super::order;
+use super::refusals;
 use super::serve::Keeper;
 use super::wires::Wires;
 use crate::error::{Context, Error, Result};
@@ -136,6 +137,7 @@ fn become_keeper(
     let mut channel = File::from(channel);
     let work = || match prepare(&mut channel, listener, uplink, maps, user, held) {
         Ok(mut keeper) => {
+            keeper.members.guard.remember(refusals::load(door.directory()));
             let told = channel.write_all(READY);
             drop(channel);
             memory::trim();
@@ -143,6 +145,8 @@ fn become_keeper(
                 // An error ends it as the last container does; whoever is connected notices.
                 let _ = keeper.run(&door);
             }
+            // Nobody is left to be told that it could not be kept.
+            let _ = refusals::store(door.directory(), &keeper.members.guard.remembered());
             door.close();
         }
         Err(error) => {

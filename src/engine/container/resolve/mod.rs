@@ -33,6 +33,7 @@ use crate::network::ports::{self, PortMapping};
 use crate::runtime::cgroup;
 use crate::spec::capabilities::{CapSet, Capabilities};
 use crate::spec::settings::{IdMapping, Identity, KEEP_GROUPS_ANNOTATION, Namespace, Namespaces, Process, Resources};
+use crate::spec::user::User;
 use crate::spec::{Settings, defaults, seccomp};
 use crate::userns::{IdMaps, IdRange};
 
@@ -77,6 +78,8 @@ pub(crate) struct Resolved {
     /// Ids of the container's user namespace; `None` where they are not known.
     pub maps: Option<IdMaps>,
     pub accounts: Accounts,
+    /// Why the program cannot run, while everything else can be done with the container.
+    pub unresolved: Option<String>,
     pub volumes: Vec<VolumeUse>,
     /// For `inspect` and `ps`: volumes and bind mounts that were asked for.
     pub mounts: Vec<MountRecord>,
@@ -111,7 +114,10 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     options.security.check(host.selinux, host.apparmor)?;
 
     let mut accounts = accounts::accounts(request)?;
-    let user = process::user(request, &accounts)?;
+    let (user, unresolved) = match process::user(request, &accounts) {
+        Err(e) if e.kind() == Kind::CannotInvoke => (User::default(), Some(e.to_string())),
+        user => (user?, None),
+    };
     accounts.complete(request, &user)?;
     let (maps, identity) = ids(request, user.identity, &mut warnings)?;
     let namespaces = namespaces(options, request.joined);
@@ -180,6 +186,7 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         settings,
         maps,
         accounts,
+        unresolved,
         image_hosts: match &options.surroundings.hosts {
             HostsBase::Image => process::account_file(request, "etc/hosts")?,
             _ => String::new(),
