@@ -363,7 +363,6 @@ fn inside_another_container(t: &Sandbox) -> Outcome {
         if !more.contains(&"--privileged") {
             out.says("Warning: cannot set the sysctl net/ipv4/ping_group_range: Read-only file system");
         }
-        }
     }
     // Warnings of a start with a terminal are no less true.
     let mut shown = rpod!(t, "run", "--rm", "-t", "--oom-score-adj=-900", image, "echo", "ran").pty(24, 100);
