@@ -59,7 +59,8 @@ impl Stage<'_> {
             _ => "private",
         };
         let security = format!("{:?} {network} {:?} {:?}", run.security, options.network.add_hosts, options.cdi);
-        let mut parts = vec![line.as_str(), &security];
+        let exact = serde_json::json!([words, arguments]).to_string();
+        let mut parts = vec![line.as_str(), &exact, &security];
         parts.extend(script.as_deref());
         let keys: Vec<String> = mounts.iter().map(run_mounts::Wanted::key).collect();
         parts.extend(keys.iter().map(String::as_str));

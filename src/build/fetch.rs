@@ -66,8 +66,37 @@ pub(crate) fn url(url: &str, to: &Path, checksum: Option<&str>) -> Result<Digest
     }
 }
 
+/// What git may use of the user's own to reach a repository.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rights<'a> {
+    /// Everything: the user named the repository.
+    User,
+    /// A Dockerfile did, which may be somebody else's: of the user's configuration, passwords and keys nothing but the
+    /// agent of `--ssh`.
+    Agent(Option<&'a Path>),
+}
+
+impl Rights<'_> {
+    fn restrict(self, git: &mut Command) {
+        let Self::Agent(agent) = self else { return };
+        // The configuration names helpers that give passwords; a password may also be in ~/.netrc.
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("HOME", "/nonexistent").env_remove("XDG_CONFIG_HOME");
+        for variable in
+            ["GIT_ASKPASS", "SSH_ASKPASS", "SSH_AUTH_SOCK", "GIT_SSH", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"]
+        {
+            git.env_remove(variable);
+        }
+        // ssh takes the home from the accounts, so its keys are named: none.
+        let ssh = "ssh -F /dev/null -o IdentityFile=none -o BatchMode=yes";
+        match agent {
+            Some(socket) => git.env("SSH_AUTH_SOCK", socket).env("GIT_SSH_COMMAND", ssh),
+            None => git.env("GIT_SSH_COMMAND", format!("{ssh} -o IdentityAgent=none -o PreferredAuthentications=none")),
+        };
+    }
+}
+
 /// Checks `URL[#REF[:DIRECTORY]]` out into the empty directory `to`; answers the commit and where the directory is.
-pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<(String, PathBuf)> {
+pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool, rights: Rights<'_>) -> Result<(String, PathBuf)> {
     let (repository, fragment) = text.split_once('#').unwrap_or((text, ""));
     let (reference, below) = fragment.split_once(':').unwrap_or((fragment, ""));
     if repository.starts_with('-') || reference.starts_with('-') {
@@ -77,7 +106,7 @@ pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<(String, 
         true => &format!("https://{repository}"),
         false => repository,
     };
-    let commit = checkout(text, repository, reference, to)?;
+    let commit = checkout(text, repository, reference, to, rights)?;
     if !keep_git_dir {
         crate::storage::remove_path(&to.join(".git"))?;
     }
@@ -92,21 +121,28 @@ pub(crate) fn git(text: &str, to: &Path, keep_git_dir: bool) -> Result<(String, 
     Ok((commit, to.join(OsStr::from_bytes(&path))))
 }
 
-fn checkout(text: &str, repository: &str, reference: &str, to: &Path) -> Result<String> {
+fn checkout(text: &str, repository: &str, reference: &str, to: &Path, rights: Rights<'_>) -> Result<String> {
     let run = |words: &[&str]| -> Result<String> {
         let failed = || format!("git {} failed", words.first().copied().unwrap_or_default());
-        let output = Command::new("git")
-            .current_dir(to)
+        let mut git = Command::new("git");
+        git.current_dir(to)
             .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", "-c", "init.defaultBranch=main"])
             .args(words)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .stdin(Stdio::null())
-            .output();
-        let output = output.context(failed).map_err(|e| e.hint("install git"))?;
+            .stdin(Stdio::null());
+        rights.restrict(&mut git);
+        let output = git.output().context(failed).map_err(|e| e.hint("install git"))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(Error::wrap(format!("cannot fetch {text}"), Error::new(said)));
+            let error = Error::wrap(format!("cannot fetch {text}"), Error::new(said));
+            return Err(match rights {
+                Rights::User => error,
+                Rights::Agent(_) => error.hint(
+                    "a Dockerfile gets none of your passwords and keys: give it an SSH agent with --ssh default, or the \
+                     repository with --build-context",
+                ),
+            });
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };

@@ -43,11 +43,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Everything that counts for the cache. Secrets, agents and cache directories do not, as with BuildKit.
+    /// Everything that counts for the cache. What is in secrets, agents and cache directories does not, as with BuildKit,
+    /// nor how a stage is called.
     pub(crate) fn key(&self) -> String {
-        let RunMount { kind, target, source, id, read_only, .. } = &self.mount;
-        let env = &self.mount.env;
-        format!("mount {kind:?} {target} {source} {id:?} {read_only} {env:?} {}", self.content)
+        let mount = RunMount { from: None, ..self.mount.clone() };
+        format!("{mount:?} {}", self.content)
     }
 }
 

@@ -163,7 +163,9 @@ impl<'a> Stage<'a> {
                 let line = settings::apply(kind, &mut self.state.config, &mut self.seen, globals, self.build.escape)
                     .map_err(Error::new)?
                     .ok_or_else(|| Error::new("the instruction cannot stand here"))?;
-                let key = self.state.next_key(&[&line]);
+                let config = serde_json::to_string(&self.state.config.config)
+                    .map_err(|e| Error::wrap("cannot write the config", e))?;
+                let key = self.state.next_key(&[&line, &config]);
                 let (step, cached) = self.lookup(&key)?;
                 let step = match step {
                     Some(step) => step,

@@ -64,9 +64,9 @@ impl State {
         }
     }
 
-    /// The key of the next step.
+    /// The key of the next step. Lines of the history are no key of their own: they do not tell where a word ends.
     pub(crate) fn next_key(&self, parts: &[&str]) -> Digest {
-        let mut text = format!("rpod-build 1\n{}", self.key);
+        let mut text = format!("rpod-build 2\n{}", self.key);
         for part in parts {
             text = format!("{text}\n{}:{part}", part.len());
         }

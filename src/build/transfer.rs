@@ -12,6 +12,7 @@ use super::context::select::{self, Root, Source as Selected, Wanted};
 use super::copy::{Attributes, Target};
 use super::dockerfile::instruction::Transfer;
 use super::dockerfile::{self, expand};
+use super::fetch::Rights;
 use super::layer::Workplace;
 use super::plan::Source;
 use super::stage::{Stage, Stop};
@@ -150,7 +151,12 @@ impl Stage<'_> {
             let text = self.expand(text)?;
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
-                let (commit, directory) = fetch::git(&text, &directory, transfer.keep_git_dir)?;
+                let (commit, directory) = fetch::git(
+                    &text,
+                    &directory,
+                    transfer.keep_git_dir,
+                    Rights::Agent(self.build.request.ssh.get("default").map(std::path::PathBuf::as_path)),
+                )?;
                 if let Some(wanted) = checksum.as_deref().filter(|wanted| !commit.starts_with(wanted)) {
                     return Err(Error::new(format!(
                         "checksum mismatch for {text}: the commit is {commit}, not {wanted}"

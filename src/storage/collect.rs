@@ -1,9 +1,10 @@
 //! Removes what nothing uses: blobs and layers that no ref and no container leads to.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 
-use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Store;
 use super::staging::Staging;
@@ -29,27 +30,36 @@ pub(crate) struct Freed {
     pub bytes: u64,
 }
 
-/// The fields of manifests, indexes and configs that lead further. Unknown documents lead nowhere.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// Where a manifest, an index or a config leads. Unknown documents lead nowhere.
+///
+/// Each member is read by itself, whatever the others are: what one that nobody needs has in it must not hide the layers.
+#[derive(Debug, Default)]
 struct Links {
-    config: Option<serde_json::Value>,
-    manifests: Vec<Descriptor>,
-    /// Of an artifact they are blobs here; of an image they are not.
-    layers: Vec<Descriptor>,
-    rootfs: Option<RootFs>,
-    subject: Option<Descriptor>,
+    documents: Vec<Digest>,
+    layers: Vec<DiffId>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Descriptor {
-    digest: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct RootFs {
-    #[serde(default)]
-    diff_ids: Vec<String>,
+impl Links {
+    fn of(content: &[u8]) -> Self {
+        let Ok(members) = serde_json::from_slice::<HashMap<String, &RawValue>>(content) else { return Self::default() };
+        let member = |name: &str| {
+            let text = members.get(name).map_or("null", |value| value.get());
+            serde_json::from_str::<Value>(text).unwrap_or_default()
+        };
+        let digest = |descriptor: &Value| descriptor.get("digest")?.as_str()?.parse::<Digest>().ok();
+        let all = |list: Value| match list {
+            Value::Array(list) => list,
+            _ => Vec::new(),
+        };
+        // The layers of an artifact are blobs here; those of an image are not.
+        let lists = [member("manifests"), member("layers")].into_iter().flat_map(all);
+        let documents = lists.chain([member("config"), member("subject")]);
+        let diff_ids = member("rootfs").get_mut("diff_ids").map(Value::take).unwrap_or_default();
+        Self {
+            documents: documents.filter_map(|descriptor| digest(&descriptor)).collect(),
+            layers: all(diff_ids).iter().filter_map(|id| id.as_str()?.parse().ok()).collect(),
+        }
+    }
 }
 
 impl Store {
@@ -152,19 +162,47 @@ impl Reached<'_> {
                 Err(e) if e.kind() == Kind::NoSuchObject => continue,
                 Err(e) => return Err(e),
             };
-            let Ok(links) = serde_json::from_slice::<Links>(&content) else { continue };
-            let config =
-                links.config.as_ref().and_then(|config| config.get("digest")).and_then(|digest| digest.as_str());
-            let descriptors = links
-                .manifests
-                .iter()
-                .chain(&links.layers)
-                .chain(&links.subject)
-                .map(|descriptor| descriptor.digest.as_str());
-            todo.extend(descriptors.chain(config).filter_map(|text| text.parse::<Digest>().ok()));
-            let diff_ids = links.rootfs.into_iter().flat_map(|rootfs| rootfs.diff_ids);
-            self.layers.extend(diff_ids.filter_map(|text| text.parse::<DiffId>().ok()));
+            let links = Links::of(&content);
+            todo.extend(links.documents);
+            self.layers.extend(links.layers);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_members_hide_nothing() {
+        let (layer, config) = ("a".repeat(64), "b".repeat(64));
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        for odd in [
+            r#""manifests":{}"#,
+            r#""manifests":null"#,
+            r#""layers":"x""#,
+            r#""layers":[{"digest":5}]"#,
+            r#""subject":1"#,
+            r#""subject":{}"#,
+            &format!(r#""history":{deep}"#),
+        ] {
+            let text = format!(
+                r#"{{"config":{{"digest":"sha256:{config}"}},"rootfs":{{"diff_ids":["sha256:{layer}",1,"x"]}},{odd}}}"#
+            );
+            let links = Links::of(text.as_bytes());
+            assert_eq!(
+                links.layers.iter().map(DiffId::to_string).collect::<Vec<_>>(),
+                [format!("sha256:{layer}")],
+                "{odd}"
+            );
+            assert_eq!(links.documents.iter().map(Digest::to_string).collect::<Vec<_>>(), [format!("sha256:{config}")]);
+        }
+        for nothing in
+            ["", "[]", "\u{0}\u{1}", r#"{"rootfs":5}"#, r#"{"rootfs":{"diff_ids":null}}"#, r#"{"config":"x"}"#]
+        {
+            let links = Links::of(nothing.as_bytes());
+            assert!(links.layers.is_empty() && links.documents.is_empty(), "{nothing}");
+        }
     }
 }

@@ -18,6 +18,9 @@ pub fn trials() -> Vec<Trial> {
         trial("build_security::secrets_are_nowhere", User::Sub, secrets),
         trial("build_security::killed", User::Sub, killed),
         trial("build_security::interrupted", User::NoSub, interrupted),
+        trial("build_security::foreign_contexts", User::Sub, foreign_contexts),
+        trial("build_security::foreign_dockerfiles", User::Sub, foreign_dockerfiles),
+        trial("build_security::cached_steps_are_told_apart", User::Sub, cached_steps),
     ]
 }
 
@@ -201,5 +204,86 @@ fn empty(t: &Sandbox) -> Outcome {
     }
     rooms.retain(|path| path.is_dir());
     assert!(rooms.is_empty(), "{rooms:?}");
+    Ok(())
+}
+
+/// Files of instructions that lead out of a context which somebody else made, or that never end.
+fn foreign_contexts(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    t.write("home/secret", "SUPERSECRET\n")?;
+    for name in ["Dockerfile", ".dockerignore", "Dockerfile.dockerignore"] {
+        let dir = context(t, &format!("of-{name}"), "FROM busybox\n")?;
+        let _ = std::fs::remove_file(dir.join(name));
+        symlink(t.home().join("secret"), dir.join(name))?;
+        let pack = |more: &str| t.script(&format!("tar cf - -C {} . | rpod build {more} -", dir.display())).run();
+        for out in [pack(""), pack("-f Dockerfile")] {
+            assert!(!out.stderr.contains("SECRET") && !out.stdout.contains("SECRET"), "{name}: {out}");
+            assert_eq!(out.code == Some(0), name != "Dockerfile", "{name}: {out}");
+        }
+        // Inside of it links are fine.
+        std::fs::write(dir.join("real"), "FROM busybox\nLABEL a=b\n")?;
+        std::fs::remove_file(dir.join(name))?;
+        symlink("/real", dir.join(name))?;
+        if name == "Dockerfile" {
+            pack("-q").ok();
+        }
+        // A pipe.
+        std::fs::remove_file(dir.join(name))?;
+        t.program("mkfifo", [dir.join(name)]).run().ok();
+        rpod!(t, "build", "-q", &dir).run().fails(125, &["it is no regular file"]);
+        pack("-q").code(125);
+    }
+    // One of the shell's is read.
+    t.script("rpod build -q -f <(echo FROM busybox) .").run().ok();
+    Ok(())
+}
+
+/// What the user is known by to others is not for repositories that a Dockerfile names.
+fn foreign_dockerfiles(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    t.script(
+        "git init -q -b main repo; cd repo; echo private >file; printf 'FROM busybox\\nCOPY file /\\n' >Dockerfile; git add .
+         git -c user.name=n -c user.email=e commit -qm m
+         git config --global url.file://$HOME/repo.insteadOf http://private.invalid/repo.git",
+    )
+    .run()
+    .ok();
+    rpod!(t, "build", "-q", "http://private.invalid/repo.git").run().ok();
+    for source in ["http://private.invalid/repo.git", "git@private.invalid:repo.git"] {
+        let dir = context(t, "adds", &format!("FROM busybox\nADD {source} /x\n"))?;
+        rpod!(t, "build", "-q", &dir).run().fails(125, &["cannot fetch", "none of your passwords and keys"]);
+    }
+    Ok(())
+}
+
+/// Steps whose lines in the history read the same.
+fn cached_steps(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let pairs: [[(&str, &[&str]); 2]; 5] = [
+        [(r#"RUN ["sh","-c","echo $0 >/o","p q"]"#, &[]), (r#"RUN ["sh","-c","echo $0 >/o","p","q"]"#, &[])],
+        [("ENV A=\"1 B=2\"\nRUN echo \"$A,$B\" >/o", &[]), ("ENV A=1 B=2\nRUN echo \"$A,$B\" >/o", &[])],
+        [
+            ("SHELL [\"sh\",\"-c\",\"echo $0,$1 >/o\",\"a b\"]\nRUN pwd", &[]),
+            ("SHELL [\"sh\",\"-c\",\"echo $0,$1 >/o\",\"a\",\"b\"]\nRUN pwd", &[]),
+        ],
+        [
+            ("ARG A\nARG B\nRUN echo \"$A,$B\" >/o", &["--build-arg=A=x B=y", "--build-arg=B="]),
+            ("ARG A\nARG B\nRUN echo \"$A,$B\" >/o", &["--build-arg=A=x", "--build-arg=B=y B="]),
+        ],
+        [
+            ("RUN --mount=type=tmpfs,target=/a,size=1m df /a | tail -1 | cut -c20-40 >/o", &[]),
+            ("RUN --mount=type=tmpfs,target=/a,size=2m df /a | tail -1 | cut -c20-40 >/o", &[]),
+        ],
+    ];
+    for (number, pair) in pairs.iter().enumerate() {
+        let made = pair.map(|(text, flags)| {
+            let dir = context(t, &format!("pair-{number}"), &format!("FROM busybox\n{text}\n"));
+            let dir = dir.unwrap_or_else(|_| panic!("no context"));
+            let dir = dir.to_str().unwrap_or_default();
+            t.rpod([&["build", "-q", "-t", "one"], flags, &[dir]].concat()).run().ok();
+            rpod!(t, "run", "--rm", "--network=none", "one", "cat", "/o").run().ok().to_owned()
+        });
+        assert_ne!(made[0], made[1], "{pair:?}");
+    }
     Ok(())
 }

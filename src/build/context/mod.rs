@@ -5,7 +5,11 @@ pub(crate) mod ignore;
 mod open;
 pub(crate) mod select;
 
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 pub(crate) use open::{Opened, named, open};
 
@@ -45,6 +49,25 @@ impl Context {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Opens a file of instructions that is looked for by its name. In a context that was fetched, whose links are somebody
+    /// else's, no link leads out; nowhere is a pipe or a device waited for.
+    pub(super) fn document(&self, path: &Path) -> std::io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let inside = path.strip_prefix(&self.path).ok().filter(|_| self.temporary.is_some());
+        let file: File = match (&self.root, inside) {
+            (Some(root), Some(inside)) => match root.resolve(inside.as_os_str().as_bytes())? {
+                Some((found, _)) => root.reopen(&found, flags)?,
+                None => return Err(std::io::ErrorKind::NotFound.into()),
+            },
+            _ => rustix::fs::open(path, flags, rustix::fs::Mode::empty())?,
+        }
+        .into();
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(std::io::Error::other("it is no regular file")),
+        }
     }
 
     pub(crate) fn ignore(&self) -> &Ignore {

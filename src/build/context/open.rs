@@ -80,7 +80,7 @@ pub(crate) fn named(room: &Workroom, value: &str) -> Result<Context> {
     }
     let path = std::fs::canonicalize(value).context(|| format!("cannot find {value}"))?;
     let mut context = Context::directory(path, None)?;
-    if let Some((path, text)) = first_of(NAMES_OF_IGNORE.map(|name| context.path().join(name)))? {
+    if let Some((path, text)) = first_of(&context, NAMES_OF_IGNORE.map(|name| context.path().join(name)))? {
         context.set_ignore(parsed(&path, &text)?);
     }
     Ok(context)
@@ -96,7 +96,7 @@ fn dockerfile(room: &Workroom, request: &Request, context: &Context) -> Result<(
         let root = context.path();
         for name in NAMES {
             let path = root.join(name);
-            match File::open(&path) {
+            match context.document(&path) {
                 Ok(file) => return Ok((name.to_owned(), text(file, name)?, Some(path))),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(Error::wrap(format!("cannot read {}", path.display()), e)),
@@ -121,7 +121,12 @@ fn dockerfile(room: &Workroom, request: &Request, context: &Context) -> Result<(
             read?
         } else {
             let path = locate(file, context)?;
-            let read = text(File::open(&path).context(|| format!("cannot read {file}"))?, file)?;
+            let open = || match path.starts_with(context.path()) && context.root.is_some() {
+                true => context.document(&path),
+                // It may be a pipe of the shell's.
+                false => File::open(&path),
+            };
+            let read = text(open().context(|| format!("cannot read {file}"))?, file)?;
             found.get_or_insert(path);
             read
         };
@@ -167,13 +172,13 @@ fn ignore_text(request: &Request, context: &Context, file: Option<&Path>) -> Res
         NAMES_OF_IGNORE.map(|ending| file.with_file_name(format!("{name}{ending}")))
     });
     let plain = NAMES_OF_IGNORE.map(|name| context.path().join(name));
-    first_of(named.into_iter().flatten().chain(plain))
+    first_of(context, named.into_iter().flatten().chain(plain))
 }
 
 /// The first ignore file that is there.
-fn first_of(paths: impl IntoIterator<Item = PathBuf>) -> Result<Option<(PathBuf, String)>> {
+fn first_of(context: &Context, paths: impl IntoIterator<Item = PathBuf>) -> Result<Option<(PathBuf, String)>> {
     for path in paths {
-        match File::open(&path) {
+        match context.document(&path) {
             Ok(file) => return Ok(Some((path, text(file, "the ignore file")?))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(Error::wrap(format!("cannot read {}", path.display()), e)),
@@ -201,7 +206,7 @@ fn remote(room: &Workroom, url: &str, keep_git_dir: bool) -> Result<Remote> {
     if fetch::is_git(url) {
         let checkout = dir.join("git");
         create_private(&checkout)?;
-        let (_, path) = fetch::git(url, &checkout, keep_git_dir)?;
+        let (_, path) = fetch::git(url, &checkout, keep_git_dir, fetch::Rights::User)?;
         return Context::directory(path, Some(dir)).map(Remote::Context);
     }
     let file = dir.join("download");
