@@ -120,7 +120,8 @@ pub(crate) fn pull(
     match (options.policy, present) {
         (PullPolicy::Missing | PullPolicy::Never, Some(image)) => Ok(image),
         (PullPolicy::Never, None) => Err(match resolve(store, name) {
-            Err(damaged) if damaged.kind() != Kind::NoSuchObject => damaged,
+            // That several ids begin so says nothing about a name.
+            Err(damaged) if !matches!(damaged.kind(), Kind::NoSuchObject | Kind::Conflict) => damaged,
             _ => Error::new(format!("{name}: image not known"))
                 .hint("it is not pulled because of --pull=never")
                 .with_kind(Kind::NoSuchObject),

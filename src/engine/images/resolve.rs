@@ -89,7 +89,7 @@ fn by_id(store: &Store, text: &str) -> Result<Option<Digest>> {
                 Some((_, other)) if other != id => {
                     return Err(Error::new(format!("{text} is the beginning of several image ids"))
                         .hint("give more digits of the id")
-                        .with_kind(Kind::General));
+                        .with_kind(Kind::Conflict));
                 }
                 _ => found = Some((manifest, id)),
             }
