@@ -5,6 +5,7 @@
 //! that mounts it (CVE-2024-23651). A mount that may be written to is either a cache directory or has
 //! a layer of its own above it that is thrown away.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -148,6 +149,7 @@ impl<'a> Stage<'a> {
             private: None,
             maps: self.build.maps,
         };
+        self.lock_caches(wanted, &mut prepared)?;
         for (number, Wanted { mount, .. }) in wanted.iter().enumerate() {
             let scratch = place.dir.join(format!("mount-{number}"));
             match mount.kind {
@@ -237,21 +239,40 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn cache(&mut self, mount: &RunMount, scratch: &Path, prepared: &mut Prepared<'_>) -> Result<()> {
+    /// Takes the locks of a step's caches, each once and always in the same order, whatever order they are written in: two
+    /// builds cannot wait for each other.
+    fn lock_caches(&self, wanted: &[Wanted], prepared: &mut Prepared<'_>) -> Result<()> {
+        let locked = |mount: &RunMount| mount.kind == MountKind::Cache && mount.sharing == Sharing::Locked;
+        let names: BTreeSet<String> =
+            wanted.iter().filter(|wanted| locked(&wanted.mount)).map(|wanted| self.cache_name(&wanted.mount)).collect();
+        for name in names {
+            let base = self.caches()?;
+            prepared.locks.push(Lock::acquire(&base.join(format!("{name}.lock")), LockMode::Exclusive)?);
+        }
+        Ok(())
+    }
+
+    fn caches(&self) -> Result<PathBuf> {
+        let base = self.build.store.build_cache_dir().join("mounts");
+        create_private(&base)?;
+        Ok(base)
+    }
+
+    fn cache_name(&self, mount: &RunMount) -> String {
         let id = mount.id.as_deref().unwrap_or(&mount.target);
         let id = match self.build.globals.given.get(CACHE_NAMESPACE) {
             Some(namespace) => &format!("{namespace}/{id}"),
             None => id,
         };
-        let name = Digest::of(id.as_bytes()).hex();
-        let base = self.build.store.build_cache_dir().join("mounts");
-        create_private(&base)?;
+        Digest::of(id.as_bytes()).hex()
+    }
+
+    fn cache(&mut self, mount: &RunMount, scratch: &Path, prepared: &mut Prepared<'_>) -> Result<()> {
+        let (name, base) = (self.cache_name(mount), self.caches()?);
         let mut dir = base.join(&name);
         match mount.sharing {
-            Sharing::Shared => {}
-            Sharing::Locked => {
-                prepared.locks.push(Lock::acquire(&base.join(format!("{name}.lock")), LockMode::Exclusive)?);
-            }
+            // Locked already, if it is to be.
+            Sharing::Shared | Sharing::Locked => {}
             Sharing::Private => {
                 // The first that nobody uses.
                 for number in 0u32.. {

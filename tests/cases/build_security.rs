@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_security::interrupted", User::NoSub, interrupted),
         trial("build_security::foreign_contexts", User::Sub, foreign_contexts),
         trial("build_security::foreign_dockerfiles", User::Sub, foreign_dockerfiles),
+        trial("build_security::locks_in_any_order", User::Sub, locks_in_any_order),
         trial("build_security::cached_steps_are_told_apart", User::Sub, cached_steps),
     ]
 }
@@ -285,5 +286,21 @@ fn cached_steps(t: &Sandbox) -> Outcome {
         });
         assert_ne!(made[0], made[1], "{pair:?}");
     }
+    Ok(())
+}
+
+/// Two builds want the same two caches, and name them in another order; one wants one twice.
+fn locks_in_any_order(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let mount = |id: &str, target: &str| format!("--mount=type=cache,id={id},sharing=locked,target=/{target}");
+    let steps = |one: String, two: String| {
+        let runs: String = (0..6).map(|n| format!("RUN {one} {two} echo {n} >>/{n}; sleep 0.05\n")).collect();
+        format!("FROM busybox\n{runs}")
+    };
+    let first = context(t, "first", &steps(mount("one", "a"), mount("two", "b")))?;
+    let second = context(t, "second", &steps(mount("two", "a"), mount("one", "b")))?;
+    let twice = context(t, "twice", &steps(mount("one", "a"), mount("one", "b")))?;
+    let all = [first, second, twice].map(|dir| rpod!(t, "build", "-q", dir).spawn());
+    all.into_iter().for_each(|build| drop(build.finish().ok().to_owned()));
     Ok(())
 }

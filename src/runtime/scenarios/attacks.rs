@@ -51,11 +51,14 @@ fn cve_2019_5736_a_container_cannot_open_what_joins_it() {
     check("exe-watch");
 }
 
-/// A container that looks at every process in sight while others join it.
+/// A container that looks at every process in sight while others join it, and writes to what it can open. Its own program
+/// it may open, between two executions.
 fn watched_executable() {
     let mut fixture = Fixture::new();
     let watch = "while :; do for p in /proc/[0-9]*; do
-        readlink $p/exe; echo -n >>$p/exe && echo WRITABLE $p; ls $p/fd/ >/dev/null 2>&1 || echo closed; done; done";
+        readlink $p/exe
+        { [ \"$(readlink /proc/self/fd/9)\" != /bin/busybox ] && echo x >&9 && echo WRITABLE $p; } 9>>$p/exe
+        ls $p/fd/ >/dev/null 2>&1 || echo closed; done; done";
     let spec = fixture.script(&format!("({watch}) 2>/dev/null")).typed();
     let null = || fs::File::open("/dev/null").expect("null").into();
     let log = fixture.dir.join("log");

@@ -351,9 +351,8 @@ fn what_is_executed() {
 #[test]
 fn refusals() {
     type Change = fn(&mut RunOptions);
-    let cases: [(Change, &str); 11] = [
+    let cases: [(Change, &str); 10] = [
         (|o| o.user = Some("99999".into()), "potentially insufficient UIDs or GIDs available in user namespace"),
-        (|o| o.user = Some("nosuch".into()), "unable to find user nosuch: no matching entries in passwd file"),
         (|o| o.workdir = Some("rel".into()), "the working directory \"rel\" is invalid"),
         (|o| o.workdir = Some("/missing".into()), "workdir \"/missing\" does not exist on container"),
         (
