@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::context::select::{Entry, Root, Source, join, split};
 use crate::error::{Context, Error, Result};
+use crate::userns::owner;
 
 const MAX_LINKS: usize = 40;
 const BUFFER: usize = 256 << 10;
@@ -418,7 +419,7 @@ pub(crate) fn change_owner(
     (uid, gid): (u32, u32),
     change: impl Fn(Option<Uid>, Option<Gid>) -> std::result::Result<(), Errno>,
 ) -> Result<()> {
-    match change(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+    match owner::ids(uid, gid).and_then(|(uid, gid)| change(Some(uid), Some(gid))) {
         Err(Errno::INVAL) => Err(Error::new(format!("the owner {uid}:{gid} is not in this user's id map"))
             .hint("more ids come from /etc/subuid and /etc/subgid; without any, files can belong to 0:0 only")),
         changed => changed.context(|| format!("cannot give it the owner {uid}:{gid}")),

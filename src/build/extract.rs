@@ -71,8 +71,11 @@ pub(crate) fn unpack(target: &mut Target<'_>, file: &File, base: &[u8]) -> Resul
         let parent = target.locate(&join(base, parent)).context(shown)?;
         let place = join(&parent, name);
         let header = entry.header().clone();
-        let number = |value: std::io::Result<u64>| value.ok().and_then(|n| u32::try_from(n).ok());
-        let (uid, gid) = (number(header.uid()).unwrap_or(0), number(header.gid()).unwrap_or(0));
+        let number = |value: std::io::Result<u64>| -> Result<u32> {
+            let number = value.context(|| "its owner cannot be read")?;
+            u32::try_from(number).map_err(|_| Error::new(format!("the owner {number} is no id")))
+        };
+        let (uid, gid) = (number(header.uid()).context(shown)?, number(header.gid()).context(shown)?);
         let mode = header.mode().unwrap_or(0o644) & 0o7777;
         let time = header.mtime().ok().and_then(|t| i64::try_from(t).ok()).unwrap_or(0);
         let stat = |kind, device| What { kind, mode, owner: (uid, gid), time: (time, 0), device };

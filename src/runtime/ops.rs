@@ -16,6 +16,7 @@ use super::{place, streams};
 use crate::sys::lookup::openat2;
 use crate::sys::mount::{Attributes, attach, change, copy_tree, new_filesystem};
 use crate::sys::{caps, exec, namespace, prctl, rlimit, seccomp};
+use crate::userns::owner;
 
 /// MOUNT_ATTR_RDONLY, _NOSUID, _NODEV, _NOEXEC.
 const RDONLY: u64 = 1;
@@ -473,7 +474,7 @@ fn become_user(user: &Credentials) -> Result<(), Errno> {
     }
     caps::limit_bounding(user.bounding)?;
     prctl::keep_capabilities()?;
-    let (uid, gid) = (rustix::process::Uid::from_raw(user.uid), rustix::process::Gid::from_raw(user.gid));
+    let (uid, gid) = owner::ids(user.uid, user.gid)?;
     if let Some(groups) = &user.groups {
         match set_thread_groups(groups) {
             // In somebody's single-id namespace there are no groups to take or to leave.

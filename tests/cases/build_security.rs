@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
 
 use super::build::context;
-use crate::support::{Outcome, Sandbox, Trial, User, rpod, trial, wait_until};
+use crate::support::{Outcome, Sandbox, Tarball, Trial, User, rpod, trial, wait_until};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_security::foreign_contexts", User::Sub, foreign_contexts),
         trial("build_security::foreign_dockerfiles", User::Sub, foreign_dockerfiles),
         trial("build_security::locks_in_any_order", User::Sub, locks_in_any_order),
+        trial("build_security::owners_that_nobody_can_be", User::Sub, impossible_owners),
         trial("build_security::cached_steps_are_told_apart", User::Sub, cached_steps),
     ]
 }
@@ -122,6 +123,54 @@ fn secrets(t: &Sandbox) -> Outcome {
     assert!(!history.ok().contains(secret));
     std::fs::remove_file(&file)?;
     nowhere(t, secret)
+}
+
+/// 4294967295 is what chown(2) takes for "as it is": such a file would stay root's.
+fn impossible_owners(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let largest = u64::from(u32::MAX);
+    let dir = context(t, "ctx", "")?;
+    std::fs::write(dir.join("f"), "x")?;
+    let owned = |name: &str, uid, gid| {
+        std::fs::write(dir.join(name), Tarball::new().owned_file("f", 0o644, uid, gid, "x").finish())
+    };
+    owned("uid.tar", largest, 0)?;
+    owned("gid.tar", 0, largest)?;
+    owned("beyond.tar", 0, 1 << 40)?;
+    let pax = Tarball::new().pax(&[("uid", b"4294967295")]).file("f", 0o644, "x").finish();
+    std::fs::write(dir.join("pax.tar"), pax)?;
+    let unmapped = "is not in this user's id map";
+    for (step, says) in [
+        ("COPY --chown=4294967295 f /x", unmapped),
+        ("COPY --chown=0:4294967295 f /x", unmapped),
+        ("COPY --chown=4294967296 f /x", "uids and gids must be in range 0-2147483647"),
+        ("ADD --chown=4294967295:0 uid.tar /x/", unmapped),
+        ("ADD uid.tar /x/", unmapped),
+        ("ADD gid.tar /x/", unmapped),
+        ("ADD pax.tar /x/", unmapped),
+        ("ADD beyond.tar /x/", "the owner 1099511627776 is no id"),
+        ("RUN --mount=type=cache,target=/c,uid=4294967295 true", unmapped),
+        ("RUN --mount=type=secret,id=s,gid=4294967295 true", unmapped),
+        ("USER 4294967295\nRUN true", "uids and gids must be in range 0-2147483647"),
+    ] {
+        std::fs::write(dir.join("Dockerfile"), format!("FROM busybox\n{step}\n"))?;
+        let secret = format!("id=s,src={}", dir.join("f").display());
+        let out = rpod!(t, "build", "--secret", secret, &dir).run();
+        out.fails(125, &[says]);
+        assert!(!out.stderr.contains("panicked"), "{step}: {out}");
+    }
+    // The same numbers elsewhere.
+    rpod!(t, "secret", "create", "s", dir.join("f")).run().ok();
+    for args in [&["--secret", "s,uid=4294967295"][..], &["--secret", "s,gid=4294967295"], &["-u", "0:4294967295"]] {
+        let out = t.rpod(["run", "--rm"].iter().chain(args).chain(&["busybox", "cat", "/run/secrets/s"])).run();
+        assert!(out.code != Some(0) && !out.stderr.contains("panicked"), "{args:?}: {out}");
+    }
+    rpod!(t, "volume", "create", "v").run().ok();
+    for archive in ["uid.tar", "gid.tar", "pax.tar", "beyond.tar"] {
+        let out = rpod!(t, "volume", "import", "v", dir.join(archive)).run();
+        out.fails(125, &["cannot set the attributes of f"]);
+    }
+    Ok(())
 }
 
 /// Looks through everything of the trial.
