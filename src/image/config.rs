@@ -179,7 +179,8 @@ mod tests {
             "rootfs":{"type":"layers","diff_ids":null},"history":[{"created_by":"x","empty_layer":true}]}"#;
         let config = ImageConfig::parse(text.as_bytes()).expect("config");
         assert_eq!(config.config.cmd, ["sh"]);
-        assert_eq!(config.config.labels.iter().collect::<Vec<_>>(), [("z", &"3".to_owned()), ("a", &"2".to_owned())]);
+        let labels = config.config.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        assert_eq!(labels.collect::<Vec<_>>(), [("z", "3"), ("a", "2")]);
         assert_eq!(config.config.exposed_ports.keys().collect::<Vec<_>>(), ["80/tcp", "53/udp"]);
         assert_eq!(config.config.healthcheck.as_ref().map(|h| h.interval), Some(30_000_000_000));
         assert_eq!(config.created().map(|t| t.as_millisecond()), Some(1_714_557_600_500));
