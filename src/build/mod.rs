@@ -268,7 +268,7 @@ fn named_contexts(room: &Workroom, request: &Request, plan: &plan::Plan) -> Resu
             {
                 let context =
                     context::named(room, value).context(|| format!("cannot use --build-context {name}={value}"))?;
-                contexts.insert(name.clone(), context);
+                contexts.insert(name.clone(), context.called(name));
             }
         }
     }

@@ -209,7 +209,8 @@ impl Stage<'_> {
             Some(source) => {
                 let layers = self.layers_of(&source)?;
                 let exclude = (&order.exclude, &order.patterns[..]);
-                let digest = self.content_of(&layers, &sources, exclude, order.parents)?;
+                let name = Self::name_of(transfer.from.as_deref(), Some(&source));
+                let digest = self.content_of(&layers, &sources, exclude, order.parents, &name)?;
                 order.content.push(format!("content {digest}"));
                 order.origins.push(Origin::Layers { source, sources });
             }
@@ -281,9 +282,10 @@ impl Stage<'_> {
                             target.copy(from, &found, order.destination.as_bytes(), order.several)?;
                         }
                     }
-                    (Origin::Layers { sources, .. }, Some((plan, lower))) => {
+                    (Origin::Layers { source, sources }, Some((plan, lower))) => {
                         let mounted = plan.mount_lower(lower)?;
-                        let from = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
+                        let from = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?
+                            .called(Self::name_of(transfer.from.as_deref(), Some(source)));
                         let nothing = Ignore::default();
                         let wanted =
                             Wanted { sources, ignore: &nothing, exclude: &order.exclude, parents: order.parents };
