@@ -136,7 +136,7 @@ impl Stage<'_> {
         };
         let mut local = Vec::new();
         let mut documents = transfer.heredocs.iter();
-        let mut count = 0;
+        let (mut count, mut length) = (0, 0);
         for text in &transfer.sources {
             count += 1;
             if dockerfile::is_heredoc(text, self.build.escape) {
@@ -150,6 +150,10 @@ impl Stage<'_> {
                 continue;
             }
             let text = self.expand(text)?;
+            length += text.len();
+            if length > expand::LONGEST {
+                return Err(Error::new(expand::too_long(expand::LONGEST)));
+            }
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
                 let (commit, directory) = fetch::git(

@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_security::foreign_dockerfiles", User::Sub, foreign_dockerfiles),
         trial("build_security::locks_in_any_order", User::Sub, locks_in_any_order),
         trial("build_security::owners_that_nobody_can_be", User::Sub, impossible_owners),
+        trial("build_security::growing_variables", User::NoSub, growing_variables),
         trial("build_security::passwords_in_urls", User::Sub, passwords_in_urls),
         trial("build_security::cached_steps_are_told_apart", User::Sub, cached_steps),
     ]
@@ -170,6 +171,38 @@ fn impossible_owners(t: &Sandbox) -> Outcome {
     for archive in ["uid.tar", "gid.tar", "pax.tar", "beyond.tar"] {
         let out = rpod!(t, "volume", "import", "v", dir.join(archive)).run();
         out.fails(125, &["cannot set the attributes of f"]);
+    }
+    Ok(())
+}
+
+/// Variables that hold each other several times soon hold more than there is memory.
+fn growing_variables(t: &Sandbox) -> Outcome {
+    let dir = t.mkdir("ctx")?;
+    let times = |text: &str| text.repeat(10);
+    let grow = |keyword: &str| -> String {
+        (1..=12).map(|n| format!("{keyword} a{n}=\"{}\"\n", times(&format!("$a{}", n - 1)))).collect()
+    };
+    let long = format!("ENV a0=xxxxxxxxxx\n{}", grow("ENV"));
+    let halves = format!("ENV h={}\n", "x".repeat(600_000));
+    let many = |what: &str| -> String { (0..40).map(|n| format!("{what}{n}=$h\n")).collect() };
+    for (text, says) in [
+        (format!("FROM scratch\n{long}"), "longer than 1 MiB"),
+        (format!("FROM scratch\nARG a0=xxxxxxxxxx\n{}", grow("ARG")), "longer than 1 MiB"),
+        (format!("ARG a0=xxxxxxxxxx\n{}FROM scratch\n", grow("ARG")), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}ENV n={}\n", times("$h")), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}LABEL a=$h b=$h\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}EXPOSE $h $h\n"), "containerPort"),
+        (format!("FROM scratch\n{halves}COPY $h$h $h /x\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}COPY $h $h /x/\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}LABEL a=${{h//x/$h}}\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}{}", many("ENV a")), "larger than 6 MiB"),
+        (format!("FROM scratch\n{halves}{}", many("ARG a")), "larger than 6 MiB"),
+        (format!("FROM scratch\n{halves}{}", many("LABEL a")), "config becomes larger than 16 MiB"),
+    ] {
+        std::fs::write(dir.join("Dockerfile"), text)?;
+        let out = t.script("ulimit -v 4000000; rpod build -q ../ctx").run();
+        assert_eq!(out.code, Some(125), "{says}: {}", out.stderr.get(..2000).unwrap_or(&out.stderr));
+        assert!(out.stderr.contains(says) && out.stderr.contains("Dockerfile:"), "{says}: {:.3000}", out.stderr);
     }
     Ok(())
 }
