@@ -6,7 +6,7 @@
 //! plan       stages as a graph; base images are brought
 //! schedule ── fork ──▶ stage      a process per stage, instruction by instruction
 //!    │                   ├─ settings   ENV, CMD, … : the image's config
-//!    │                   ├─ transfer   COPY, ADD: copied into a mounted root (copy, extract, fetch); WORKDIR (directories)
+//!    │                   ├─ transfer   COPY, ADD: copied into a mounted root (copy, extract, fetch, git); WORKDIR (directories)
 //!    │                   ├─ command    RUN: a step in the same runtime as `run` (engine::container::step)
 //!    │                   └─ layer      the upper directory becomes the layer
 //!    ◀── event, outcome ──┘
@@ -37,6 +37,7 @@ mod event;
 pub(crate) mod export;
 mod extract;
 mod fetch;
+mod git;
 mod layer;
 mod link;
 mod lint;
@@ -266,8 +267,8 @@ fn named_contexts(room: &Workroom, request: &Request, plan: &plan::Plan) -> Resu
                 && let Some(value) = request.contexts.get(name)
                 && !contexts.contains_key(name)
             {
-                let context =
-                    context::named(room, value).context(|| format!("cannot use --build-context {name}={value}"))?;
+                let context = context::named(room, value, &request.ssh)
+                    .context(|| format!("cannot use --build-context {name}={value}"))?;
                 contexts.insert(name.clone(), context.called(name));
             }
         }

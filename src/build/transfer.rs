@@ -12,11 +12,11 @@ use super::context::select::{self, Root, Source as Selected, Wanted};
 use super::copy::{Attributes, Target};
 use super::dockerfile::instruction::Transfer;
 use super::dockerfile::{self, expand};
-use super::fetch::Rights;
+use super::git::Rights;
 use super::layer::Workplace;
 use super::plan::Source;
 use super::stage::{Stage, Stop};
-use super::{extract, fetch, link, redact, settings, variables};
+use super::{extract, fetch, git, link, redact, settings, variables};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::state::paths::create_private;
@@ -156,7 +156,7 @@ impl Stage<'_> {
             }
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
-                let (commit, directory) = fetch::git(
+                let (commit, directory) = git::fetch(
                     &text,
                     &directory,
                     transfer.keep_git_dir,
