@@ -89,7 +89,7 @@ fn finish(state: &mut State, request: &Request) {
     for (name, value) in &request.labels {
         settings.labels.insert(name.clone(), value.clone());
     }
-    let kept = |(name, value): (&str, &String)| {
+    let kept = |(name, value): (&String, &String)| {
         (!request.unset_labels.iter().any(|gone| gone == name)).then(|| (name.to_owned(), value.clone()))
     };
     settings.labels = settings.labels.iter().filter_map(kept).collect();

@@ -14,6 +14,7 @@ use rustix::fs::{
     readlinkat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::context::select::{Entry, Root, Source, join, split};
 use crate::error::{Context, Error, Result};
@@ -45,6 +46,39 @@ pub(crate) struct Target<'a> {
     links: HashMap<(u64, u64), Vec<u8>>,
     /// What is in the way goes, whatever it is, and a link that is there leads nowhere.
     replaces: bool,
+    /// What could not be made as it is at its source.
+    skipped: Skipped,
+}
+
+/// What only root of the host, or another file system, could make.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Skipped {
+    /// Device nodes.
+    pub devices: u64,
+    /// Extended attributes.
+    pub attributes: u64,
+}
+
+impl Skipped {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.devices += other.devices;
+        self.attributes += other.attributes;
+    }
+
+    /// For whoever asked for the files.
+    pub(crate) fn warnings(self) -> Vec<String> {
+        let mut list = Vec::new();
+        if self.devices > 0 {
+            list.push(format!("{} device nodes were left out: only root can make them", self.devices));
+        }
+        if self.attributes > 0 {
+            list.push(format!(
+                "{} extended attributes were left out: the file system or the kernel refuses them",
+                self.attributes
+            ));
+        }
+        list
+    }
 }
 
 #[derive(Debug)]
@@ -54,6 +88,9 @@ enum Finish {
     /// It is new, or its source's attributes shall count.
     All(Final),
 }
+
+/// Name and value of an extended attribute.
+pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
 
 /// A file as it is at its source.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +138,15 @@ impl Final {
 
 impl<'a> Target<'a> {
     pub(crate) fn new(root: &'a Root, attributes: &'a Attributes) -> Self {
-        Self { root, attributes, pending: BTreeMap::new(), parent: None, links: HashMap::new(), replaces: false }
+        Self {
+            root,
+            attributes,
+            pending: BTreeMap::new(),
+            parent: None,
+            links: HashMap::new(),
+            replaces: false,
+            skipped: Skipped::default(),
+        }
     }
 
     /// One whose files become those of an archive.
@@ -196,8 +241,9 @@ impl<'a> Target<'a> {
                     return Err(Error::new("the source changed while it was being copied"));
                 }
                 let file = self.new_file(path)?;
-                let file = content(File::from(source), file)?;
-                self.attributes_of(&what, false).set(&file)
+                let source = File::from(source);
+                let file = content(&source, file)?;
+                self.finish_file(&file, &what, &kept_attributes(&source))
             }
             FileType::Symlink => {
                 let target = from.link(&entry.from).context(|| "cannot read the link")?;
@@ -235,10 +281,25 @@ impl<'a> Target<'a> {
     }
 
     /// A file whose content comes from a stream.
-    pub(crate) fn put_file(&mut self, path: &[u8], content: &mut dyn Read, what: &What) -> Result<()> {
+    pub(crate) fn put_file(&mut self, path: &[u8], content: &mut dyn Read, what: &What, more: &[Xattr]) -> Result<()> {
         let mut file = File::from(self.new_file(path)?);
         std::io::copy(content, &mut file).context(|| "cannot write the file")?;
-        self.attributes_of(what, false).set(&file.into())
+        self.finish_file(&file.into(), what, more)
+    }
+
+    fn finish_file(&mut self, file: &OwnedFd, what: &What, more: &[Xattr]) -> Result<()> {
+        self.attributes_of(what, false).set(file)?;
+        for (name, value) in more {
+            // Behind the owner, which takes capabilities away.
+            match fsetxattr(file, &name[..], value, XattrFlags::empty()) {
+                Ok(()) => {}
+                Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::INVAL | Errno::NOSPC | Errno::RANGE) => {
+                    self.skipped.attributes += 1;
+                }
+                Err(e) => return Err(e).context(|| "cannot set the extended attributes"),
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn put_link(&mut self, path: &[u8], target: &[u8], what: &What) -> Result<()> {
@@ -256,13 +317,18 @@ impl<'a> Target<'a> {
         linkat(&directory, first, self.parent()?, &name[..], AtFlags::empty()).context(|| "cannot make the hard link")
     }
 
-    /// A named pipe or a device.
+    /// A named pipe or a device; one that this user may not make is left out.
     pub(crate) fn put_special(&mut self, path: &[u8], what: &What) -> Result<()> {
         let name = self.make_room(path)?;
         let attributes = self.attributes_of(what, false);
         let parent = self.parent()?;
-        mknodat(parent, &name[..], what.kind, Mode::from_raw_mode(attributes.mode), what.device)
-            .context(|| "cannot make the special file")?;
+        match mknodat(parent, &name[..], what.kind, Mode::from_raw_mode(attributes.mode), what.device) {
+            Err(Errno::PERM | Errno::ACCESS) if what.kind != FileType::Fifo => {
+                self.skipped.devices += 1;
+                return Ok(());
+            }
+            made => made.context(|| "cannot make the special file")?,
+        }
         attributes.set_special(parent, &name)
     }
 
@@ -369,8 +435,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Owner, mode and time of directories, the deepest first.
-    pub(crate) fn done(mut self) -> Result<()> {
+    /// Owner, mode and time of directories, the deepest first. Answers what could not be made.
+    pub(crate) fn done(mut self) -> Result<Skipped> {
         self.parent = None;
         for (path, finish) in std::mem::take(&mut self.pending).into_iter().rev() {
             let failed = || format!("cannot set owner, mode and time of /{}", path.escape_ascii());
@@ -380,7 +446,7 @@ impl<'a> Target<'a> {
                 Finish::All(all) => all.set(&fd).context(failed)?,
             }
         }
-        Ok(())
+        Ok(self.skipped)
     }
 
     /// Where `path` really is, every link followed inside the root; what does not exist stands as it is.
@@ -457,10 +523,10 @@ pub(crate) fn change_owner(
     }
 }
 
-/// All bytes, shared where the file system can, and the attributes that an image may have.
-fn content(mut source: File, target: OwnedFd) -> Result<OwnedFd> {
+/// All bytes, shared where the file system can.
+fn content(mut source: &File, target: OwnedFd) -> Result<OwnedFd> {
     let mut target = File::from(target);
-    if ioctl_ficlone(&target, &source).is_err() {
+    if ioctl_ficlone(&target, source).is_err() {
         let mut buffer = vec![0; BUFFER];
         loop {
             match source.read(&mut buffer) {
@@ -471,14 +537,18 @@ fn content(mut source: File, target: OwnedFd) -> Result<OwnedFd> {
             }
         }
     }
-    for (name, value) in kept_attributes(&source) {
-        let _ = fsetxattr(target.as_fd(), &name[..], &value, XattrFlags::empty());
-    }
     Ok(target.into())
 }
 
+/// Whether an extended attribute is of the file, and means nothing to a union file system.
+pub(super) fn may_be_kept(name: &[u8]) -> bool {
+    let kept = name == b"security.capability" || name.starts_with(b"user.");
+    let internal = [&b"user.overlay."[..], b"user.rpod.", b"user.fuseoverlayfs.", b"user.containers."];
+    kept && !internal.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Extended attributes that go with a copy. What cannot be kept or read here is left out, as when a layer is unpacked.
-pub(crate) fn kept_attributes(source: impl AsFd) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn kept_attributes(source: impl AsFd) -> Vec<Xattr> {
     // Nearly always there are none.
     let mut names = vec![0u8; 256];
     let length = match flistxattr(source.as_fd(), &mut names) {
@@ -491,9 +561,7 @@ pub(crate) fn kept_attributes(source: impl AsFd) -> Vec<(Vec<u8>, Vec<u8>)> {
     let Ok(length) = length else { return Vec::new() };
     let mut found = Vec::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let kept = name == b"security.capability" || name.starts_with(b"user.");
-        let internal = [&b"user.overlay."[..], b"user.rpod.", b"user.fuseoverlayfs.", b"user.containers."];
-        if !kept || internal.iter().any(|prefix| name.starts_with(prefix)) {
+        if !may_be_kept(name) {
             continue;
         }
         let mut value = vec![0u8; 64 << 10];

@@ -46,7 +46,8 @@ impl Stage<'_> {
             return Ok(());
         }
         let view = LayerView::new(&place.rootfs.directories())?;
-        let missing: Vec<&str> = volumes.keys().filter(|path| !view.exists(path).unwrap_or(true)).collect();
+        let missing: Vec<&str> =
+            volumes.keys().map(String::as_str).filter(|path| !view.exists(path).unwrap_or(true)).collect();
         if missing.is_empty() { Ok(()) } else { self.make_directories(place, &missing, None) }
     }
 
@@ -63,7 +64,7 @@ impl Stage<'_> {
                 let real = target.locate(path.as_bytes())?;
                 target.make_directories(&real)?;
             }
-            target.done()
+            target.done().map(drop)
         })
     }
 }

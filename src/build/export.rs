@@ -54,7 +54,7 @@ pub(crate) fn directory(dirs: &Dirs, store: &Store, maps: &IdMaps, image: &Image
         let attributes = Attributes { owner, ..Attributes::default() };
         let mut target = Target::replacing(&root, &attributes);
         extract::unpack(&mut target, &file, b"")?;
-        target.done()
+        target.done().map(drop)
     })();
     done.context(|| format!("cannot write the result to {}", to.display()))
 }

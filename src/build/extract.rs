@@ -7,7 +7,7 @@ use rustix::fs::FileType;
 
 use super::context::ignore::clean;
 use super::context::select::join;
-use super::copy::{Target, What};
+use super::copy::{Target, What, Xattr, may_be_kept};
 use crate::error::{Context, Error, Result};
 use crate::image::archive::program::{self, Decompressed};
 
@@ -80,7 +80,8 @@ pub(crate) fn unpack(target: &mut Target<'_>, file: &File, base: &[u8]) -> Resul
         match header.entry_type() {
             tar::EntryType::Directory => target.put_directory(&place, &stat(FileType::Directory, 0)).context(shown)?,
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                target.put_file(&place, &mut entry, &stat(FileType::RegularFile, 0)).context(shown)?;
+                let more = attributes(&mut entry).context(shown)?;
+                target.put_file(&place, &mut entry, &stat(FileType::RegularFile, 0), &more).context(shown)?;
             }
             tar::EntryType::Symlink => {
                 let link = entry.link_name_bytes().ok_or_else(|| Error::new(shown()))?.into_owned();
@@ -110,6 +111,22 @@ pub(crate) fn unpack(target: &mut Target<'_>, file: &File, base: &[u8]) -> Resul
         }
     }
     Ok(())
+}
+
+/// Extended attributes, as GNU tar and Go write them (`SCHILY.xattr.NAME` of pax headers); none that mean something for a
+/// union file system.
+fn attributes(entry: &mut tar::Entry<'_, impl Read>) -> Result<Vec<Xattr>> {
+    let failed = || "its extended attributes cannot be read";
+    let mut list = Vec::new();
+    for extension in entry.pax_extensions().context(failed)?.into_iter().flatten() {
+        let extension = extension.context(failed)?;
+        if let Some(name) = extension.key_bytes().strip_prefix(b"SCHILY.xattr.")
+            && may_be_kept(name)
+        {
+            list.push((name.to_vec(), extension.value_bytes().to_vec()));
+        }
+    }
+    Ok(list)
 }
 
 /// Without a root and without going up.

@@ -521,7 +521,7 @@ fn copy_tree(from: &Root, ignore: &Ignore, sources: &[String], to: &Path) -> Res
     let attributes = Attributes::default();
     let mut target = Target::new(&root, &attributes);
     target.copy(from, &found, b"/", false)?;
-    target.done()
+    target.done().map(drop)
 }
 
 fn clean(path: &str) -> String {

@@ -120,13 +120,13 @@ pub(crate) fn apply(
                 }
             }
             let line = format!("EXPOSE [{}]", ports.join(" "));
-            ports.into_iter().for_each(|port| settings.exposed_ports.insert(port, Empty {}));
+            settings.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
             line
         }
         Kind::Volume(paths) => {
             let paths = paths.iter().map(|path| word(path)).collect::<Result<Vec<_>, _>>()?;
             let line = format!("VOLUME [{}]", paths.join(" "));
-            paths.into_iter().for_each(|path| settings.volumes.insert(path, Empty {}));
+            settings.volumes.extend(paths.into_iter().map(|path| (path, Empty {})));
             line
         }
         Kind::User(user) => {

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use super::chmod::Chmod;
 use super::context::ignore::Ignore;
 use super::context::select::{self, Root, Source as Selected, Wanted};
-use super::copy::{Attributes, Target};
+use super::copy::{Attributes, Skipped, Target};
 use super::dockerfile::instruction::Transfer;
 use super::dockerfile::{self, expand};
 use super::git::Rights;
@@ -265,7 +265,8 @@ impl Stage<'_> {
                 }
             });
         }
-        enter::run(self.build.maps, || {
+        let skipped = enter::run(self.build.maps, || {
+            let mut skipped = Skipped::default();
             rustix::process::umask(Mode::empty());
             let mounted = place.rootfs.mount_in_place()?;
             let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
@@ -281,7 +282,7 @@ impl Stage<'_> {
                         let wanted = Wanted { sources, ignore, exclude: &order.exclude, parents: order.parents };
                         let found = select::select(from, &wanted)?;
                         if *unpack {
-                            unpack_or_copy(&mut target, &root, from, found, order, &attributes)?;
+                            skipped.add(unpack_or_copy(&mut target, &root, from, found, order, &attributes)?);
                         } else {
                             target.copy(from, &found, order.destination.as_bytes(), order.several)?;
                         }
@@ -298,10 +299,11 @@ impl Stage<'_> {
                     }
                     (Origin::Layers { .. }, None) => {}
                 }
-                target.done()?;
+                skipped.add(target.done()?);
             }
-            Ok(())
-        })
+            Ok(skipped)
+        })?;
+        skipped.warnings().iter().try_for_each(|text| self.warn(text))
     }
 
     /// What is known by content of the given sources of a build context.
@@ -347,7 +349,8 @@ fn unpack_or_copy(
     found: Vec<Selected>,
     order: &Order,
     attributes: &Attributes,
-) -> Result<()> {
+) -> Result<Skipped> {
+    let mut skipped = Skipped::default();
     let several = order.several || found.len() > 1;
     for source in found {
         let entry = source.entries.first().filter(|_| !source.is_directory);
@@ -368,11 +371,11 @@ fn unpack_or_copy(
                 let owned = Attributes { owner: Some(attributes.owner.unwrap_or((0, 0))), ..attributes.clone() };
                 let mut target = Target::new(root, &owned);
                 target.copy(from, &[source], order.destination.as_bytes(), several)?;
-                target.done()?;
+                skipped.add(target.done()?);
             }
         }
     }
-    Ok(())
+    Ok(skipped)
 }
 
 /// A directory of ours as an origin.

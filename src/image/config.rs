@@ -3,20 +3,14 @@
 //! The stored bytes stay as they were received, for their digest is the image's id; this type is what rpod understands
 //! of them. Builders of all ages write `null` for what is empty, which reads as absent. Maps keep the order given.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::DiffId;
 use crate::image::platform::Platform;
 
 /// A JSON object in the order given; the last of equal keys counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OrderedMap<V>(Vec<(String, V)>);
+pub(crate) type OrderedMap<V> = indexmap::IndexMap<String, V>;
 
 /// Docker writes sets as objects of empty objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -145,89 +139,6 @@ impl ImageConfig {
     /// When the image was made; images with a reproducible build say 1970 or nothing.
     pub(crate) fn created(&self) -> Option<jiff::Timestamp> {
         self.created.as_deref()?.parse().ok()
-    }
-}
-
-impl<V> OrderedMap<V> {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(key, _)| key.as_str())
-    }
-
-    pub(crate) fn get(&self, key: &str) -> Option<&V> {
-        self.0.iter().find(|(k, _)| k == key).map(|(_, value)| value)
-    }
-
-    /// Sets a value in place, or at the end when the key is new.
-    pub(crate) fn insert(&mut self, key: String, value: V) {
-        match self.0.iter_mut().find(|(k, _)| *k == key) {
-            Some(entry) => entry.1 = value,
-            None => self.0.push((key, value)),
-        }
-    }
-}
-
-impl<V> Default for OrderedMap<V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<V: Serialize> Serialize for OrderedMap<V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for OrderedMap<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
-            type Value = OrderedMap<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut entries: Vec<(String, V)> = Vec::new();
-                // An index beside the list: a hostile config may hold a million labels.
-                let mut places = std::collections::HashMap::new();
-                while let Some((key, value)) = access.next_entry::<String, V>()? {
-                    match places.get(&key) {
-                        Some(&place) => {
-                            let entry: &mut (String, V) = &mut entries[place];
-                            entry.1 = value;
-                        }
-                        None => {
-                            places.insert(key.clone(), entries.len());
-                            entries.push((key, value));
-                        }
-                    }
-                }
-                Ok(OrderedMap(entries))
-            }
-        }
-        deserializer.deserialize_map(Entries(PhantomData))
-    }
-}
-
-impl<V> FromIterator<(String, V)> for OrderedMap<V> {
-    fn from_iter<I: IntoIterator<Item = (String, V)>>(entries: I) -> Self {
-        let mut map = Self::default();
-        entries.into_iter().for_each(|(key, value)| map.insert(key, value));
-        map
     }
 }
 

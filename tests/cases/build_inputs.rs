@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_inputs::standard_input", User::NoSub, standard_input),
         trial("build_inputs::urls", User::Sub, urls),
         trial("build_inputs::archives", User::Sub, archives),
+        trial("build_inputs::deep_trees", User::Sub, deep_trees),
         trial("build_inputs::git", User::Sub, git),
         trial("build_inputs::named_contexts", User::Sub, named_contexts),
         trial("build_inputs::ssh_agent", User::Sub, ssh_agent),
@@ -180,8 +181,44 @@ fn archives(t: &Sandbox) -> Outcome {
         build(t, &text, &[], &dir)?;
         cat(t, &["/ok"], &["750 0 0 /x/d", "640 7 8 /x/d/a", "A"]);
     }
+    // As base images are written: what only root can make is left out, with a word.
+    let capability = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let root = Tarball::new()
+        .dir("dev/", 0o755)
+        .char_device("dev/console", 0o600, 5, 1)
+        .pax(&[("SCHILY.xattr.security.capability", &capability), ("SCHILY.xattr.user.overlay.opaque", b"y")])
+        .owned_file("ping", 0o755, 0, 0, "program");
+    std::fs::write(dir.join("root.tar"), root.finish())?;
+    std::fs::write(dir.join("Dockerfile"), "FROM scratch AS a\nADD root.tar /\nFROM scratch\nCOPY --from=a / /\n")?;
+    let built = rpod!(t, "build", "-t", "root", &dir).run();
+    built.ok();
+    assert!(built.stderr.contains("1 device nodes were left out: only root can make them"), "{}", built.stderr);
+    rpod!(t, "create", "--name", "root", "root", "x").run().ok();
+    let files = rpod!(t, "export", "root").run();
+    let listed =
+        t.program("tar", ["--xattrs", "--xattrs-include=*", "-tvvf", "-"]).stdin(files.stdout_bytes.clone()).run();
+    listed.prints("security.capability").prints("dev/");
+    assert!(!listed.stdout.contains("console") && !listed.stdout.contains("opaque"), "{}", listed.stdout);
     let text = "FROM busybox\nCOPY gz /x\nADD --unpack=false gz /y\nADD broken /z\nRUN test -f /x -a -f /y -a -f /z\n";
     build(t, text, &[], &dir)
+}
+
+/// Deeper than a walk that keeps everything on a thread's usual stack bears.
+fn deep_trees(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let deep = "i=0; while [ $i -lt 900 ]; do mkdir x; cd x; i=$((i+1)); done; echo bottom >f";
+    let dir = context(t, "ctx", &format!("FROM busybox AS a\nRUN {deep}\nFROM busybox\nCOPY --from=a /x /y\n"))?;
+    rpod!(t, "build", "-q", "--network", "none", "-t", "app", &dir).run().ok();
+    rpod!(t, "run", "--name", "c", "--network", "none", "app", "sh", "-c", deep).run().ok();
+    rpod!(t, "commit", "-q", "c", "both").run().ok();
+    let tar = t.home().join("both.tar");
+    rpod!(t, "save", "-q", "-o", &tar, "both").run().ok();
+    rpod!(t, "--root", t.home().join("other"), "load", "-q", "-i", &tar).run().ok();
+    let found = "cd /x; while [ -d x ]; do cd x; done; cat f; cd /y; while [ -d x ]; do cd x; done; cat f";
+    rpod!(t, "--root", t.home().join("other"), "run", "--rm", "--network", "none", "both", "sh", "-c", found)
+        .run()
+        .lines_are(&["bottom", "bottom"]);
+    Ok(())
 }
 
 fn git(t: &Sandbox) -> Outcome {

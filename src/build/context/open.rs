@@ -243,7 +243,9 @@ fn archive(input: &File, dir: &Path) -> Result<Context> {
     };
     let mut target = crate::build::copy::Target::new(&root, &attributes);
     extract::unpack(&mut target, input, b"")?;
-    target.done()?;
+    if target.done()?.devices > 0 {
+        return Err(Error::new("the build context has device nodes, which only root can make"));
+    }
     Context::directory(path, Some(dir.to_path_buf()))
 }
 

@@ -175,12 +175,11 @@ pub(super) fn above(path: &Path, disk: &Path) -> Result<RootfsPlan> {
 fn record(reserved: &Reserved<'_>, order: &Order<'_>, resolved: &Resolved, ids: &Ids) -> Result<Record> {
     let Order { options, image, .. } = order;
     let exposed = image.iter().flat_map(|image| image.config.config.exposed_ports.keys());
-    let exposed =
-        exposed.chain(options.network.expose.iter().map(String::as_str)).flat_map(|port| match parse_exposed(port) {
-            Ok(ports) => ports.into_iter().map(|(port, protocol)| format!("{port}/{protocol}")).collect(),
-            // An image's own words.
-            Err(_) => vec![port.to_owned()],
-        });
+    let exposed = exposed.chain(&options.network.expose).flat_map(|port| match parse_exposed(port) {
+        Ok(ports) => ports.into_iter().map(|(port, protocol)| format!("{port}/{protocol}")).collect(),
+        // An image's own words.
+        Err(_) => vec![port.to_owned()],
+    });
     Ok(Record {
         id: reserved.id.clone(),
         name: reserved.name.clone(),

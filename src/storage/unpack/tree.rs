@@ -13,8 +13,8 @@ use rustix::io::Errno;
 use crate::error::{Context, Error, Result};
 use crate::sys::lookup::openat2;
 
-/// Each level costs a descriptor. Paths of PATH_MAX whose components have seven letters are not deeper.
-const MAX_DEPTH: usize = 512;
+/// Each level costs a descriptor. No path of PATH_MAX is deeper.
+const MAX_DEPTH: usize = 2048;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
@@ -25,6 +26,16 @@ use crate::sys::process::{Fork, exit_now, fork};
 use crate::userns::IdMaps;
 use crate::userns::enter::Failure;
 
+/// Trees are walked by recursion, and a path of PATH_MAX may have two thousand levels. What is not used costs no memory.
+const STACK: usize = 64 << 20;
+
+fn spawn<'s, T: Send + 's>(
+    scope: &'s Scope<'s, '_>,
+    work: impl FnOnce() -> T + Send + 's,
+) -> Result<ScopedJoinHandle<'s, T>> {
+    std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).context(|| "cannot start a thread")
+}
+
 /// Serves requests until the other side is gone; gives the process's exit code.
 pub(super) fn run(store: &Store, maps: &IdMaps, control: OwnedFd) -> u8 {
     // A lock or a pipe of the parent that stays open here would be held longer than the parent holds it.
@@ -42,7 +53,7 @@ pub(super) fn run(store: &Store, maps: &IdMaps, control: OwnedFd) -> u8 {
             let mut descriptors = descriptors.into_iter();
             let Some(job) = descriptors.next() else { return Err(Error::new("a request without a socket")) };
             let worker = &worker;
-            scope.spawn(move || worker.serve(request, job, descriptors.next()));
+            spawn(scope, move || worker.serve(request, job, descriptors.next()))?;
         }
     });
     if worker.unflushed.into_inner() {
@@ -125,7 +136,7 @@ impl Worker<'_> {
         let (reader, writer) = pipe()?;
         let unlimited = Limits { bytes: u64::MAX, entries: u64::MAX, ratio: u64::MAX };
         std::thread::scope(|scope| {
-            let written = scope.spawn(move || diff::write(job, writer));
+            let written = spawn(scope, move || diff::write(job, writer))?;
             let unpacked = unpack::unpack(reader, dir, self.maps, &unlimited, None);
             match written.join() {
                 // Otherwise what the other end has to say is the reason.

@@ -128,7 +128,8 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
     }
     let capabilities = options.capabilities.resolve(identity.uid == 0, options.privileged, all);
     let command = process::command(request)?;
-    let ports = published(options, config.map(|c| c.exposed_ports.keys().collect()), &mut warnings)?;
+    let ports =
+        published(options, config.map(|c| c.exposed_ports.keys().map(String::as_str).collect()), &mut warnings)?;
     let systemd = systemd::is_wanted(options, &command.words())?;
     let plan = mounts::plan(request, &accounts, &identity, systemd)?;
     let cwd = process::workdir(request, &plan)?;
