@@ -44,6 +44,10 @@ impl Stage<'_> {
             })?;
             options.cdi.push(named);
         }
+        // Root has root's groups, as with Docker and Buildah, whether an instruction says so or none does.
+        if self.state.config.config.user.is_empty() {
+            options.user = Some("0".to_owned());
+        }
         if let Some(name) = self.build.globals.given.get(variables::HOSTNAME) {
             options.hostname = Some(name.clone());
         }

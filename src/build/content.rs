@@ -15,13 +15,14 @@ use crate::state::paths::create_private;
 use crate::userns::enter;
 
 impl Stage<'_> {
-    /// The digest of `sources` in a file system made of `layers`, owners and capabilities included.
+    /// The digest of `sources` in a file system made of `layers`, which messages call `name`; owners and capabilities included.
     pub(crate) fn content_of(
         &self,
         layers: &[DiffId],
         sources: &[String],
         (exclude, patterns): (&Ignore, &[String]),
         parents: bool,
+        name: &str,
     ) -> Result<Digest> {
         let layers_text: Vec<String> = layers.iter().map(Digest::to_string).collect();
         let question = format!("content 1 {layers_text:?} {sources:?} {patterns:?} {parents}");
@@ -36,7 +37,7 @@ impl Stage<'_> {
         create_private(&lower)?;
         let digest = enter::run(self.build.maps, || {
             let mounted = place.rootfs.mount_lower(&lower)?;
-            let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
+            let root = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?.called(name);
             let nothing = Ignore::default();
             let wanted = Wanted { sources, ignore: &nothing, exclude, parents };
             rustix::process::umask(Mode::empty());

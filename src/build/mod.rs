@@ -6,7 +6,7 @@
 //! plan       stages as a graph; base images are brought
 //! schedule ── fork ──▶ stage      a process per stage, instruction by instruction
 //!    │                   ├─ settings   ENV, CMD, … : the image's config
-//!    │                   ├─ transfer   COPY, ADD: copied into a mounted root (copy, extract, fetch); WORKDIR (directories)
+//!    │                   ├─ transfer   COPY, ADD: copied into a mounted root (copy, extract, fetch, git); WORKDIR (directories)
 //!    │                   ├─ command    RUN: a step in the same runtime as `run` (engine::container::step)
 //!    │                   └─ layer      the upper directory becomes the layer
 //!    ◀── event, outcome ──┘
@@ -37,6 +37,7 @@ mod event;
 pub(crate) mod export;
 mod extract;
 mod fetch;
+mod git;
 mod layer;
 mod link;
 mod lint;
@@ -44,6 +45,7 @@ mod mounts;
 mod owners;
 mod plan;
 pub(crate) mod platforms;
+mod prune;
 mod redact;
 pub(crate) mod remote_cache;
 pub(crate) mod request;
@@ -61,6 +63,7 @@ use std::collections::BTreeMap;
 pub(crate) use commit::Built;
 pub(crate) use event::{Event, Reporter};
 pub(crate) use lint::Remark;
+pub(crate) use prune::{Limits, prune};
 pub(crate) use request::Request;
 
 use self::context::Context;
@@ -76,7 +79,7 @@ use crate::image::platform::Platform;
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::Store;
-use crate::userns::{IdMaps, enter};
+use crate::userns::IdMaps;
 
 /// Whether a context is to be fetched: a URL or a git repository.
 pub(crate) fn is_remote(context: &str) -> bool {
@@ -266,44 +269,11 @@ fn named_contexts(room: &Workroom, request: &Request, plan: &plan::Plan) -> Resu
                 && let Some(value) = request.contexts.get(name)
                 && !contexts.contains_key(name)
             {
-                let context =
-                    context::named(room, value).context(|| format!("cannot use --build-context {name}={value}"))?;
-                contexts.insert(name.clone(), context);
+                let context = context::named(room, value, &request.ssh)
+                    .context(|| format!("cannot use --build-context {name}={value}"))?;
+                contexts.insert(name.clone(), context.called(name));
             }
         }
     }
     Ok(contexts)
-}
-
-/// What was removed of the build cache.
-#[derive(Debug)]
-pub(crate) struct Pruned {
-    pub steps: u64,
-    /// Of layers that no image has, and of cache directories.
-    pub bytes: u64,
-}
-
-/// Forgets what builds keep for the next one, or of it what is older than `before`; with `mounts` also the directories of
-/// RUN --mount=type=cache.
-pub(crate) fn prune(
-    dirs: &Dirs,
-    store: &Store,
-    maps: &IdMaps,
-    mounts: bool,
-    before: Option<jiff::Timestamp>,
-) -> Result<Pruned> {
-    // What killed builds left goes as well.
-    drop(Workroom::open(dirs, maps)?);
-    let dir = store.build_cache_dir().join("mounts");
-    let mut bytes = 0;
-    if mounts {
-        bytes += crate::storage::usage::of(std::slice::from_ref(&dir), maps)?;
-        enter::run(maps, || crate::storage::remove_path(&dir))?;
-    }
-    let steps = match before {
-        Some(before) => store.forget_old_build_steps(before)?,
-        None => store.forget_build_steps()?,
-    };
-    let freed = images::collect(dirs, store)?;
-    Ok(Pruned { steps, bytes: bytes + freed.map_or(0, |freed| freed.bytes) })
 }

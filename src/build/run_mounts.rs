@@ -98,7 +98,7 @@ impl<'a> Stage<'a> {
         }
         match self.source_of(mount.from.as_deref())? {
             source @ (None | Some(Source::Context(_))) => {
-                let sources = [format!("/{}", mount.source)];
+                let sources = [format!("/{}", mount.source.trim_start_matches('/'))];
                 self.context_digest(source.as_ref(), &sources).map(|digest| digest.to_string())
             }
             Some(source) => self.layers_of(&source).map(|layers| format!("{layers:?}")),
@@ -110,6 +110,18 @@ impl<'a> Stage<'a> {
         let Some(from) = from else { return Ok(None) };
         let source = self.plan.sources.get(from).cloned();
         source.map(Some).ok_or_else(|| Error::new(format!("--from={from}: it is not known")))
+    }
+
+    /// What messages call a source of `--from`.
+    pub(crate) fn name_of(from: Option<&str>, source: Option<&Source>) -> String {
+        let from = from.unwrap_or_default();
+        match source {
+            None => "the build context".to_owned(),
+            Some(Source::Context(name)) => format!("the build context {name}"),
+            Some(Source::Stage(_)) => format!("the stage {from}"),
+            Some(Source::Image(name)) => format!("the image {name}"),
+            Some(Source::Scratch) => from.to_owned(),
+        }
     }
 
     /// The directory that a source is; `None`: the build context.
@@ -308,28 +320,26 @@ impl<'a> Stage<'a> {
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755))).context(failed)?;
         self.give(&new, mount.uid, mount.gid)?;
         if let Some(source) = self.source_of(mount.from.as_deref())? {
-            self.copy_out(&source, &mount.source, scratch, &new, false)?;
+            self.copy_out(&source, mount, scratch, &new, false)?;
         }
         std::fs::rename(&new, dir).context(failed)
     }
 
     fn bind(&mut self, mount: &RunMount, scratch: &Path, prepared: &mut Prepared<'_>) -> Result<()> {
         let source = self.source_of(mount.from.as_deref())?;
-        let missing = || {
-            let from = mount.from.as_deref().unwrap_or("the build context");
-            let shown = format!("cannot mount {:?} of {from}", mount.source);
-            Error::wrap(shown, std::io::Error::from(rustix::io::Errno::NOENT))
-        };
+        let name = Self::name_of(mount.from.as_deref(), source.as_ref());
+        let failed = || format!("cannot mount {:?} of {name}", mount.source);
+        let missing = || Error::wrap(failed(), std::io::Error::from(rustix::io::Errno::NOENT));
         let place = match source {
             None | Some(Source::Context(_)) => {
                 let context = self.context_of(source.as_ref())?;
                 let root = context.root()?;
-                let (path, stat) = root
-                    .resolve(clean(&mount.source).as_bytes())
-                    .context(|| "cannot read the build context")?
-                    .ok_or_else(missing)?;
+                let (path, stat) =
+                    root.resolve(clean(&mount.source).as_bytes()).context(failed)?.ok_or_else(missing)?;
                 if context.ignore().is_empty() {
-                    let made = self.show_context(context, &path, &stat, mount, &scratch.with_extension("rw"))?;
+                    let made = self
+                        .show_context(context, &path, &stat, mount, &scratch.with_extension("rw"))
+                        .context(failed)?;
                     prepared.mounts.push(made);
                     return Ok(());
                 }
@@ -354,13 +364,12 @@ impl<'a> Stage<'a> {
                     // A directory that only its owner may enter: root of the map can.
                     Err(_) => {
                         create_private(scratch)?;
-                        self.copy_out(&source, &mount.source, &scratch.join("view"), scratch, true)?;
-                        Place::Directory(vec![scratch.to_path_buf()])
+                        self.copy_out(&source, mount, &scratch.join("view"), scratch, true)?
                     }
                 }
             }
         };
-        let made = self.show(place, mount, &scratch.with_extension("rw"))?;
+        let made = self.show(place, mount, &scratch.with_extension("rw")).context(failed)?;
         prepared.mounts.push(made);
         Ok(())
     }
@@ -383,7 +392,11 @@ impl<'a> Stage<'a> {
             return Ok(made);
         }
         create_private(scratch)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != FileType::Directory {
+            if kind != FileType::RegularFile {
+                return Err(not_writable());
+            }
             let failed = || "cannot copy the file that is to be mounted";
             let opened = context.root()?.reopen(path, OFlags::RDONLY | OFlags::NONBLOCK).context(failed)?;
             let copy = scratch.join("file");
@@ -403,6 +416,9 @@ impl<'a> Stage<'a> {
         let directories = match place {
             Place::File(path) if mount.read_only => return Ok(bound(path, &mount.target, &["ro"])),
             Place::File(path) => {
+                if !std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file()) {
+                    return Err(not_writable());
+                }
                 create_private(scratch)?;
                 let copy = scratch.join("file");
                 std::fs::copy(&path, &copy).context(|| "cannot copy the file that is to be mounted")?;
@@ -437,28 +453,39 @@ impl<'a> Stage<'a> {
         Ok(Mount { destination, kind: "overlay".to_owned(), source, options })
     }
 
-    /// Copies what is in a directory of a stage or image to `to`, which becomes `alike` that directory.
-    fn copy_out(&mut self, source: &Source, path: &str, view: &Path, to: &Path, alike: bool) -> Result<()> {
+    /// Copies what is in a directory of a stage or image to `to`, which becomes `alike` that directory; a file into `to`.
+    fn copy_out(&mut self, source: &Source, mount: &RunMount, view: &Path, to: &Path, alike: bool) -> Result<Place> {
+        let path = mount.source.trim_start_matches('/');
+        let name = Self::name_of(mount.from.as_deref(), Some(source));
         let layers = self.layers_of(source)?;
         let plan = self.view(&layers, view)?;
         let place = view.join("lower");
         create_private(&place)?;
         let sources = [format!("/{path}")];
-        enter::run(self.build.maps, || {
+        let is_directory = enter::run(self.build.maps, || {
             rustix::process::umask(Mode::empty());
             let from = Root::new(
                 std::mem::ManuallyDrop::new(plan.mount_lower(&place)?)
                     .root
                     .try_clone()
                     .context(|| "cannot keep a directory")?,
-            )?;
+            )?
+            .called(name);
             copy_tree(&from, &Ignore::default(), &sources, to)?;
             let found = from.resolve(clean(path).as_bytes()).ok().flatten();
-            match found.filter(|(_, stat)| alike && FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
-                Some((_, stat)) => owner::give(to, stat.st_uid, stat.st_gid)
+            match found.filter(|(_, stat)| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
+                Some((_, stat)) if alike => owner::give(to, stat.st_uid, stat.st_gid)
                     .and_then(|()| std::fs::set_permissions(to, std::fs::Permissions::from_mode(stat.st_mode & 0o7777)))
-                    .context(|| format!("cannot prepare {}", to.display())),
-                None => Ok(()),
+                    .context(|| format!("cannot prepare {}", to.display()))
+                    .map(|()| true),
+                found => Ok(found.is_some()),
+            }
+        })?;
+        Ok(match is_directory {
+            true => Place::Directory(vec![to.to_path_buf()]),
+            false => {
+                let path = clean(path);
+                Place::File(to.join(path.rsplit('/').next().unwrap_or_default()))
             }
         })
     }
@@ -467,7 +494,7 @@ impl<'a> Stage<'a> {
         create_private(to)?;
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(to, mode).context(|| format!("cannot prepare {}", to.display()))?;
-        let sources = [format!("/{path}")];
+        let sources = [format!("/{}", path.trim_start_matches('/'))];
         let (root, ignore) = (context.root()?, context.ignore());
         enter::run(self.build.maps, || {
             rustix::process::umask(Mode::empty());
@@ -479,6 +506,11 @@ impl<'a> Stage<'a> {
     pub(crate) fn view(&self, layers: &[DiffId], dir: &Path) -> Result<RootfsPlan> {
         self.build.store.prepare_rootfs(layers, dir, &IdShift::None)
     }
+}
+
+/// What is written to a mount must not reach what is mounted, and of these there is no copy.
+fn not_writable() -> Error {
+    Error::new("it is neither a file nor a directory").hint("it can be mounted without rw")
 }
 
 fn copy_tree(from: &Root, ignore: &Ignore, sources: &[String], to: &Path) -> Result<()> {

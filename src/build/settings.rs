@@ -1,5 +1,7 @@
 //! Instructions that change only the image's settings.
 
+use std::cell::Cell;
+
 use super::context::ignore::clean;
 use super::dockerfile::expand::{self, Lookup};
 use super::dockerfile::instruction::Healthcheck as Check;
@@ -46,7 +48,12 @@ pub(crate) fn apply(
     let env = config.config.env.clone();
     let arguments = seen.arguments.clone();
     let lookup = super::variables::lookup(&env, &arguments);
-    let word = |text: &str| expand::word(text, escape, &*lookup);
+    let length = Cell::new(0);
+    let count = |word: String| {
+        length.set(length.get() + word.len());
+        if length.get() > expand::LONGEST { Err(expand::too_long(expand::LONGEST)) } else { Ok(word) }
+    };
+    let word = |text: &str| expand::word(text, escape, &*lookup).and_then(count);
     let settings = &mut config.config;
     let line = match kind {
         Kind::From { .. } | Kind::Run(_) | Kind::Transfer(_) | Kind::Workdir(_) => return Ok(None),
@@ -74,7 +81,8 @@ pub(crate) fn apply(
                 let name = word(name)?;
                 let arguments = seen.arguments.clone();
                 let lookup = super::variables::lookup(&env, &arguments);
-                let value = default.as_deref().map(|text| expand::word(text, escape, &*lookup)).transpose()?;
+                let value = default.as_deref().map(|text| expand::word(text, escape, &*lookup).and_then(count));
+                let value = value.transpose()?;
                 line = match &value {
                     Some(value) => format!("{line} {name}={value}"),
                     None => format!("{line} {name}"),
@@ -108,7 +116,7 @@ pub(crate) fn apply(
             let mut ports = Vec::new();
             for text in texts {
                 for text in expand::words(text, escape, &*lookup)? {
-                    ports.extend(exposed(&text)?);
+                    ports.extend(exposed(&count(text)?)?);
                 }
             }
             let line = format!("EXPOSE [{}]", ports.join(" "));

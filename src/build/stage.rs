@@ -18,6 +18,7 @@ use super::workroom::Workroom;
 use crate::engine::images::Image;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
+use crate::image::manifest::MAX_CONFIG;
 use crate::storage::worker::UnpackWorker;
 use crate::storage::{BuildStep, Store};
 use crate::userns::IdMaps;
@@ -164,8 +165,14 @@ impl<'a> Stage<'a> {
                 let line = settings::apply(kind, &mut self.state.config, &mut self.seen, globals, self.build.escape)
                     .map_err(Error::new)?
                     .ok_or_else(|| Error::new("the instruction cannot stand here"))?;
+                self.seen.arguments.check(&self.state.config.config.env).map_err(Error::new)?;
                 let config = serde_json::to_string(&self.state.config.config)
                     .map_err(|e| Error::wrap("cannot write the config", e))?;
+                let history: usize = self.state.config.history.iter().map(|entry| entry.created_by.len()).sum();
+                if (config.len() + history) as u64 > MAX_CONFIG {
+                    let mib = MAX_CONFIG >> 20;
+                    return Err(Error::new(format!("the image's config becomes larger than {mib} MiB")).into());
+                }
                 let key = self.state.next_key(&[&line, &config]);
                 let (step, cached) = self.lookup(&key)?;
                 let step = match step {

@@ -12,11 +12,11 @@ use super::context::select::{self, Root, Source as Selected, Wanted};
 use super::copy::{Attributes, Skipped, Target};
 use super::dockerfile::instruction::Transfer;
 use super::dockerfile::{self, expand};
-use super::fetch::Rights;
+use super::git::Rights;
 use super::layer::Workplace;
 use super::plan::Source;
 use super::stage::{Stage, Stop};
-use super::{extract, fetch, link, redact, settings, variables};
+use super::{extract, fetch, git, link, redact, settings, variables};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::state::paths::create_private;
@@ -136,7 +136,7 @@ impl Stage<'_> {
         };
         let mut local = Vec::new();
         let mut documents = transfer.heredocs.iter();
-        let mut count = 0;
+        let (mut count, mut length) = (0, 0);
         for text in &transfer.sources {
             count += 1;
             if dockerfile::is_heredoc(text, self.build.escape) {
@@ -150,9 +150,13 @@ impl Stage<'_> {
                 continue;
             }
             let text = self.expand(text)?;
+            length += text.len();
+            if length > expand::LONGEST {
+                return Err(Error::new(expand::too_long(expand::LONGEST)));
+            }
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
-                let (commit, directory) = fetch::git(
+                let (commit, directory) = git::fetch(
                     &text,
                     &directory,
                     transfer.keep_git_dir,
@@ -209,7 +213,8 @@ impl Stage<'_> {
             Some(source) => {
                 let layers = self.layers_of(&source)?;
                 let exclude = (&order.exclude, &order.patterns[..]);
-                let digest = self.content_of(&layers, &sources, exclude, order.parents)?;
+                let name = Self::name_of(transfer.from.as_deref(), Some(&source));
+                let digest = self.content_of(&layers, &sources, exclude, order.parents, &name)?;
                 order.content.push(format!("content {digest}"));
                 order.origins.push(Origin::Layers { source, sources });
             }
@@ -282,9 +287,10 @@ impl Stage<'_> {
                             target.copy(from, &found, order.destination.as_bytes(), order.several)?;
                         }
                     }
-                    (Origin::Layers { sources, .. }, Some((plan, lower))) => {
+                    (Origin::Layers { source, sources }, Some((plan, lower))) => {
                         let mounted = plan.mount_lower(lower)?;
-                        let from = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?;
+                        let from = Root::new(mounted.root.try_clone().context(|| "cannot keep a directory")?)?
+                            .called(Self::name_of(transfer.from.as_deref(), Some(source)));
                         let nothing = Ignore::default();
                         let wanted =
                             Wanted { sources, ignore: &nothing, exclude: &order.exclude, parents: order.parents };

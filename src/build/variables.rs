@@ -30,6 +30,10 @@ pub(crate) const CHECK: &str = "BUILDKIT_DOCKERFILE_CHECK";
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 pub(crate) const OF_THE_BUILDER: [&str; 5] = [HOSTNAME, CACHE_NAMESPACE, KEEP_GIT_DIR, CHECK, EPOCH];
 
+/// Bytes of all variables: what the kernel hands to a program at most, whatever its stack's limit is (execve(2)).
+const MOST: usize = 6 << 20;
+const TOO_MANY: &str = "the variables together are larger than 6 MiB: no program could be given them";
+
 /// Whether such an argument is set to true (Go's strconv.ParseBool).
 pub(crate) fn is_true(value: Option<&String>) -> bool {
     value.is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
@@ -75,6 +79,10 @@ impl Globals {
             };
             self.declared.insert(name.clone(), value);
         }
+        let length: usize = self.declared.values().flatten().map(String::len).sum();
+        if length > MOST {
+            return Err(Problem::new(TOO_MANY, instruction.span));
+        }
         Ok(())
     }
 
@@ -105,6 +113,13 @@ impl Arguments {
 
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.0.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.clone())
+    }
+
+    /// # Errors
+    /// When no program could be given all of them and `env`.
+    pub(crate) fn check(&self, env: &[String]) -> Result<(), String> {
+        let own = self.0.iter().filter_map(|(_, value)| value.as_ref()).map(String::len).sum::<usize>();
+        if own + env.iter().map(String::len).sum::<usize>() > MOST { Err(TOO_MANY.to_owned()) } else { Ok(()) }
     }
 
     /// Those that a RUN step sees, except where ENV says something else.

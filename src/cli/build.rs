@@ -440,11 +440,12 @@ pub(crate) struct Registry {
 
 /// Remove what builds keep for the next one
 ///
-/// Steps and their layers, digests of contexts, and with --all the directories of RUN --mount=type=cache.
+/// Steps and their layers, digests of contexts, and with --all the directories of RUN --mount=type=cache, unless a filter or
+/// limit is given: they have no age.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Also remove the directories of RUN --mount=type=cache
-    #[arg(short, long, conflicts_with = "filter")]
+    #[arg(short, long)]
     pub all: bool,
     /// Only what is older: until=DURATION or until=TIME
     #[arg(long, value_name = "FILTER")]
@@ -452,4 +453,49 @@ pub(crate) struct Prune {
     /// Do not ask
     #[arg(short, long)]
     pub force: bool,
+    /// Keep the newest steps, as many as take this much space
+    #[arg(long, value_name = "SIZE", alias = "reserved-space")]
+    pub keep_storage: Option<String>,
+    /// Remove the oldest steps until all take no more space than this
+    #[arg(long, value_name = "SIZE")]
+    pub max_used_space: Option<String>,
+    /// Remove the oldest steps until this much of the disk is free
+    #[arg(long, value_name = "SIZE")]
+    pub min_free_space: Option<String>,
+    /// Accepted for compatibility: there is one builder
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
+}
+
+/// Show what builds keep for the next one
+#[derive(Debug, Args)]
+pub(crate) struct Du {
+    /// json or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Whole ids
+    #[arg(long)]
+    pub verbose: bool,
+    /// Accepted for compatibility: there is one builder
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
+}
+
+/// List the builders: rpod itself
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// json or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+}
+
+/// Show the builder
+#[derive(Debug, Args)]
+pub(crate) struct InspectBuilder {
+    /// The one there is
+    #[arg(value_name = "NAME", default_value = "default", hide_default_value = true)]
+    pub name: String,
+    /// Accepted for compatibility: nothing is to be started
+    #[arg(long)]
+    pub bootstrap: bool,
 }

@@ -107,12 +107,31 @@ pub(crate) fn reason(verb: &str, flag: &str) -> Option<&'static str> {
 const CRIU: &str = "CRIU, which does it, needs root";
 const SWARM: &str = "rpod manages containers of one machine, not a swarm";
 const REMOTE: &str = "rpod talks to no service on another machine: ssh HOST rpod does";
+const ONE_BUILDER: &str = "there is one builder, rpod itself: nothing is to be made, chosen or stopped";
+const NO_RECORD: &str = "builds leave their image and what the next one needs: --logfile and --metadata-file keep more";
 const NO_MIGRATION: &str =
     "nothing needs it: there are no lock numbers, and new ids are taken up when a container is made";
 
 /// Verbs, all their words.
 const VERBS: &[(&str, &str)] = &[
     ("artifact", "artifacts are pulled and pushed with oras or skopeo"),
+    ("builder create", ONE_BUILDER),
+    ("builder rm", ONE_BUILDER),
+    ("builder stop", ONE_BUILDER),
+    ("builder use", ONE_BUILDER),
+    ("buildx bake", "its files are not read: `rpod build` builds one image after the other"),
+    ("buildx create", ONE_BUILDER),
+    ("buildx dap", "a build cannot be stopped at a step: --target ends it at a stage"),
+    ("buildx debug", "a build cannot be stopped at a step: --target ends it at a stage"),
+    ("buildx dial-stdio", "there is no BuildKit to talk to"),
+    ("buildx history", NO_RECORD),
+    ("buildx imagetools", "`rpod manifest inspect`, `create` and `push` do it"),
+    ("buildx install", "`rpod build` is the same as `rpod buildx build`"),
+    ("buildx policy", "no policies are evaluated: `rpod image trust` tells which images are taken"),
+    ("buildx rm", ONE_BUILDER),
+    ("buildx stop", ONE_BUILDER),
+    ("buildx uninstall", "`rpod build` is the same as `rpod buildx build`"),
+    ("buildx use", ONE_BUILDER),
     ("checkpoint", CRIU),
     ("container checkpoint", CRIU),
     ("container restore", CRIU),

@@ -9,6 +9,8 @@ mod build_options;
 mod build_output;
 mod build_refused;
 mod build_share;
+mod builder_du;
+mod builder_ls;
 mod builder_prune;
 mod builder_version;
 mod collect;

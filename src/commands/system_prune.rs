@@ -66,7 +66,7 @@ pub(crate) fn run(args: Prune, context: &Context<'_>) -> Result<u8> {
     // Docker's -a removes it as well, but not what steps keep in cache directories. It has no labels and no age of its own.
     let cache = args.all && args.filter.is_empty();
     if collects && (args.build || cache) {
-        build::prune(dirs, &store, &IdMaps::for_user()?, args.build, None)?;
+        build::prune(dirs, &store, &IdMaps::for_user()?, args.build, &build::Limits::default())?;
     }
     let freed = before.saturating_sub(df::usage(dirs, &store)?.total());
     context.ui.line(format_args!("Total reclaimed space: {}", human::size(freed)))?;

@@ -34,7 +34,7 @@ impl Store {
         file::write_json(&dir.join(key.hex()), step, Durability::Volatile)
     }
 
-    /// Every step that is known, with the time of its file. One that cannot be read counts as unknown.
+    /// Every step that is known. One that cannot be read counts as unknown.
     pub(crate) fn build_steps(&self) -> Result<Vec<(Digest, BuildStep)>> {
         let dir = self.steps_dir();
         let entries = match std::fs::read_dir(&dir) {
@@ -55,16 +55,23 @@ impl Store {
         Ok(steps)
     }
 
-    /// Forgets the steps that were made before a time; layers go when the caller collects garbage.
-    pub(crate) fn forget_old_build_steps(&self, before: jiff::Timestamp) -> Result<u64> {
-        let mut count = 0;
+    /// Every step with the time when it was done, the oldest first. What it says of itself is what the image says, which
+    /// `--timestamp` may have set.
+    pub(crate) fn build_steps_by_age(&self) -> Result<Vec<(jiff::Timestamp, Digest, BuildStep)>> {
+        let mut steps = Vec::new();
         for (key, step) in self.build_steps()? {
-            if step.created.parse::<jiff::Timestamp>().is_ok_and(|made| made < before) {
-                super::remove::path(&self.steps_dir().join(key.hex()))?;
-                count += 1;
+            let made = std::fs::metadata(self.steps_dir().join(key.hex())).and_then(|meta| meta.modified());
+            if let Some(made) = made.ok().and_then(|time| jiff::Timestamp::try_from(time).ok()) {
+                steps.push((made, key, step));
             }
         }
-        Ok(count)
+        steps.sort_by_key(|(made, key, _)| (*made, key.to_string()));
+        Ok(steps)
+    }
+
+    /// Its layer goes when the caller collects garbage.
+    pub(crate) fn forget_build_step(&self, key: &Digest) -> Result<()> {
+        super::remove::path(&self.steps_dir().join(key.hex()))
     }
 
     /// Forgets every step, and the digests of what was copied; layers go when the caller collects garbage.

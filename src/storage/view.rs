@@ -76,7 +76,7 @@ impl LayerView {
         let failed = || format!("cannot look up /{path}");
         let real = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).context(failed);
         let mut file = None;
-        let found = self.walk_to(path.as_bytes(), |directory, name| {
+        let found = self.walk_to(path.as_bytes(), |directory, name, _| {
             file = Some((
                 directory.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?,
                 name.to_vec(),
@@ -106,15 +106,22 @@ impl LayerView {
     }
 
     /// Looks `path` up; calls `file` with the directory and name of a regular file.
-    fn walk(&self, path: &[u8], file: impl FnMut(&OwnedFd, &[u8]) -> Result<(), Errno>) -> Result<Option<()>, Errno> {
-        Ok(self.walk_to(path, file)?.map(drop))
-    }
-
-    /// The same, answering what there is of a directory.
-    fn walk_to(
+    fn walk(
         &self,
         path: &[u8],
         mut file: impl FnMut(&OwnedFd, &[u8]) -> Result<(), Errno>,
+    ) -> Result<Option<()>, Errno> {
+        let regular = |directory: &OwnedFd, name: &[u8], kind| {
+            if kind == FileType::RegularFile { file(directory, name) } else { Ok(()) }
+        };
+        Ok(self.walk_to(path, regular)?.map(drop))
+    }
+
+    /// Looks `path` up, answering what there is of a directory; calls `file` for everything else.
+    fn walk_to(
+        &self,
+        path: &[u8],
+        mut file: impl FnMut(&OwnedFd, &[u8], FileType) -> Result<(), Errno>,
     ) -> Result<Option<Merged>, Errno> {
         let mut todo: Vec<Vec<u8>> = parts(path);
         // The directories from the root on.
@@ -141,9 +148,7 @@ impl LayerView {
                 }
                 Found::Other { .. } if !todo.is_empty() => return Ok(None),
                 Found::Other { layer, kind } => {
-                    if kind == FileType::RegularFile {
-                        file(&current[layer], &name)?;
-                    }
+                    file(&current[layer], &name, kind)?;
                     return Ok(Some(Vec::new()));
                 }
             }
@@ -166,6 +171,7 @@ impl LayerView {
 pub(crate) enum Place {
     /// What the layers have of a directory, top first.
     Directory(Vec<PathBuf>),
+    /// Anything else.
     File(PathBuf),
 }
 

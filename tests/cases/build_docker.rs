@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_docker::checks_that_fail", User::NoSub, checks),
         trial("build_docker::progress_for_programs", User::Sub, rawjson),
         trial("build_docker::outputs", User::Sub, outputs),
+        trial("build_docker::groups_of_a_step", User::Sub, groups_of_a_step),
         trial("build_docker::output_over_another", User::NoSub, output_over_another),
         trial("build_docker::stages_without_cache", User::Sub, no_cache_filter),
         trial("build_docker::linked_layers", User::Sub, linked),
@@ -153,6 +154,25 @@ fn rawjson(t: &Sandbox) -> Outcome {
     };
     assert_eq!(ended("[a 2/2] RUN")["cached"], true);
     assert!(ended("[stage-1 2/2] RUN")["error"].as_str().unwrap().contains("exit status 3"));
+    Ok(())
+}
+
+/// A step has its user's groups, also when no instruction names the user (Buildah prints the same).
+fn groups_of_a_step(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let text = "FROM busybox\nCOPY passwd group /etc/\nRUN id -G\nUSER 0\nRUN id -G\nUSER 0:0\nRUN id -G\nUSER app\nRUN id -G\n";
+    let dir = context(t, "ctx", text)?;
+    std::fs::write(dir.join("passwd"), "root:x:0:0::/root:/bin/sh\napp:x:7:8::/:/bin/sh\n")?;
+    std::fs::write(dir.join("group"), "root:x:0:\nbin:x:1:root,app\n")?;
+    let out = rpod!(t, "build", "--no-cache", &dir).run();
+    let mut groups: Vec<Vec<&str>> = Vec::new();
+    for line in out.ok().lines().filter(|line| line.chars().all(|c| c.is_ascii_digit() || c == ' ')) {
+        let mut ids: Vec<&str> = line.split(' ').collect();
+        ids.sort_unstable();
+        groups.push(ids);
+    }
+    groups.retain(|ids| ids != &[""]);
+    assert_eq!(groups, [vec!["0", "1"], vec!["0", "1"], vec!["0"], vec!["1", "8"]], "{out}");
     Ok(())
 }
 

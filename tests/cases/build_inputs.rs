@@ -18,6 +18,8 @@ pub fn trials() -> Vec<Trial> {
         trial("build_inputs::ssh_agent", User::Sub, ssh_agent),
         trial("build_inputs::onbuild_of_an_image", User::Sub, onbuild),
         trial("build_inputs::platforms_of_one_name", User::Sub, platforms),
+        trial("build_inputs::missing_by_name", User::Sub, missing_by_name),
+        trial("build_inputs::mounts_of_odd_files", User::Sub, mounts_of_odd_files),
     ]
 }
 
@@ -379,5 +381,59 @@ fn platforms(t: &Sandbox) -> Outcome {
     rpod!(t, "build", "--tls-verify=false", "-q", "-o", &out, &dir).run().ok();
     let read = |name| std::fs::read_to_string(out.join(name));
     assert_eq!((read("a")?, read("b")?), ("one".to_owned(), "two".to_owned()));
+    Ok(())
+}
+
+/// A message says where something was looked for.
+fn missing_by_name(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let dir = t.mkdir("ctx")?;
+    let other = t.mkdir("other")?;
+    std::os::unix::fs::symlink("loop", dir.join("loop"))?;
+    for (step, says) in [
+        ("COPY nope /x", "\"nope\" is not in the build context:"),
+        ("COPY nope* /x", "nothing in the build context matches nope*:"),
+        ("COPY loop /x", "cannot read loop in the build context:"),
+        ("COPY --from=n /nope /x", "\"/nope\" is not in the build context n:"),
+        ("COPY --from=s /nope /x", "\"/nope\" is not in the stage s:"),
+        ("COPY --from=0 /nope* /x", "nothing in the stage 0 matches /nope*:"),
+        ("COPY --from=s /loop/a /x", "cannot read loop/a in the stage s:"),
+        ("COPY --from=busybox /nope /x", "\"/nope\" is not in the image busybox:"),
+        ("RUN --mount=source=/nope,target=/m true", "\"/nope\" is not in the build context:"),
+        ("RUN --mount=from=n,source=nope,target=/m true", "\"/nope\" is not in the build context n:"),
+        ("RUN --mount=from=s,source=/nope,target=/m true", "cannot mount \"/nope\" of the stage s:"),
+        ("RUN --mount=from=s,source=/loop,target=/m true", "cannot read loop in the stage s:"),
+        ("RUN --mount=from=busybox,source=/nope,target=/m true", "cannot mount \"/nope\" of the image busybox:"),
+        ("RUN --mount=type=cache,from=s,source=/nope,target=/m true", "\"/nope\" is not in the stage s:"),
+    ] {
+        let text = format!("FROM busybox AS s\nRUN ln -s loop /loop\nFROM busybox\n{step}\n");
+        std::fs::write(dir.join("Dockerfile"), text)?;
+        let named = format!("n={}", other.display());
+        rpod!(t, "build", "--build-context", named, &dir).run().fails(125, &[says]);
+    }
+    Ok(())
+}
+
+/// Pipes can be mounted as they are, but not written to behind what they are of; a file in a directory that only its owner
+/// may enter is one nevertheless.
+fn mounts_of_odd_files(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let dir = t.mkdir("ctx")?;
+    t.script("mkfifo ../ctx/pipe").run().ok();
+    let build = |step: &str| {
+        let text = format!(
+            "FROM busybox AS s\nRUN mkfifo /pipe; mkdir /p; echo kept >/p/f; chown 5 /p; chmod 700 /p\nFROM busybox\n{step}\n"
+        );
+        std::fs::write(dir.join("Dockerfile"), text).map(|()| rpod!(t, "build", "--no-cache", &dir).run())
+    };
+    for from in ["from=s,", ""] {
+        build(&format!("RUN --mount={from}source=pipe,target=/m test -p /m"))?.ok();
+        build(&format!("RUN --mount={from}source=pipe,target=/m,rw true"))?
+            .fails(125, &["cannot mount \"pipe\"", "it is neither a file nor a directory"]);
+    }
+    for access in ["ro", "rw"] {
+        build(&format!("RUN --mount=from=s,source=/p/f,target=/m,{access} cat /m"))?.prints("kept");
+        build(&format!("RUN --mount=from=s,source=/p,target=/m,{access} cat /m/f"))?.prints("kept");
+    }
     Ok(())
 }

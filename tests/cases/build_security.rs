@@ -22,6 +22,8 @@ pub fn trials() -> Vec<Trial> {
         trial("build_security::foreign_dockerfiles", User::Sub, foreign_dockerfiles),
         trial("build_security::locks_in_any_order", User::Sub, locks_in_any_order),
         trial("build_security::owners_that_nobody_can_be", User::Sub, impossible_owners),
+        trial("build_security::submodules_of_others", User::Sub, submodules_of_others),
+        trial("build_security::growing_variables", User::NoSub, growing_variables),
         trial("build_security::passwords_in_urls", User::Sub, passwords_in_urls),
         trial("build_security::cached_steps_are_told_apart", User::Sub, cached_steps),
     ]
@@ -170,6 +172,109 @@ fn impossible_owners(t: &Sandbox) -> Outcome {
     for archive in ["uid.tar", "gid.tar", "pax.tar", "beyond.tar"] {
         let out = rpod!(t, "volume", "import", "v", dir.join(archive)).run();
         out.fails(125, &["cannot set the attributes of f"]);
+    }
+    Ok(())
+}
+
+/// A context's submodules are named by its author: those of its own host are fetched with what the user has for it, those of
+/// other hosts without anything of his.
+fn submodules_of_others(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let wanted = "Basic am9lOm5vYm9keS1tYXktZmluZC10aGlzLTdhM2U=";
+    let secret = "nobody-may-find-this-7a3e";
+    let serve = |root: PathBuf, asks: &'static str| {
+        Server::start(move |request| {
+            if !asks.is_empty() && request.path().contains(asks) && request.header("authorization") != Some(wanted) {
+                return Response::new(401).header("WWW-Authenticate", "Basic realm=\"r\"");
+            }
+            match std::fs::read(root.join(&request.path()[1..])) {
+                Ok(content) => Response::new(200).body(content),
+                Err(_) => Response::new(404),
+            }
+        })
+    };
+    let own = serve(t.home(), ".git");
+    // Another port is another service.
+    let other = serve(t.home(), "private.git");
+    t.script(&format!(
+        "git config --global user.name n; git config --global user.email e; git config --global protocol.file.allow always
+         export GIT_AUTHOR_DATE='2020-01-01 00:00 +0000' GIT_COMMITTER_DATE='2020-01-01 00:00 +0000'
+         repo() {{ git init -q -b main $1; cd $1; echo $1 >f; git add .; git commit -qm m; cd ..; }}
+         bare() {{ git clone -q --bare $1 $1.git; git -C $1.git update-server-info; }}
+         add() {{ # SUBMODULE URL, in the directory
+             git clone -q ../$1 $2; git config -f .gitmodules submodule.$2.path $2; git config -f .gitmodules submodule.$2.url $3
+             git add .gitmodules $2 2>/dev/null; git commit -qm $2; }}
+         for name in deepest public private; do repo $name; bare $name; done
+         repo deep; cd deep; add deepest beside ../deepest.git; cd ..; bare deep
+         for name in good bad mixed; do repo $name; cd $name; printf 'FROM busybox\nCOPY . /c\n' >Dockerfile; git add .
+             add deep deep ../deep.git
+             if [ $name != mixed ]; then add public public http://{other}/public.git; fi
+             if [ $name = bad ]; then add private private http://{other}/private.git; fi
+             cd ..; bare $name; done",
+        other = other.host()
+    ))
+    .run()
+    .ok();
+    let files = ["c/f", "c/deep/f", "c/deep/beside/f", "c/public/f"];
+    let built = |context: String| {
+        rpod!(t, "build", "-q", "-t", "app", context).run().ok();
+        let out =
+            rpod!(t, "run", "--rm", "--network", "none", "app", "cat", files[0], files[1], files[2], files[3]).run();
+        out.lines_are(&["good", "deep", "deepest", "public"]);
+    };
+    // From the URL.
+    let with = |name: &str| format!("http://joe:{secret}@{}/{name}.git", own.host());
+    built(with("good"));
+    // From a helper, which would answer anybody.
+    t.script(&format!(
+        "git config --global credential.helper '!f() {{ echo username=joe; echo password={secret}; }}; f'"
+    ))
+    .run()
+    .ok();
+    built(format!("http://{}/good.git", own.host()));
+    let hint = "a submodule on another host gets none of your passwords and keys";
+    for context in [with("bad"), format!("http://{}/bad.git", own.host())] {
+        rpod!(t, "build", &context).run().fails(125, &["cannot fetch", hint]);
+    }
+    let told: Vec<_> =
+        other.requests().into_iter().filter(|request| request.header("authorization").is_some()).collect();
+    assert!(!other.requests().is_empty() && told.is_empty(), "{told:?}");
+    // Nothing of it is in the repository that stays.
+    let dir = context(t, "ctx", &format!("FROM busybox\nADD --keep-git-dir {} /c\n", with("mixed")))?;
+    rpod!(t, "build", "-q", "-t", "app", &dir).run().ok();
+    let out = rpod!(t, "run", "--rm", "--network", "none", "app", "grep", "-r", secret, "/c").run();
+    assert_eq!((out.code, &*out.stdout), (Some(1), ""), "{out}");
+    Ok(())
+}
+
+/// Variables that hold each other several times soon hold more than there is memory.
+fn growing_variables(t: &Sandbox) -> Outcome {
+    let dir = t.mkdir("ctx")?;
+    let times = |text: &str| text.repeat(10);
+    let grow = |keyword: &str| -> String {
+        (1..=12).map(|n| format!("{keyword} a{n}=\"{}\"\n", times(&format!("$a{}", n - 1)))).collect()
+    };
+    let long = format!("ENV a0=xxxxxxxxxx\n{}", grow("ENV"));
+    let halves = format!("ENV h={}\n", "x".repeat(600_000));
+    let many = |what: &str| -> String { (0..40).map(|n| format!("{what}{n}=$h\n")).collect() };
+    for (text, says) in [
+        (format!("FROM scratch\n{long}"), "longer than 1 MiB"),
+        (format!("FROM scratch\nARG a0=xxxxxxxxxx\n{}", grow("ARG")), "longer than 1 MiB"),
+        (format!("ARG a0=xxxxxxxxxx\n{}FROM scratch\n", grow("ARG")), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}ENV n={}\n", times("$h")), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}LABEL a=$h b=$h\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}EXPOSE $h $h\n"), "containerPort"),
+        (format!("FROM scratch\n{halves}COPY $h$h $h /x\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}COPY $h $h /x/\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}LABEL a=${{h//x/$h}}\n"), "longer than 1 MiB"),
+        (format!("FROM scratch\n{halves}{}", many("ENV a")), "larger than 6 MiB"),
+        (format!("FROM scratch\n{halves}{}", many("ARG a")), "larger than 6 MiB"),
+        (format!("FROM scratch\n{halves}{}", many("LABEL a")), "config becomes larger than 16 MiB"),
+    ] {
+        std::fs::write(dir.join("Dockerfile"), text)?;
+        let out = t.script("ulimit -v 4000000; rpod build -q ../ctx").run();
+        assert_eq!(out.code, Some(125), "{says}: {}", out.stderr.get(..2000).unwrap_or(&out.stderr));
+        assert!(out.stderr.contains(says) && out.stderr.contains("Dockerfile:"), "{says}: {:.3000}", out.stderr);
     }
     Ok(())
 }

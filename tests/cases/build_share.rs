@@ -15,6 +15,8 @@ pub fn trials() -> Vec<Trial> {
         trial("build_share::cache_in_a_directory", User::NoSub, cache_directory),
         trial("build_share::space", User::Sub, space),
         trial("build_share::limits_of_steps", User::Sub, limits),
+        trial("build_share::pruned_by_age_and_size", User::Sub, pruned_by_age_and_size),
+        trial("build_share::builders", User::NoSub, builders),
     ]
 }
 
@@ -164,6 +166,65 @@ fn forget(t: &Sandbox, images: &[&str]) {
         rpod!(t, "rmi", "-f", image).run().ok();
     }
     rpod!(t, "builder", "prune", "-f", "--all").run().ok();
+}
+
+/// The oldest steps go first, and only as many as have to.
+fn pruned_by_age_and_size(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let text = |n: u32| format!("FROM busybox\nRUN dd if=/dev/urandom of=/f{n} bs=1k count=400\n");
+    for n in 1..=4 {
+        let dir = context(t, &format!("ctx{n}"), &text(n))?;
+        rpod!(t, "build", "-q", "-t", "app", dir).run().ok();
+    }
+    rpod!(t, "rmi", "-f", "app").run().ok();
+    rpod!(t, "image", "prune", "-f").run().ok();
+    let left = || -> Vec<u32> {
+        let known = |n: &u32| hits(rpod!(t, "build", t.dir().join(format!("ctx{n}"))).run().ok()) == 1;
+        let found = (1..=4).filter(known).collect();
+        rpod!(t, "image", "prune", "-f").run().ok();
+        found
+    };
+    let ids = || rpod!(t, "builder", "du", "--format", "{{.ID}}").run().ok().to_owned();
+    let steps = || ids().lines().count();
+    let prune = |args: &[&str]| {
+        let out = t.rpod(["builder", "prune", "-f"].iter().chain(args)).run();
+        out.ok().lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(steps(), 4);
+    rpod!(t, "buildx", "du").run().prints("RECLAIMABLE").prints("Total:");
+    assert_eq!(prune(&["--keep-storage", "1GB"]), "Removed 0 cached build steps");
+    assert_eq!(prune(&["-a", "--filter", "until=24h", "--min-free-space", "1b"]), "Removed 0 cached build steps");
+    let before = ids();
+    assert_eq!(prune(&["--max-used-space", "1000kb"]), "Removed 2 cached build steps");
+    assert_eq!(ids().lines().collect::<Vec<_>>(), before.lines().take(2).collect::<Vec<_>>(), "the newest stay");
+    assert_eq!(prune(&["--keep-storage", "1000kb", "--builder", "default"]), "Removed 0 cached build steps");
+    assert_eq!(prune(&["--reserved-space", "500kb", "--filter", "until=24h"]), "Removed 0 cached build steps");
+    assert_eq!(prune(&["--min-free-space", "900000tb"]), "Removed 2 cached build steps");
+    assert_eq!(left(), [0; 0]);
+    assert_eq!(steps(), 4);
+    assert_eq!(prune(&["-a"]), "Removed 4 cached build steps");
+    rpod!(t, "builder", "prune", "-f", "--keep-storage", "much").run().code(125);
+    Ok(())
+}
+
+/// What scripts for Docker ask of buildx is answered, or refused with the reason.
+fn builders(t: &Sandbox) -> Outcome {
+    rpod!(t, "buildx", "ls").run().prints("default*");
+    rpod!(t, "buildx", "inspect", "--bootstrap").run().prints("Platforms: linux/");
+    rpod!(t, "buildx", "inspect", "other").run().fails(125, &["no builder \"other\" found", "there is one builder"]);
+    rpod!(t, "buildx", "version").run().prints("rpod");
+    for (words, says) in [
+        ("create --use --name x", "there is one builder"),
+        ("use x", "there is one builder"),
+        ("rm x", "there is one builder"),
+        ("imagetools inspect busybox", "rpod manifest inspect"),
+        ("bake", "its files are not read"),
+        ("history ls", "--metadata-file"),
+    ] {
+        let out = t.rpod(["buildx"].into_iter().chain(words.split(' '))).run();
+        out.fails(125, &["is not possible", says]);
+    }
+    Ok(())
 }
 
 fn space(t: &Sandbox) -> Outcome {

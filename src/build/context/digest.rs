@@ -117,7 +117,7 @@ impl Known {
                 return Ok(seen.digest);
             }
         }
-        let failed = || format!("cannot read {} in the build context", entry.from.escape_ascii());
+        let failed = || root.unreadable(&entry.from);
         let fd = root.reopen(&entry.from, OFlags::RDONLY | OFlags::NONBLOCK).context(failed)?;
         seen.digest = Digest::from_bytes(hash(File::from(fd)).context(failed)?);
         let now = jiff::Timestamp::now().as_nanosecond();

@@ -37,6 +37,13 @@ impl Context {
         Ok(Self { root: Some(Root::open(&path)?), path, ignore: Ignore::default(), temporary })
     }
 
+    /// Messages call it by the name that was given to it.
+    pub(crate) fn called(self, name: &str) -> Self {
+        let mut context = self;
+        context.root = context.root.take().map(|root| root.called(format!("the build context {name}")));
+        context
+    }
+
     pub(crate) fn set_ignore(&mut self, ignore: Ignore) {
         self.ignore = ignore;
     }

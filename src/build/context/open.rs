@@ -1,5 +1,6 @@
 //! From what was typed to a Dockerfile, a context and what is ignored of it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use super::Context;
 use super::ignore::Ignore;
 use crate::build::extract;
 use crate::build::fetch;
+use crate::build::git::{self, Rights};
 use crate::build::redact;
 use crate::build::request::{Request, Where};
 use crate::build::variables::{KEEP_GIT_DIR, is_true};
@@ -21,6 +23,9 @@ const NAMES: [&str; 2] = ["Containerfile", "Dockerfile"];
 const NAMES_OF_IGNORE: [&str; 2] = [".containerignore", ".dockerignore"];
 /// Nobody writes longer ones.
 const MAX_FILE: u64 = 16 << 20;
+
+/// `--ssh`: sockets of agents by their names.
+type Agents = BTreeMap<String, PathBuf>;
 
 /// What a build begins with.
 #[derive(Debug)]
@@ -56,7 +61,7 @@ fn open_all(room: &Workroom, request: &Request) -> Result<Opened> {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
             }
         }
-        Where::Remote(url) => match remote(room, url, is_true(request.arguments.get(KEEP_GIT_DIR)))? {
+        Where::Remote(url) => match remote(room, url, &request.ssh, is_true(request.arguments.get(KEEP_GIT_DIR)))? {
             Remote::Context(context) => context,
             Remote::Dockerfile(text) => {
                 return Ok(Opened { context: Context::nothing(), name: "Dockerfile".to_owned(), text });
@@ -72,9 +77,9 @@ fn open_all(room: &Workroom, request: &Request) -> Result<Opened> {
 }
 
 /// A context of `--build-context`: a directory, an archive's URL or a git repository.
-pub(crate) fn named(room: &Workroom, value: &str) -> Result<Context> {
+pub(crate) fn named(room: &Workroom, value: &str, ssh: &Agents) -> Result<Context> {
     if fetch::is_git(value) || fetch::is_url(value) {
-        return match remote(room, value, false)? {
+        return match remote(room, value, ssh, false)? {
             Remote::Context(context) => Ok(context),
             Remote::Dockerfile(_) => Err(Error::new(format!("{value} is no archive"))),
         };
@@ -206,12 +211,13 @@ enum Remote {
     Dockerfile(String),
 }
 
-fn remote(room: &Workroom, url: &str, keep_git_dir: bool) -> Result<Remote> {
+fn remote(room: &Workroom, url: &str, ssh: &Agents, keep_git_dir: bool) -> Result<Remote> {
     let dir = scratch(room)?;
     if fetch::is_git(url) {
         let checkout = dir.join("git");
         create_private(&checkout)?;
-        let (_, path) = fetch::git(url, &checkout, keep_git_dir, fetch::Rights::User)?;
+        let (_, path) =
+            git::fetch(url, &checkout, keep_git_dir, Rights::User(ssh.get("default").map(PathBuf::as_path)))?;
         return Context::directory(path, Some(dir)).map(Remote::Context);
     }
     let file = dir.join("download");

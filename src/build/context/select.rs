@@ -59,12 +59,24 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Root {
     fd: OwnedFd,
     place: Vec<u8>,
+    /// How messages call it.
+    name: String,
 }
 
 impl Root {
     pub(crate) fn new(fd: OwnedFd) -> Result<Self> {
         let place = place(fd.as_fd()).context(|| "cannot tell where a directory is")?;
-        Ok(Self { fd, place })
+        Ok(Self { fd, place, name: "the build context".to_owned() })
+    }
+
+    /// The same under another name.
+    pub(crate) fn called(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// "cannot read PATH in NAME"
+    pub(crate) fn unreadable(&self, path: &[u8]) -> String {
+        format!("cannot read {} in {}", path.escape_ascii(), self.name)
     }
 
     pub(crate) fn open(path: &std::path::Path) -> Result<Self> {
@@ -75,7 +87,7 @@ impl Root {
 
     pub(crate) fn try_clone(&self) -> Result<Self> {
         let fd = self.fd.try_clone().context(|| "cannot keep a directory")?;
-        Ok(Self { fd, place: self.place.clone() })
+        Ok(Self { fd, place: self.place.clone(), name: self.name.clone() })
     }
 
     /// Whether both are the same place.
@@ -161,9 +173,8 @@ pub(crate) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 pub(crate) fn select(root: &Root, wanted: &Wanted<'_>) -> Result<Vec<Source>> {
     let mut found = Vec::new();
     for text in wanted.sources {
-        let missing = |shown: &str| {
-            Error::wrap(format!("{shown:?} is not in the build context"), std::io::Error::from(Errno::NOENT))
-        };
+        let missing =
+            |shown: &str| Error::wrap(format!("{shown:?} is not in {}", root.name), std::io::Error::from(Errno::NOENT));
         let (keep, pattern) = pivot(text, wanted.parents);
         let whole = join(keep.as_bytes(), pattern.as_bytes());
         let whole = String::from_utf8_lossy(&whole).into_owned();
@@ -185,7 +196,7 @@ pub(crate) fn select(root: &Root, wanted: &Wanted<'_>) -> Result<Vec<Source>> {
     if found.is_empty() {
         let shown = wanted.sources.join(" ");
         return Err(Error::wrap(
-            format!("nothing in the build context matches {shown}"),
+            format!("nothing in {} matches {shown}", root.name),
             std::io::Error::from(Errno::NOENT),
         ));
     }
@@ -213,11 +224,11 @@ fn expand(root: &Root, pattern: &str) -> Result<Vec<Vec<u8>>> {
         } else if glob::has_wildcards(component) {
             let glob = Glob::path(component).map_err(Error::new)?;
             for path in paths {
-                let Some((real, stat)) = root.resolve(&path).context(|| shown(&path))? else { continue };
+                let Some((real, stat)) = root.resolve(&path).context(|| root.unreadable(&path))? else { continue };
                 if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                     continue;
                 }
-                let (_, names) = root.names(&real).context(|| shown(&path))?;
+                let (_, names) = root.names(&real).context(|| root.unreadable(&path))?;
                 let matching = names.into_iter().filter(|name| glob.matches(&String::from_utf8_lossy(name)));
                 next.extend(matching.map(|name| join(&path, &name)));
             }
@@ -233,11 +244,11 @@ fn expand(root: &Root, pattern: &str) -> Result<Vec<Vec<u8>>> {
 fn descend(root: &Root, path: Vec<u8>, depth: usize, found: &mut Vec<Vec<u8>>) -> Result<()> {
     let Ok((fd, names)) = root.names(&path) else { return Ok(()) };
     if depth > MAX_DEPTH {
-        return Err(Error::new(format!("{}: directories are nested too deep", shown(&path))));
+        return Err(Error::new(format!("{}: directories are nested too deep", root.unreadable(&path))));
     }
     found.push(path.clone());
     for name in names {
-        let stat = statat(&fd, &name[..], AtFlags::SYMLINK_NOFOLLOW).context(|| shown(&path))?;
+        let stat = statat(&fd, &name[..], AtFlags::SYMLINK_NOFOLLOW).context(|| root.unreadable(&path))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             descend(root, join(&path, &name), depth + 1, found)?;
         }
@@ -247,7 +258,7 @@ fn descend(root: &Root, path: Vec<u8>, depth: usize, found: &mut Vec<Vec<u8>>) -
 
 /// `None` when there is nothing, or nothing that is not ignored.
 fn one(root: &Root, path: &[u8], keep: usize, wanted: &Wanted<'_>) -> Result<Option<Source>> {
-    let Some((real, stat)) = root.resolve(path).context(|| shown(path))? else { return Ok(None) };
+    let Some((real, stat)) = root.resolve(path).context(|| root.unreadable(path))? else { return Ok(None) };
     let mut above = Above::default();
     let mut ignored = false;
     let text = String::from_utf8_lossy(&real).into_owned();
@@ -278,7 +289,7 @@ fn one(root: &Root, path: &[u8], keep: usize, wanted: &Wanted<'_>) -> Result<Opt
         for part in directories.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
             walked = join(&walked, part);
             base = join(&base, part);
-            if let Some((from, stat)) = root.resolve(&walked).context(|| shown(&walked))? {
+            if let Some((from, stat)) = root.resolve(&walked).context(|| root.unreadable(&walked))? {
                 entries.push(Entry { from, to: base.clone(), stat });
             }
         }
@@ -314,9 +325,9 @@ impl Walk<'_> {
         depth: usize,
     ) -> Result<()> {
         if depth > MAX_DEPTH {
-            return Err(Error::new(format!("{}: directories are nested too deep", shown(from))));
+            return Err(Error::new(format!("{}: directories are nested too deep", self.root.unreadable(from))));
         }
-        let (fd, names) = self.root.names(from).context(|| shown(from))?;
+        let (fd, names) = self.root.names(from).context(|| self.root.unreadable(from))?;
         for name in names {
             let path = join(from, &name);
             let relative = join(inside, &name);
@@ -324,7 +335,7 @@ impl Walk<'_> {
                 Ok(stat) => stat,
                 // Gone meanwhile.
                 Err(Errno::NOENT) => continue,
-                Err(e) => return Err(Error::wrap(shown(&path), std::io::Error::from(e))),
+                Err(e) => return Err(Error::wrap(self.root.unreadable(&path), std::io::Error::from(e))),
             };
             let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             let (ignored, below) = self.decide(self.wanted.ignore, &path, above);
@@ -352,8 +363,4 @@ impl Walk<'_> {
             false => ignore.decide(&String::from_utf8_lossy(path), above),
         }
     }
-}
-
-fn shown(path: &[u8]) -> String {
-    format!("cannot read {} in the build context", path.escape_ascii())
 }

@@ -23,6 +23,8 @@ pub(crate) struct Problem {
 const AROUND: usize = 2;
 /// A long here-document is not shown whole.
 const MOST: usize = 12;
+/// Nor is a line that holds a file's content.
+const LONGEST: usize = 1000;
 
 impl Problem {
     pub(crate) fn new(what: impl Into<String>, span: Span) -> Self {
@@ -48,8 +50,11 @@ pub(crate) fn excerpt(file: &str, text: &str, span: Span) -> String {
             continue;
         }
         let mark = if (span.first..=last).contains(&number) { ">>>" } else { "   " };
+        let line = redact::urls(line);
+        let end = line.char_indices().nth(LONGEST).map_or(line.len(), |(at, _)| at);
+        let rest = if end < line.len() { "…" } else { "" };
         // Writing to a String cannot fail.
-        let _ = writeln!(shown, "{number:>4} | {mark} {}", redact::urls(line));
+        let _ = writeln!(shown, "{number:>4} | {mark} {}{rest}", &line[..end]);
     }
     shown.push_str("--------------------");
     shown

@@ -3,13 +3,21 @@
 //! ```text
 //! $x ${x}  ${x:-w} ${x-w}  ${x:+w} ${x+w}  ${x:?w} ${x?w}  ${x#p} ${x##p} ${x%p} ${x%%p}  ${x/p/r} ${x//p/r}
 //! ```
-//! In patterns `*` and `?` stand for anything and for one character.
+//! In patterns `*` and `?` stand for anything and for one character (`pattern`).
+
+use super::pattern::Pattern;
 
 /// Finds a variable's value.
 pub(crate) type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// How deep `${a:-${b:-…}}` may go.
 const DEPTH: usize = 64;
+
+/// Bytes of the words of one instruction: of a variable, no program could be given an eighth of it (MAX_ARG_STRLEN).
+pub(crate) const LONGEST: usize = 1 << 20;
+
+/// Bytes of a here-document, which is a file.
+const LONGEST_DOCUMENT: usize = 64 << 20;
 
 /// One word: variables replaced, quotes and escapes gone.
 pub(crate) fn word(text: &str, escape: char, lookup: &Lookup<'_>) -> Result<String, String> {
@@ -125,6 +133,7 @@ impl<'a> Scanner<'a> {
         let (mut result, mut words) = (String::new(), Words::default());
         let quotes = self.mode != Mode::Document;
         while let Some(c) = self.peek() {
+            self.check(&result)?;
             if Some(c) == stop {
                 self.at += 1;
                 words.end();
@@ -170,8 +179,15 @@ impl<'a> Scanner<'a> {
         if let Some(stop) = stop {
             return Err(format!("unexpected end of statement while looking for matching {stop}"));
         }
+        self.check(&result)?;
         words.end();
         Ok((result, words.done))
+    }
+
+    /// Variables that hold each other grow faster than any memory.
+    fn check(&self, text: &str) -> Result<(), String> {
+        let longest = if self.mode == Mode::Document { LONGEST_DOCUMENT } else { LONGEST };
+        if text.len() <= longest { Ok(()) } else { Err(too_long(longest)) }
     }
 
     fn single_quoted(&mut self) -> Result<String, String> {
@@ -190,6 +206,7 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         let mut text = String::new();
         loop {
+            self.check(&text)?;
             match self.peek() {
                 None => return Err("unexpected end of statement while looking for matching double-quote".to_owned()),
                 Some('"') => {
@@ -296,7 +313,8 @@ impl<'a> Scanner<'a> {
                 let pattern = self.run(Some('/'), true).map_err(|e| self.unfinished(e))?.0;
                 let replacement = self.run(Some('}'), false).map_err(|e| self.unfinished(e))?.0;
                 let value: Vec<char> = value.unwrap_or_default().chars().collect();
-                Ok(Pattern::new(&pattern, self.escape).replace(&value, &replacement, all))
+                let replaced = Pattern::new(&pattern, self.escape).replace(&value, &replacement, all, LONGEST);
+                replaced.ok_or_else(|| too_long(LONGEST))
             }
             _ => unsupported(),
         }
@@ -312,85 +330,9 @@ impl<'a> Scanner<'a> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Any,
-    One,
-    Char(char),
-}
-
-struct Pattern(Vec<Part>);
-
-impl Pattern {
-    fn new(text: &str, escape: char) -> Self {
-        let mut parts = Vec::new();
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            parts.push(match c {
-                '*' => Part::Any,
-                '?' => Part::One,
-                c if c == escape => Part::Char(chars.next().unwrap_or(c)),
-                c => Part::Char(c),
-            });
-        }
-        parts.dedup_by(|a, b| (*a, *b) == (Part::Any, Part::Any));
-        Self(parts)
-    }
-
-    /// The lengths of beginnings of `text` that match, shortest first.
-    fn prefixes(&self, text: &[char]) -> Vec<usize> {
-        // reachable[i]: the parts so far match text[..i].
-        let mut reachable = vec![false; text.len() + 1];
-        reachable[0] = true;
-        for part in &self.0 {
-            let mut next = vec![false; text.len() + 1];
-            for i in 0..=text.len() {
-                match part {
-                    Part::Any => next[i] = reachable[i] || i > 0 && next[i - 1],
-                    Part::One => next[i] = i > 0 && reachable[i - 1],
-                    Part::Char(c) => next[i] = i > 0 && reachable[i - 1] && text[i - 1] == *c,
-                }
-            }
-            reachable = next;
-        }
-        reachable.iter().enumerate().filter(|(_, reached)| **reached).map(|(i, _)| i).collect()
-    }
-
-    fn trim_start(&self, text: &[char], longest: bool) -> String {
-        let lengths = self.prefixes(text);
-        let length = if longest { lengths.last() } else { lengths.first() };
-        text[length.copied().unwrap_or(0)..].iter().collect()
-    }
-
-    fn trim_end(&self, text: &[char], longest: bool) -> String {
-        let backwards = Self(self.0.iter().rev().copied().collect());
-        let reversed: Vec<char> = text.iter().rev().copied().collect();
-        let lengths = backwards.prefixes(&reversed);
-        let length = if longest { lengths.last() } else { lengths.first() };
-        text[..text.len() - length.copied().unwrap_or(0)].iter().collect()
-    }
-
-    fn replace(&self, text: &[char], replacement: &str, all: bool) -> String {
-        let mut result = String::new();
-        let mut at = 0;
-        let mut done = self.0.is_empty();
-        while at < text.len() {
-            // The longest match counts, as in a shell.
-            let length = if done { None } else { self.prefixes(&text[at..]).last().copied().filter(|n| *n > 0) };
-            match length {
-                Some(length) => {
-                    result.push_str(replacement);
-                    at += length;
-                    done = !all;
-                }
-                None => {
-                    result.push(text[at]);
-                    at += 1;
-                }
-            }
-        }
-        result
-    }
+/// What is said of a text that is longer than that.
+pub(crate) fn too_long(longest: usize) -> String {
+    format!("variables make it longer than {} MiB", longest >> 20)
 }
 
 #[cfg(test)]
@@ -474,6 +416,19 @@ mod tests {
             assert_eq!(word(text, '\\', &lookup), Err(wanted.to_owned()), "{text}");
         }
         assert!(word(&"${A:+".repeat(1000), '\\', &lookup).is_err());
+    }
+
+    #[test]
+    fn what_grows_is_stopped() {
+        let long = "x".repeat(LONGEST / 2);
+        let lookup = |name: &str| Some(if name == "L" { long.clone() } else { "y".repeat(2000) });
+        let wanted = Err("variables make it longer than 1 MiB".to_owned());
+        for text in ["$L$L$L", "\"$L$L$L\"", "${A:-x}$L$L$L", "${L//x/$S}", "${L:+$L$L$L}", "a${L/#/$L$L$L}"] {
+            assert_eq!(word(text, '\\', &lookup), wanted, "{text}");
+        }
+        assert_eq!(word("$L$L", '\\', &lookup).map(|text| text.len()), Ok(LONGEST));
+        assert_eq!(words("$L $L $L", '\\', &lookup), wanted.map(|_: String| Vec::new()));
+        assert_eq!(super::text("$L$L$L", '\\', &lookup).map(|text| text.len()), Ok(LONGEST / 2 * 3));
     }
 
     proptest! {

@@ -11,6 +11,7 @@ pub(crate) mod expand;
 mod flags;
 pub(crate) mod instruction;
 mod lines;
+mod pattern;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,8 @@ pub(crate) struct CacheUsage {
     pub used: usize,
     /// Of layers that no image has, of cache directories and of what is known of contexts.
     pub size: u64,
+    /// The layers that no image has.
+    pub layers: BTreeMap<DiffId, u64>,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,9 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
     let needed: BTreeSet<&DiffId> = all.iter().flat_map(|container| &container.record.layers).collect();
     let needed: BTreeSet<&DiffId> = needed.into_iter().chain(elsewhere.iter().flat_map(|used| &used.layers)).collect();
     let is_cached = |layer: &DiffId| !owners.contains_key(layer) && cached.contains(layer);
-    let kept: u64 = size_of.iter().filter(|(layer, _)| is_cached(layer)).map(|(_, size)| size).sum();
+    let own_layers: BTreeMap<DiffId, u64> =
+        size_of.iter().filter(|(layer, _)| is_cached(layer)).map(|(layer, size)| (**layer, *size)).collect();
+    let kept: u64 = own_layers.values().sum();
     let unused = size_of.iter().filter(|(layer, _)| !needed.contains(**layer) && !is_cached(layer));
     // Of layers too, and in nobody's use.
     let partials = store.size_of_partials()?;
@@ -148,6 +152,6 @@ pub(crate) fn usage(dirs: &Dirs, store: &Store) -> Result<Usage> {
         unused_layers: unused,
         containers: container_usage,
         volumes: volume_usage.collect(),
-        cache: CacheUsage { steps: steps.len(), used, size: kept + sizes[cache] },
+        cache: CacheUsage { steps: steps.len(), used, size: kept + sizes[cache], layers: own_layers },
     })
 }
