@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 
-use super::{Progress, keep_nameless, name_image, skipped, tag};
+use super::{Progress, keep_nameless, name_image, skipped, tag, verify};
+use crate::config::policy::Policy;
 use crate::error::{Context, Error, Result};
 use crate::image::config::{History, ImageConfig, RootFs, Settings};
 use crate::image::digest::Digest;
@@ -33,6 +34,7 @@ pub(crate) fn import(
     progress: &dyn Progress,
 ) -> Result<Digest> {
     let name = options.name.as_deref().map(tag::new_name).transpose()?;
+    verify::tarball(Policy::load(None)?.as_ref())?;
     let _guard = store.gc_lock(Mode::Shared)?;
     let worker = UnpackWorker::start(store, maps)?;
     let (mut pipe, pending) = worker.unpack(UnpackJob { expected: None, source: None, limits: Limits::from_env()? })?;
