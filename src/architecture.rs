@@ -62,6 +62,23 @@ fn arrows_are_never_reversed() {
     assert!(wrong.is_empty(), "DESIGN section 5 does not allow:\n{}", wrong.join("\n"));
 }
 
+/// A number from outside is no owner before `userns::owner` has looked at it: the largest means "as it is".
+#[test]
+fn owners_are_checked_in_one_place() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in rust_files(&source) {
+        let relative = file.strip_prefix(&source).unwrap_or(&file).to_string_lossy().into_owned();
+        if matches!(relative.as_str(), "architecture.rs" | "userns/owner.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let unchecked = ["Uid::from_raw", "Gid::from_raw", "unix::fs::chown", "unix::fs::lchown", "unix::fs::fchown"];
+        wrong.extend(unchecked.iter().filter(|way| text.contains(**way)).map(|way| format!("src/{relative}: {way}")));
+    }
+    assert!(wrong.is_empty(), "use userns::owner:\n{}", wrong.join("\n"));
+}
+
 fn objection(from: &str, to: &str) -> Option<&'static str> {
     if from == to {
         return None;

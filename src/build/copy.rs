@@ -9,14 +9,16 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
-    fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat,
+    fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat,
     readlinkat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::context::select::{Entry, Root, Source, join, split};
 use crate::error::{Context, Error, Result};
+use crate::storage::remove_at;
+use crate::userns::owner;
 
 const MAX_LINKS: usize = 40;
 const BUFFER: usize = 256 << 10;
@@ -41,6 +43,8 @@ pub(crate) struct Target<'a> {
     /// The directory used last.
     parent: Option<(Vec<u8>, OwnedFd)>,
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// What is in the way goes, whatever it is, and a link that is there leads nowhere.
+    replaces: bool,
 }
 
 #[derive(Debug)]
@@ -97,7 +101,22 @@ impl Final {
 
 impl<'a> Target<'a> {
     pub(crate) fn new(root: &'a Root, attributes: &'a Attributes) -> Self {
-        Self { root, attributes, pending: BTreeMap::new(), parent: None, links: HashMap::new() }
+        Self { root, attributes, pending: BTreeMap::new(), parent: None, links: HashMap::new(), replaces: false }
+    }
+
+    /// One whose files become those of an archive.
+    pub(crate) fn replacing(root: &'a Root, attributes: &'a Attributes) -> Self {
+        Self { replaces: true, ..Self::new(root, attributes) }
+    }
+
+    /// Where an archive's `path` below the real directory `base` is to be.
+    pub(crate) fn place(&self, base: &[u8], path: &[u8]) -> Result<Vec<u8>> {
+        let whole = join(base, path);
+        if self.replaces {
+            return Ok(whole);
+        }
+        let (parent, name) = split(&whole);
+        Ok(join(&self.locate(parent)?, name))
     }
 
     /// Copies `sources` of `from` to `destination`; a slash at its end says that it is a directory.
@@ -194,9 +213,21 @@ impl<'a> Target<'a> {
         self.enter(parent)?;
         let parent = self.parent()?;
         match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
-            Ok(_) => return Err(Error::new("there is a file where a directory is to be copied to")),
-            Err(_) => mkdirat(parent, name, Mode::RWXU).context(|| "cannot make the directory")?,
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                // Without the rights of root, what goes into it needs this.
+                if self.replaces && stat.st_mode & 0o700 != 0o700 {
+                    chmodat(parent, name, Mode::RWXU, AtFlags::empty()).context(|| "cannot enter what is there")?;
+                }
+            }
+            Ok(_) if !self.replaces => {
+                return Err(Error::new("there is a file where a directory is to be copied to"));
+            }
+            found => {
+                if found.is_ok() {
+                    remove_at(parent.as_fd(), name).context(|| "cannot replace what is there")?;
+                }
+                mkdirat(parent, name, Mode::RWXU).context(|| "cannot make the directory")?;
+            }
         }
         let finish = Finish::All(self.attributes_of(what, true));
         self.pending.insert(path.to_vec(), finish);
@@ -247,9 +278,10 @@ impl<'a> Target<'a> {
         self.enter(parent)?;
         let parent = self.parent()?;
         match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            Ok(stat) if !self.replaces && FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 return Err(Error::new("there is a directory where a file is to be copied to"));
             }
+            Ok(_) if self.replaces => remove_at(parent.as_fd(), name).context(|| "cannot replace what is there")?,
             Ok(_) => unlinkat(parent, name, AtFlags::empty()).context(|| "cannot replace what is there")?,
             Err(Errno::NOENT) => {}
             Err(e) => return Err(Error::wrap("cannot look at what is there", std::io::Error::from(e))),
@@ -418,7 +450,7 @@ pub(crate) fn change_owner(
     (uid, gid): (u32, u32),
     change: impl Fn(Option<Uid>, Option<Gid>) -> std::result::Result<(), Errno>,
 ) -> Result<()> {
-    match change(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+    match owner::ids(uid, gid).and_then(|(uid, gid)| change(Some(uid), Some(gid))) {
         Err(Errno::INVAL) => Err(Error::new(format!("the owner {uid}:{gid} is not in this user's id map"))
             .hint("more ids come from /etc/subuid and /etc/subgid; without any, files can belong to 0:0 only")),
         changed => changed.context(|| format!("cannot give it the owner {uid}:{gid}")),

@@ -52,7 +52,7 @@ pub(crate) fn directory(dirs: &Dirs, store: &Store, maps: &IdMaps, image: &Image
         let root = Root::open(to)?;
         let owner = Some((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
         let attributes = Attributes { owner, ..Attributes::default() };
-        let mut target = Target::new(&root, &attributes);
+        let mut target = Target::replacing(&root, &attributes);
         extract::unpack(&mut target, &file, b"")?;
         target.done()
     })();

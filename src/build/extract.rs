@@ -6,7 +6,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use rustix::fs::FileType;
 
 use super::context::ignore::clean;
-use super::context::select::{join, split};
+use super::context::select::join;
 use super::copy::{Target, What};
 use crate::error::{Context, Error, Result};
 use crate::image::archive::program::{self, Decompressed};
@@ -67,12 +67,13 @@ pub(crate) fn unpack(target: &mut Target<'_>, file: &File, base: &[u8]) -> Resul
             continue;
         }
         let shown = || format!("cannot unpack {}", named.escape_ascii());
-        let (parent, name) = split(&path);
-        let parent = target.locate(&join(base, parent)).context(shown)?;
-        let place = join(&parent, name);
+        let place = target.place(base, &path).context(shown)?;
         let header = entry.header().clone();
-        let number = |value: std::io::Result<u64>| value.ok().and_then(|n| u32::try_from(n).ok());
-        let (uid, gid) = (number(header.uid()).unwrap_or(0), number(header.gid()).unwrap_or(0));
+        let number = |value: std::io::Result<u64>| -> Result<u32> {
+            let number = value.context(|| "its owner cannot be read")?;
+            u32::try_from(number).map_err(|_| Error::new(format!("the owner {number} is no id")))
+        };
+        let (uid, gid) = (number(header.uid()).context(shown)?, number(header.gid()).context(shown)?);
         let mode = header.mode().unwrap_or(0o644) & 0o7777;
         let time = header.mtime().ok().and_then(|t| i64::try_from(t).ok()).unwrap_or(0);
         let stat = |kind, device| What { kind, mode, owner: (uid, gid), time: (time, 0), device };
@@ -87,9 +88,7 @@ pub(crate) fn unpack(target: &mut Target<'_>, file: &File, base: &[u8]) -> Resul
             }
             tar::EntryType::Link => {
                 let link = entry.link_name_bytes().ok_or_else(|| Error::new(shown()))?.into_owned();
-                let first = inside(&link);
-                let (parent, name) = split(&first);
-                let first = join(&target.locate(&join(base, parent)).context(shown)?, name);
+                let first = target.place(base, &inside(&link)).context(shown)?;
                 target.put_hard_link(&place, &first).context(shown)?;
             }
             tar::EntryType::Fifo => target.put_special(&place, &stat(FileType::Fifo, 0)).context(shown)?,

@@ -12,6 +12,7 @@
 //!    ◀── event, outcome ──┘
 //! commit     layers and config → an image of the store
 //! ```
+//! Passwords in URLs are masked in all that is shown or kept (`redact`).
 //! `lint` and `describe` tell about a Dockerfile without building it.
 //! All that a build makes and that goes with it is in its `workroom`.
 //!
@@ -43,6 +44,7 @@ mod mounts;
 mod owners;
 mod plan;
 pub(crate) mod platforms;
+mod redact;
 pub(crate) mod remote_cache;
 pub(crate) mod request;
 mod run_mounts;
@@ -99,6 +101,18 @@ impl From<Error> for Failure {
 
 /// Builds. For a single-threaded process; what the caller printed must have been flushed.
 pub(crate) fn build(
+    dirs: &Dirs,
+    store: &Store,
+    maps: &IdMaps,
+    request: &Request,
+    progress: &dyn Progress,
+    reporter: &mut dyn Reporter,
+) -> Result<Built, Failure> {
+    carry_out(dirs, store, maps, request, progress, reporter)
+        .map_err(|failure| Failure { error: redact::error(failure.error), ..failure })
+}
+
+fn carry_out(
     dirs: &Dirs,
     store: &Store,
     maps: &IdMaps,

@@ -30,7 +30,7 @@ use crate::spec::settings::{Mount, SUBPATH};
 use crate::state::lock::{Lock, Mode as LockMode};
 use crate::state::paths::create_private;
 use crate::storage::{IdShift, LayerView, Place, RootfsPlan, remove_path};
-use crate::userns::{IdMaps, enter};
+use crate::userns::{IdMaps, enter, owner};
 
 /// Where the agent's socket stands.
 const AGENT: &str = "/run/buildkit/ssh_agent";
@@ -455,7 +455,7 @@ impl<'a> Stage<'a> {
             copy_tree(&from, &Ignore::default(), &sources, to)?;
             let found = from.resolve(clean(path).as_bytes()).ok().flatten();
             match found.filter(|(_, stat)| alike && FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
-                Some((_, stat)) => std::os::unix::fs::chown(to, Some(stat.st_uid), Some(stat.st_gid))
+                Some((_, stat)) => owner::give(to, stat.st_uid, stat.st_gid)
                     .and_then(|()| std::fs::set_permissions(to, std::fs::Permissions::from_mode(stat.st_mode & 0o7777)))
                     .context(|| format!("cannot prepare {}", to.display())),
                 None => Ok(()),
@@ -504,7 +504,7 @@ fn bound(source: PathBuf, destination: &str, options: &[&str]) -> Mount {
 /// Gives a directory the owner, mode and times of another one.
 fn make_alike(dir: &Path, like: &Path) -> std::io::Result<()> {
     let meta = std::fs::metadata(like)?;
-    std::os::unix::fs::chown(dir, Some(meta.uid()), Some(meta.gid()))?;
+    owner::give(dir, meta.uid(), meta.gid())?;
     std::fs::set_permissions(dir, meta.permissions())?;
     let times = std::fs::FileTimes::new().set_accessed(meta.accessed()?).set_modified(meta.modified()?);
     File::open(dir)?.set_times(times)

@@ -9,6 +9,7 @@ use super::context::digest::Known;
 use super::dockerfile::{Instruction, Kind, Span};
 use super::event::{Event, Outcome, Sender, StageFailure};
 use super::plan::{Source, StagePlan, image_key};
+use super::redact;
 use super::request::Request;
 use super::settings::{self, Seen};
 use super::state::State;
@@ -131,7 +132,7 @@ impl<'a> Stage<'a> {
     fn all(&mut self) -> Result<(), Box<(Instruction, Stop)>> {
         let plan = self.plan;
         let total = plan.instructions.len() + 1;
-        let begin = |text: &str, step| Event::Begin { step, total, text: text.to_owned() };
+        let begin = |text: &str, step| Event::Begin { step, total, text: redact::urls(text).into_owned() };
         let report = |e: Error| Box::new((plan.from.clone(), Stop::Error(e)));
         self.sender.event(&begin(&plan.from.text, 1)).map_err(report)?;
         for (index, instruction) in plan.instructions.iter().enumerate() {

@@ -16,7 +16,7 @@ use super::fetch::Rights;
 use super::layer::Workplace;
 use super::plan::Source;
 use super::stage::{Stage, Stop};
-use super::{extract, fetch, link, settings, variables};
+use super::{extract, fetch, link, redact, settings, variables};
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::state::paths::create_private;
@@ -109,7 +109,8 @@ impl Stage<'_> {
             line = format!("{line} --chmod={}", self.expand(mode)?);
         }
         let sources = transfer.sources.iter().map(|source| self.expand(source)).collect::<Result<Vec<_>>>()?;
-        Ok(format!("{line} {} {} # buildkit", sources.join(" "), order.destination))
+        let sources = sources.join(" ");
+        Ok(format!("{line} {} {} # buildkit", redact::urls(&sources), order.destination))
     }
 
     fn order(&mut self, transfer: &Transfer, scratch: &Scratch) -> Result<Order> {

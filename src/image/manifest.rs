@@ -28,8 +28,8 @@ pub(crate) const ACCEPT: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, 
 /// The distribution spec wants registries to take 4 MiB; nobody sends more.
 pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
 pub(crate) const MAX_CONFIG: u64 = 16 << 20;
-/// The kernel stacks at most 500 lower directories.
-pub(crate) const MAX_LAYERS: usize = 500;
+/// The kernel stacks at most 500 lower directories, of which one has the mount points.
+pub(crate) const MAX_LAYERS: usize = 499;
 const MAX_INDEX_ENTRIES: usize = 10_000;
 /// On an entry of an index whose layers are compressed with zstd, beside another of the same platform.
 const ZSTD_ANNOTATION: &str = "io.github.containers.compression.zstd";

@@ -10,6 +10,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::place;
+use crate::userns::owner;
 
 /// Makes the root of `tmpfs` like the directory `path` of `root`, in its mode, its content or both. Allocates: see `place`.
 pub(super) fn fill(root: &OwnedFd, path: &CStr, tmpfs: &OwnedFd, mode: bool, content: bool) -> Result<(), Errno> {
@@ -71,7 +72,7 @@ fn copy_entry(source: &OwnedFd, target: impl AsFd, name: &CStr, depth: usize) ->
 }
 
 fn own(target: impl AsFd, name: &CStr, stat: &Stat, with_mode: bool) -> Result<(), Errno> {
-    let (uid, gid) = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+    let (uid, gid) = owner::ids(stat.st_uid, stat.st_gid)?;
     match chownat(target.as_fd(), name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
         // The owner is not mapped: what is shown as nobody stays ours.
         Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}

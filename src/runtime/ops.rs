@@ -2,11 +2,11 @@
 
 use std::ffi::CStr;
 use std::fmt::Write as _;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, major, minor, openat, statat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{fchdir, pivot_root};
 use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -15,7 +15,10 @@ use super::plan::{Credentials, Op, Root, Slot};
 use super::{place, streams};
 use crate::sys::lookup::openat2;
 use crate::sys::mount::{Attributes, attach, change, copy_tree, new_filesystem};
+use crate::sys::overlay::Overlay;
+use crate::sys::text::Text;
 use crate::sys::{caps, exec, namespace, prctl, rlimit, seccomp};
+use crate::userns::owner;
 
 /// MOUNT_ATTR_RDONLY, _NOSUID, _NODEV, _NOEXEC.
 const RDONLY: u64 = 1;
@@ -194,25 +197,20 @@ fn directory(path: &CStr) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The layers are named by descriptor: paths could hold `:` and `,`, and 127 of them would not fit the page that mount(2)
-/// takes (fsconfig(2) takes 256 bytes). Mounted over the upper directory, the one place that is certainly there.
+/// Mounted over the upper directory, the one place that is certainly there.
 fn overlay(lower: &[std::ffi::CString], upper: &CStr, work: &CStr, volatile: bool) -> Result<(), Errno> {
-    let mut data = Text::new();
-    let mut add = |before: &str, path: &CStr| -> Result<(), Errno> {
-        // Kept open: the number names it until the mount is made. Closed by close_range before the program runs.
-        let fd = std::mem::ManuallyDrop::new(directory(path)?);
-        write!(data, "{before}/proc/self/fd/{}", fd.as_raw_fd()).map_err(|_| Errno::TOOBIG)
-    };
-    let mut before = "lowerdir=";
+    let mut overlay = Overlay::new();
+    // Kept open: the number names it until the mount is made. Closed by close_range before the program runs.
+    let kept = |path: &CStr| directory(path).map(std::mem::ManuallyDrop::new);
     for layer in lower {
-        add(before, layer)?;
-        before = ":";
+        overlay.lower(kept(layer)?.as_fd())?;
     }
-    add(",upperdir=", upper)?;
-    add(",workdir=", work)?;
-    let end = if volatile { ",userxattr,volatile\0" } else { ",userxattr\0" };
-    data.write_str(end).map_err(|_| Errno::TOOBIG)?;
-    mount(c"overlay", upper, c"overlay", MountFlags::empty(), Some(data.as_c_str()?))
+    let upper = kept(upper)?;
+    overlay.upper(upper.as_fd(), kept(work)?.as_fd())?;
+    if volatile {
+        overlay.volatile()?;
+    }
+    overlay.mount(upper.as_fd(), MountFlags::empty())
 }
 
 /// [`overlay`] of directories that this process could not find any more, attached nowhere yet. fsconfig(2) takes 256 bytes
@@ -278,22 +276,12 @@ fn layered_overlay(
     (upper, name): (Slot, &CStr),
     work: Slot,
 ) -> Result<OwnedFd, Errno> {
-    let mut data = Text::new();
-    let mut add = |before: &str, slot: Slot| -> Result<(), Errno> {
-        write!(data, "{before}/proc/self/fd/{}", slot_fd(state, slot)?.as_raw_fd()).map_err(|_| Errno::TOOBIG)
-    };
-    let mut before = "lowerdir=";
+    let mut overlay = Overlay::new();
     for layer in lower {
-        add(before, *layer)?;
-        before = ":";
+        overlay.lower(slot_fd(state, *layer)?)?;
     }
-    add(",upperdir=", upper)?;
-    add(",workdir=", work)?;
-    data.write_str(",userxattr\0").map_err(|_| Errno::TOOBIG)?;
-    let mut place = Text::new();
-    write!(place, "/proc/self/fd/{}\0", slot_fd(state, upper)?.as_raw_fd()).map_err(|_| Errno::TOOBIG)?;
-    let place = place.as_c_str()?;
-    mount(c"overlay", place, c"overlay", MountFlags::empty(), Some(data.as_c_str()?))?;
+    overlay.upper(slot_fd(state, upper)?, slot_fd(state, work)?)?;
+    overlay.mount(slot_fd(state, upper)?, MountFlags::empty())?;
     // The descriptor still means the directory below; its name leads to what covers it.
     let parent = openat(slot_fd(state, upper)?, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     openat(parent, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -316,31 +304,6 @@ fn link_at(root: &OwnedFd, path: &CStr, target: &CStr) -> Result<(), Errno> {
             _ => Err(Errno::EXIST),
         },
         result => result,
-    }
-}
-
-/// Text on the stack, as long as mount(2) takes it.
-struct Text {
-    bytes: [u8; 4096],
-    length: usize,
-}
-
-impl Text {
-    fn new() -> Self {
-        Self { bytes: [0; 4096], length: 0 }
-    }
-
-    fn as_c_str(&self) -> Result<&CStr, Errno> {
-        CStr::from_bytes_with_nul(&self.bytes[..self.length]).map_err(|_| Errno::INVAL)
-    }
-}
-
-impl std::fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.length + text.len();
-        self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
     }
 }
 
@@ -473,7 +436,7 @@ fn become_user(user: &Credentials) -> Result<(), Errno> {
     }
     caps::limit_bounding(user.bounding)?;
     prctl::keep_capabilities()?;
-    let (uid, gid) = (rustix::process::Uid::from_raw(user.uid), rustix::process::Gid::from_raw(user.gid));
+    let (uid, gid) = owner::ids(user.uid, user.gid)?;
     if let Some(groups) = &user.groups {
         match set_thread_groups(groups) {
             // In somebody's single-id namespace there are no groups to take or to leave.

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, statat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -15,6 +15,7 @@ use super::plan::Terminal;
 use super::protocol::{self, Kind};
 use crate::sys::exec;
 use crate::sys::mount::{attach, copy_tree};
+use crate::userns::owner;
 
 /// At least the number from which copies are made that are in nobody's way.
 const ASIDE: i32 = 16;
@@ -68,7 +69,8 @@ fn give_pipe(stream: &OwnedFd, uid: u32, gid: u32) -> Result<(), Errno> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
         return Ok(());
     }
-    match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+    let (uid, gid) = owner::ids(uid, gid)?;
+    match rustix::fs::fchown(stream, Some(uid), Some(gid)) {
         // Somebody else's pipe, handed down through the caller.
         Err(Errno::PERM | Errno::INVAL) => Ok(()),
         result => result,
@@ -89,7 +91,7 @@ fn make_terminal(state: &State<'_>, terminal: Terminal, owner: Option<(u32, u32)
     let size = Winsize { ws_row: terminal.rows, ws_col: terminal.columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&master, size)?;
     if let Some((uid, _)) = owner {
-        rustix::fs::fchown(&slave, Some(Uid::from_raw(uid)), None)?;
+        rustix::fs::fchown(&slave, Some(owner::uid(uid)?), None)?;
     }
     if let Some(dev) = terminal.dev {
         let dev = slot_fd(state, dev)?;

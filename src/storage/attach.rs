@@ -1,18 +1,15 @@
 //! Mounts a container's root file system where this process is: in a user namespace that has the container's ids.
 
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::MountFlags;
 
 use super::RootfsPlan;
 use crate::error::{Context, Error, Result};
 use crate::state::paths::create_private;
-
-/// mount(2) takes one page of options.
-const MOST: usize = 4096;
+use crate::sys::overlay::Overlay;
 
 impl RootfsPlan {
     /// Mounts on `target` and answers where the files are; a plain directory is there already.
@@ -55,26 +52,24 @@ impl RootfsPlan {
 /// overlayfs; without `upper` to be read only.
 pub(super) fn overlay(lower: &[PathBuf], upper: Option<(&PathBuf, &PathBuf)>, place: &Path) -> Result<()> {
     let failed = || format!("cannot mount an overlay on {}", place.display());
-    // Through descriptors, whose paths hold no colon or comma and are short.
-    let mut kept = Vec::with_capacity(lower.len() + 2);
-    let mut name = |path: &Path| -> Result<String> {
-        let fd = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .context(|| format!("cannot open {}", path.display()))?;
-        let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        kept.push(fd);
-        Ok(name)
+    let directory = |path: &Path| {
+        openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .context(|| format!("cannot open {}", path.display()))
     };
-    let names = lower.iter().map(|path| name(path)).collect::<Result<Vec<_>>>()?;
-    let mut options = format!("lowerdir={}", names.join(":"));
-    if let Some((upper, work)) = upper {
-        options = format!("{options},upperdir={},workdir={}", name(upper)?, name(work)?);
-    }
-    options.push_str(",userxattr");
-    if options.len() >= MOST {
-        return Err(Error::new(format!("{}: it has too many layers", failed())));
-    }
-    let options = std::ffi::CString::new(options).context(failed)?;
-    mount("overlay", place, "overlay", MountFlags::empty(), Some(options.as_c_str())).context(failed)
+    let layers = lower.iter().map(|path| directory(path)).collect::<Result<Vec<_>>>()?;
+    let upper = upper.map(|(upper, work)| Ok::<_, Error>((directory(upper)?, directory(work)?))).transpose()?;
+    let place = directory(place)?;
+    let mount = || {
+        let mut overlay = Overlay::new();
+        for layer in &layers {
+            overlay.lower(layer)?;
+        }
+        if let Some((upper, work)) = &upper {
+            overlay.upper(upper, work)?;
+        }
+        overlay.mount(&place, MountFlags::empty())
+    };
+    mount().context(failed)
 }
 
 /// The same by fuse-overlayfs.

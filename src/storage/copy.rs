@@ -16,6 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::rootfs::ROOT_MODE;
 use super::{remove, whiteout};
 use crate::error::{Context, Result};
+use crate::userns::owner;
 use crate::userns::shift::Shift;
 
 /// Copies `layers` (diff directories, bottom first) into the empty directory `dest`, with the owners that `shift` gives.
@@ -143,7 +144,8 @@ impl Copy<'_> {
             self.unmapped = Some((uid, gid));
             Errno::INVAL
         })?;
-        Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
+        let (uid, gid) = owner::ids(uid, gid)?;
+        Ok((Some(uid), Some(gid)))
     }
 }
 

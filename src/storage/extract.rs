@@ -19,6 +19,7 @@ use super::unpack::record::padding;
 use super::unpack::tape::{Plain, Tape, write_payload};
 use super::unpack::tree::components;
 use crate::error::{Context, Error, Result};
+use crate::userns::owner;
 
 /// Who owns what is extracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +223,7 @@ impl Extract<'_> {
 
     /// Owner, mode, extended attributes, time; in this order, for each takes away from the next.
     fn set(&self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
-        if let Some((uid, gid)) = self.owner(attributes) {
+        if let Some((uid, gid)) = self.owner(attributes)? {
             fchown(fd, Some(uid), Some(gid))?;
         }
         fchmod(fd, Mode::from_raw_mode(self.mode(attributes)))?;
@@ -241,19 +242,19 @@ impl Extract<'_> {
 
     /// Of links and named pipes, which cannot be opened.
     fn special(&self, name: &[u8], attributes: &Attributes) -> Result<(), Errno> {
-        if let Some((uid, gid)) = self.owner(attributes) {
+        if let Some((uid, gid)) = self.owner(attributes)? {
             chownat(self.current(), name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         utimensat(self.current(), name, &times(attributes.mtime), AtFlags::SYMLINK_NOFOLLOW)
     }
 
-    fn owner(&self, attributes: &Attributes) -> Option<(Uid, Gid)> {
+    fn owner(&self, attributes: &Attributes) -> Result<Option<(Uid, Gid)>, Errno> {
         let (uid, gid) = match self.options.owner {
-            Owner::Caller => return None,
+            Owner::Caller => return Ok(None),
             Owner::These(uid, gid) => (uid, gid),
             Owner::Tar => (id(attributes.uid), id(attributes.gid)),
         };
-        Some((Uid::from_raw(uid), Gid::from_raw(gid)))
+        Some(owner::ids(uid, gid)).transpose()
     }
 
     fn mode(&self, attributes: &Attributes) -> u32 {
@@ -272,9 +273,9 @@ impl Extract<'_> {
     }
 }
 
-/// One that the kernel may refuse, for what is too large to be one.
+/// What is too large to be an id is refused as 4294967295 is.
 fn id(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX - 1)
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn times(mtime: Time) -> Timestamps {

@@ -19,7 +19,7 @@ use crate::image::digest::DiffId;
 use crate::state::file::{self, Durability};
 use crate::state::paths::create_private;
 use crate::userns::shift::Shift;
-use crate::userns::{IdMaps, enter};
+use crate::userns::{IdMaps, enter, owner};
 
 const META: &str = "mapped.json";
 
@@ -120,8 +120,7 @@ pub(super) fn give(dirs: &[&Path], shift: &Shift) -> Result<()> {
     let (uid, gid) = owner.ok_or_else(|| Error::new("container ID 0 cannot be mapped to a host ID"))?;
     enter::run(&IdMaps::for_user()?, || {
         dirs.iter().try_for_each(|dir| {
-            std::os::unix::fs::lchown(dir, Some(uid), Some(gid))
-                .context(|| format!("cannot give {} its owner", dir.display()))
+            owner::give(dir, uid, gid).context(|| format!("cannot give {} its owner", dir.display()))
         })
     })
 }

@@ -69,7 +69,7 @@ pub(crate) use self::limits::Limits;
 pub(crate) use self::lock::Lock;
 pub(crate) use self::partial::Partial;
 pub(crate) use self::refs::DamagedRef;
-pub(crate) use self::remove::path as remove_path;
+pub(crate) use self::remove::{at as remove_at, path as remove_path};
 pub(crate) use self::rootfs::{IdShift, RootfsPlan};
 pub(crate) use self::view::{LayerView, Place};
 use crate::error::Result;

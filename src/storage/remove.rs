@@ -35,6 +35,17 @@ pub(crate) fn path(path: &Path) -> Result<()> {
         .context(failed)
 }
 
+/// Removes whatever has this name in a directory; it may be gone already.
+pub(crate) fn at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {
+            tree(parent, name, b"", &mut |parent, name, _| unlinkat(parent, name, AtFlags::empty()))
+        }
+        removed => removed,
+    }
+}
+
 /// Removes the directory `name` of `parent`, whose path is `path`, calling `unlink` for everything in it that is no
 /// directory.
 pub(super) fn tree(parent: BorrowedFd<'_>, name: &[u8], path: &[u8], unlink: &mut Unlink<'_>) -> Result<(), Errno> {

@@ -109,24 +109,14 @@ impl Store {
     /// an additional store.
     pub(crate) fn prepare_rootfs(&self, layers: &[DiffId], dir: &Path, ids: &IdShift) -> Result<RootfsPlan> {
         let driver = self.driver()?;
-        let mut lower = Vec::with_capacity(layers.len());
+        let mut lower = self.lower_directories(layers)?;
         let mut mode = None;
         let mut is_foreign = false;
-        for layer in self.layers(layers)?.iter().rev() {
-            let diff = layer.diff();
-            let meta = std::fs::metadata(&diff).context(|| format!("cannot examine {}", diff.display()))?;
+        for diff in &lower {
+            let meta = std::fs::metadata(diff).context(|| format!("cannot examine {}", diff.display()))?;
             // 0755 is also what a layer has that says nothing about the root; the first that says something else wins.
             mode = mode.or(Some(meta.mode() & 0o7777).filter(|mode| *mode != 0o755));
             is_foreign |= !diff.starts_with(&self.data) && !owns(&meta)?;
-            let opaque = std::fs::File::open(&diff).is_ok_and(whiteout::opaque);
-            // overlayfs takes no directory twice, and the upper of two equal layers hides the other.
-            if !lower.contains(&diff) {
-                lower.push(diff);
-            }
-            // overlayfs does not ask whether a layer's root is opaque.
-            if opaque {
-                break;
-            }
         }
         create_private(dir)?;
         // Nobody in the container could change or even replace a file of a user it does not have.
@@ -163,6 +153,24 @@ impl Store {
             DriverName::Overlay => RootfsPlan::Overlay { lower, upper, work },
             _ => RootfsPlan::FuseOverlayfs { lower, upper, work, program: fuse_overlayfs()? },
         })
+    }
+
+    /// The directories of layers, bottom first, as overlayfs stacks them: the top one first.
+    pub(super) fn lower_directories(&self, layers: &[DiffId]) -> Result<Vec<PathBuf>> {
+        let mut lower = Vec::with_capacity(layers.len());
+        for layer in self.layers(layers)?.iter().rev() {
+            let diff = layer.diff();
+            let opaque = std::fs::File::open(&diff).is_ok_and(whiteout::opaque);
+            // overlayfs takes no directory twice, and the upper of two equal layers hides the other.
+            if !lower.contains(&diff) {
+                lower.push(diff);
+            }
+            // overlayfs does not ask whether a layer's root is opaque.
+            if opaque {
+                break;
+            }
+        }
+        Ok(lower)
     }
 }
 

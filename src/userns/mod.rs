@@ -5,12 +5,14 @@
 //! subid    which ids the user may map besides their own: /etc/subuid, /etc/subgid, getsubids
 //! mapping  gives a process in a new user namespace its map: newuidmap and newgidmap side by side, or the files directly
 //! shift    how ids on disk, written through the whole map, become those of a container with another one
+//! owner    numbers from outside as owners of files
 //! enter    runs a closure of ours in a forked child inside a mapped user namespace (unpacking, removing mapped files)
 //! ```
 
 pub(crate) mod choice;
 pub(crate) mod enter;
 pub(crate) mod mapping;
+pub(crate) mod owner;
 pub(crate) mod shift;
 mod subid;
 

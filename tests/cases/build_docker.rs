@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_docker::checks_that_fail", User::NoSub, checks),
         trial("build_docker::progress_for_programs", User::Sub, rawjson),
         trial("build_docker::outputs", User::Sub, outputs),
+        trial("build_docker::output_over_another", User::NoSub, output_over_another),
         trial("build_docker::stages_without_cache", User::Sub, no_cache_filter),
         trial("build_docker::linked_layers", User::Sub, linked),
         trial("build_docker::arguments_of_the_builder", User::Sub, arguments),
@@ -152,6 +153,54 @@ fn rawjson(t: &Sandbox) -> Outcome {
     };
     assert_eq!(ended("[a 2/2] RUN")["cached"], true);
     assert!(ended("[stage-1 2/2] RUN")["error"].as_str().unwrap().contains("exit status 3"));
+    Ok(())
+}
+
+/// What an earlier result left under the same names is replaced, and no link of it is followed (Podman and BuildKit).
+fn output_over_another(t: &Sandbox) -> Outcome {
+    let dir = context(t, "ctx", "")?;
+    std::fs::write(dir.join("f"), "new\n")?;
+    t.script("cd ../ctx; mkdir -p d/sub; cp f d/sub/f; ln d/sub/f d/g; ln -s sub d/l; chmod 555 d d/sub").run().ok();
+    let to = t.mkdir("out")?;
+    for (before, source) in [
+        ("mkdir -p a/sub; echo old >a/sub/f; chmod 555 a/sub a", "f"),
+        ("ln -s ../outside a", "f"),
+        ("ln -s ../outside/kept a", "f"),
+        ("mkfifo a", "f"),
+        ("echo old >a", "d"),
+        ("ln -s ../outside a", "d"),
+        ("ln -s ../outside/kept a", "d"),
+        ("ln -s nowhere a", "d"),
+        ("mkfifo a", "d"),
+        ("mkdir a; ln -s ../../outside a/sub; ln -s ../../outside/kept a/g; mkdir a/l", "d"),
+        ("mkdir -p a/sub; mkdir a/sub/f; echo old >a/sub/f/x; ln -s /etc/passwd a/l; mkdir a/g", "d"),
+        ("true", "d"),
+    ] {
+        t.script(&format!(
+            "cd ../out; chmod -R u+rwx .; rm -rf a ../outside; mkdir ../outside; echo mine >../outside/kept; echo own >own
+             {before}"
+        ))
+        .run()
+        .ok();
+        std::fs::write(dir.join("Dockerfile"), format!("FROM scratch\nCOPY {source} /a\n"))?;
+        // The second time over what the first one made.
+        for _ in 0..2 {
+            rpod!(t, "build", "-q", "-o", &to, &dir).run().ok();
+            let listed =
+                t.script("cd ../out; find . | sort; cat own ../outside/*; find ../outside -name '[!k]*' | wc -l");
+            let found = listed.run();
+            if source == "f" {
+                found.lines_are(&[".", "./a", "./own", "own", "mine", "1"]);
+                assert_eq!(std::fs::read_to_string(to.join("a"))?, "new\n", "{before}");
+            } else {
+                let files = [".", "./a", "./a/g", "./a/l", "./a/sub", "./a/sub/f", "./own", "own", "mine", "1"];
+                found.lines_are(&files);
+                t.script("cd ../out/a; stat -c %a . sub; cat g sub/f; readlink l")
+                    .run()
+                    .lines_are(&["755", "555", "new", "new", "sub"]);
+            }
+        }
+    }
     Ok(())
 }
 

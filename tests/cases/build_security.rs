@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
 
 use super::build::context;
-use crate::support::{Outcome, Sandbox, Trial, User, rpod, trial, wait_until};
+use crate::support::{Outcome, Response, Sandbox, Server, Tarball, Trial, User, rpod, trial, wait_until};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -21,6 +21,8 @@ pub fn trials() -> Vec<Trial> {
         trial("build_security::foreign_contexts", User::Sub, foreign_contexts),
         trial("build_security::foreign_dockerfiles", User::Sub, foreign_dockerfiles),
         trial("build_security::locks_in_any_order", User::Sub, locks_in_any_order),
+        trial("build_security::owners_that_nobody_can_be", User::Sub, impossible_owners),
+        trial("build_security::passwords_in_urls", User::Sub, passwords_in_urls),
         trial("build_security::cached_steps_are_told_apart", User::Sub, cached_steps),
     ]
 }
@@ -121,6 +123,127 @@ fn secrets(t: &Sandbox) -> Outcome {
     let history = rpod!(t, "history", "--no-trunc", "used").run();
     assert!(!history.ok().contains(secret));
     std::fs::remove_file(&file)?;
+    nowhere(t, secret)
+}
+
+/// 4294967295 is what chown(2) takes for "as it is": such a file would stay root's.
+fn impossible_owners(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let largest = u64::from(u32::MAX);
+    let dir = context(t, "ctx", "")?;
+    std::fs::write(dir.join("f"), "x")?;
+    let owned = |name: &str, uid, gid| {
+        std::fs::write(dir.join(name), Tarball::new().owned_file("f", 0o644, uid, gid, "x").finish())
+    };
+    owned("uid.tar", largest, 0)?;
+    owned("gid.tar", 0, largest)?;
+    owned("beyond.tar", 0, 1 << 40)?;
+    let pax = Tarball::new().pax(&[("uid", b"4294967295")]).file("f", 0o644, "x").finish();
+    std::fs::write(dir.join("pax.tar"), pax)?;
+    let unmapped = "is not in this user's id map";
+    for (step, says) in [
+        ("COPY --chown=4294967295 f /x", unmapped),
+        ("COPY --chown=0:4294967295 f /x", unmapped),
+        ("COPY --chown=4294967296 f /x", "uids and gids must be in range 0-2147483647"),
+        ("ADD --chown=4294967295:0 uid.tar /x/", unmapped),
+        ("ADD uid.tar /x/", unmapped),
+        ("ADD gid.tar /x/", unmapped),
+        ("ADD pax.tar /x/", unmapped),
+        ("ADD beyond.tar /x/", "the owner 1099511627776 is no id"),
+        ("RUN --mount=type=cache,target=/c,uid=4294967295 true", unmapped),
+        ("RUN --mount=type=secret,id=s,gid=4294967295 true", unmapped),
+        ("USER 4294967295\nRUN true", "uids and gids must be in range 0-2147483647"),
+    ] {
+        std::fs::write(dir.join("Dockerfile"), format!("FROM busybox\n{step}\n"))?;
+        let secret = format!("id=s,src={}", dir.join("f").display());
+        let out = rpod!(t, "build", "--secret", secret, &dir).run();
+        out.fails(125, &[says]);
+        assert!(!out.stderr.contains("panicked"), "{step}: {out}");
+    }
+    // The same numbers elsewhere.
+    rpod!(t, "secret", "create", "s", dir.join("f")).run().ok();
+    for args in [&["--secret", "s,uid=4294967295"][..], &["--secret", "s,gid=4294967295"], &["-u", "0:4294967295"]] {
+        let out = t.rpod(["run", "--rm"].iter().chain(args).chain(&["busybox", "cat", "/run/secrets/s"])).run();
+        assert!(out.code != Some(0) && !out.stderr.contains("panicked"), "{args:?}: {out}");
+    }
+    rpod!(t, "volume", "create", "v").run().ok();
+    for archive in ["uid.tar", "gid.tar", "pax.tar", "beyond.tar"] {
+        let out = rpod!(t, "volume", "import", "v", dir.join(archive)).run();
+        out.fails(125, &["cannot set the attributes of f"]);
+    }
+    Ok(())
+}
+
+/// A password in the URL of something that is fetched is used, but neither shown nor kept.
+fn passwords_in_urls(t: &Sandbox) -> Outcome {
+    t.busybox()?;
+    let secret = "nobody-may-find-this-7a3e";
+    t.script(
+        "git init -q -b main repo; cd repo; echo F >file; printf 'FROM busybox\\nCOPY file /f\\n' >Dockerfile; git add .
+         git -c user.name=n -c user.email=e commit -qm m; cd ..
+         git clone -q --bare repo repo.git; git -C repo.git update-server-info",
+    )
+    .run()
+    .ok();
+    let root = t.home();
+    // "joe:" and the secret.
+    let wanted = "Basic am9lOm5vYm9keS1tYXktZmluZC10aGlzLTdhM2U=";
+    let server = Server::start(move |request| {
+        if request.header("authorization") != Some(wanted) {
+            return Response::new(401).header("WWW-Authenticate", "Basic realm=\"r\"");
+        }
+        match request.path() {
+            "/file" => Response::new(200).body("content\n"),
+            "/Dockerfile" => Response::new(200).body("FROM busybox\nRUN true\n"),
+            path if path.starts_with("/repo.git/") => match std::fs::read(root.join(&path[1..])) {
+                Ok(content) => Response::new(200).body(content),
+                Err(_) => Response::new(404),
+            },
+            _ => Response::new(404),
+        }
+    });
+    let url = format!("http://joe:{secret}@{}", server.host());
+    let dir = t.mkdir("ctx")?;
+    let mut told = Vec::new();
+    for (text, args, code) in [
+        (format!("ADD {url}/file /f"), vec![], 0),
+        (format!("ARG P\nADD http://joe:$P@{}/file /f2", server.host()), vec!["--build-arg", "P"], 0),
+        (format!("ADD {url}/repo.git /g"), vec![], 0),
+        (format!("ADD --keep-git-dir {url}/repo.git /g"), vec![], 0),
+        (format!("ADD {url}/none.git /g"), vec![], 125),
+        (format!("ADD {url}/none /g"), vec![], 125),
+        (format!("COPY {url}/file /g"), vec![], 125),
+        (format!("ADD http://joe:{secret}@127.0.0.1:1/none /g"), vec![], 125),
+        (format!("ADD http://joe:a/{secret}@127.0.0.1/none /g"), vec![], 125),
+        (format!("NONE {url}"), vec![], 125),
+        ("COPY --from=n /f* /g".to_owned(), vec!["--build-context", "n=URL/repo.git"], 0),
+        ("COPY --from=n /f* /g".to_owned(), vec!["--build-context", "n=URL/none.git"], 125),
+        ("COPY --from=n /f* /g".to_owned(), vec!["--build-context", "n=URL/none.tar"], 125),
+    ] {
+        std::fs::write(dir.join("Dockerfile"), format!("FROM busybox\n{text}\n"))?;
+        let args = args.iter().map(|arg| arg.replace("URL", &url));
+        let (log, metadata) = (t.dir().join("log"), t.dir().join("metadata"));
+        let places = ["--logfile".into(), log.into_os_string(), "--metadata-file".into(), metadata.into_os_string()];
+        let all = ["build", "-t", "app"].map(Into::into).into_iter().chain(args.map(Into::into)).chain(places);
+        let out = t.rpod(all.chain([dir.clone().into_os_string()])).env("P", secret).run();
+        assert_eq!(out.code, Some(code), "{text}: {out}");
+        told.extend([out.stdout, out.stderr]);
+        if code == 0 {
+            told.push(rpod!(t, "history", "--no-trunc", "app").run().ok().to_owned());
+        }
+    }
+    assert!(told.iter().any(|text| text.contains("ADD http://xxxxx:xxxxx@")), "{told:?}");
+    for (context, code) in [("repo.git", 0), ("Dockerfile", 0), ("none.git", 125), ("none", 125), ("file", 125)] {
+        let out = rpod!(t, "build", format!("{url}/{context}")).run();
+        assert_eq!(out.code, Some(code), "{context}: {out}");
+        told.extend([out.stdout, out.stderr]);
+        let out = rpod!(t, "build", "-f", format!("{url}/{context}"), &dir).run();
+        told.extend([out.stdout, out.stderr]);
+    }
+    for text in told {
+        assert!(!text.contains(secret), "{text}");
+    }
+    std::fs::remove_file(dir.join("Dockerfile"))?;
     nowhere(t, secret)
 }
 

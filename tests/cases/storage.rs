@@ -12,7 +12,7 @@ type Case = fn(&Sandbox) -> Outcome;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    let cases: [(&str, Case); 7] = [
+    let cases: [(&str, Case); 8] = [
         ("whiteouts", whiteouts),
         ("metadata", metadata),
         ("upper", upper),
@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         ("deep", deep),
         ("hard_link_modes", hard_link_modes),
         ("private_root", private_root),
+        ("many_layers", many_layers),
     ];
     for driver in DRIVERS {
         for user in [User::Sub, User::NoSub] {
@@ -285,5 +286,26 @@ fn file_capabilities(t: &Sandbox) -> Outcome {
         let words = ["run", "--rm", "-u", "1000", "--network=none", map, name, "/bin/capable/grep", "CapEff"];
         t.rpod(words.iter().chain(&["/proc/self/status"])).run().lines_are(&["CapEff:\t0000000000000400"]);
     }
+    Ok(())
+}
+
+/// The kernel stacks 500 directories, whose names have to fit one page.
+fn many_layers(t: &Sandbox) -> Outcome {
+    let mut image = Image::busybox()?;
+    for number in 1..490 {
+        let tar = Tarball::new().file(&format!("many/{number}"), 0o644, number.to_string()).finish();
+        image = image.layer(tar, Compression::None);
+    }
+    let image = load(t, &image)?;
+    let count = "ls /many | wc -l; cat /many/1 /many/489";
+    rpod!(t, "run", "--name", "a", image, "sh", "-c", format!("{count}; echo > /many/own")).run().prints("489\n1489");
+    rpod!(t, "diff", "a").run().prints("A /many/own");
+    rpod!(t, "cp", "a:/many/250", "-").run().ok();
+    rpod!(t, "commit", "-q", "a", "b").run().ok();
+    t.write("home/Dockerfile", format!("FROM b\nRUN {count}\nRUN --mount=from=b,target=/b ls /b/many/own\n"))?;
+    let built = rpod!(t, "build", "-t", "c", "-f", t.home().join("Dockerfile"), t.home()).run();
+    built.ok();
+    rpod!(t, "run", "--rm", "c", "sh", "-c", count).run().lines_are(&["490", "1489"]);
+    rpod!(t, "unshare", "sh", "-c", format!("ls $({} image mount c)/many/489", t.binary().display())).run().ok();
     Ok(())
 }

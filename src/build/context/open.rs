@@ -8,6 +8,7 @@ use super::Context;
 use super::ignore::Ignore;
 use crate::build::extract;
 use crate::build::fetch;
+use crate::build::redact;
 use crate::build::request::{Request, Where};
 use crate::build::variables::{KEEP_GIT_DIR, is_true};
 use crate::build::workroom::Workroom;
@@ -32,6 +33,10 @@ pub(crate) struct Opened {
 
 /// Opens everything; reads standard input when something is to come from there.
 pub(crate) fn open(room: &Workroom, request: &Request) -> Result<Opened> {
+    open_all(room, request).map_err(redact::error)
+}
+
+fn open_all(room: &Workroom, request: &Request) -> Result<Opened> {
     let mut context = match &request.context {
         Where::Nothing => Context::nothing(),
         Where::Directory(path) => {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::build::redact;
 use crate::error::Error;
 
 /// Lines of the file, counted from 1, both included.
@@ -48,7 +49,7 @@ pub(crate) fn excerpt(file: &str, text: &str, span: Span) -> String {
         }
         let mark = if (span.first..=last).contains(&number) { ">>>" } else { "   " };
         // Writing to a String cannot fail.
-        let _ = writeln!(shown, "{number:>4} | {mark} {line}");
+        let _ = writeln!(shown, "{number:>4} | {mark} {}", redact::urls(line));
     }
     shown.push_str("--------------------");
     shown

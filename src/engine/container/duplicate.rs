@@ -3,7 +3,7 @@
 //! A container's configuration names itself in paths and names by its id, which occurs nowhere else: the new one's takes
 //! its place. Volumes without a name are new ones.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ use crate::state::id;
 use crate::state::lock::Mode;
 use crate::state::paths::{Dirs, create_private};
 use crate::storage::Store;
-use crate::userns::{IdMaps, enter};
+use crate::userns::{IdMaps, enter, owner};
 
 /// What is to be different.
 pub(crate) struct Wanted<'a> {
@@ -160,7 +160,7 @@ fn copy_files(from: &Path, to: &Path, whole: &IdMaps) -> Result<()> {
         let meta = source.metadata()?;
         std::fs::write(&target, std::fs::read(&source)?)?;
         std::fs::set_permissions(&target, std::fs::Permissions::from_mode(meta.mode() & 0o7777))?;
-        chown(&target, Some(meta.uid()), Some(meta.gid()))
+        owner::give(&target, meta.uid(), meta.gid())
     };
     enter::run(whole, || {
         let entries = std::fs::read_dir(&from).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());

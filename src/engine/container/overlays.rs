@@ -11,7 +11,7 @@ use super::remove::remove_tree;
 use super::resolve;
 use crate::error::{Context, Result};
 use crate::state::paths::create_private;
-use crate::userns::{IdMaps, IdRange, enter};
+use crate::userns::{IdMaps, IdRange, enter, owner};
 
 /// Makes those that are planned below `disk`, the container's directory, and takes away what the last start left. For a
 /// single-threaded process.
@@ -55,7 +55,7 @@ fn be_like(lower: &Path, upper: &Path, container: Option<&IdMaps>) -> Result<()>
         return mode();
     };
     enter::run(&whole, || {
-        let own = |path: &Path, (uid, gid): (u32, u32)| std::os::unix::fs::chown(path, Some(uid), Some(gid));
+        let own = |path: &Path, (uid, gid): (u32, u32)| owner::give(path, uid, gid);
         if !inside(maker) {
             own(&work, root).context(failed)?;
         }

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, chownat, openat, statat};
 use rustix::io::Errno;
 
 use super::options::mounts::CHOWN;
@@ -15,7 +15,7 @@ use super::resolve::MountKind;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::lookup::openat2;
 use crate::userns::shift::Shift;
-use crate::userns::{IdMaps, enter};
+use crate::userns::{IdMaps, enter, owner};
 
 /// Directories that hold more than one program's files (Podman's list); the user's home is one more.
 const PROTECTED: [&str; 21] = [
@@ -156,8 +156,8 @@ impl Owner {
             return Ok(());
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW | if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
-        let (uid, gid) = (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)));
-        match chownat(directory, name, uid, gid, flags) {
+        let (uid, gid) = owner::ids(self.uid, self.gid)?;
+        match chownat(directory, name, Some(uid), Some(gid), flags) {
             Err(Errno::NOENT) if !name.is_empty() => Ok(()),
             // Somebody else's file: its owner is not in the user's range.
             Err(Errno::INVAL) => Err(Errno::PERM),

@@ -14,7 +14,7 @@ use crate::engine::secrets;
 use crate::error::{Context, Result};
 use crate::spec::settings::Mount;
 use crate::state::paths::{Dirs, create_private};
-use crate::userns::{IdMaps, enter};
+use crate::userns::{IdMaps, enter, owner};
 
 /// The secrets of a container.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ pub(super) fn place(
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(mode)).context(failed)?;
         } else {
             enter::run(maps, || {
-                std::os::unix::fs::chown(&copy, Some(uid), Some(gid))
+                owner::give(&copy, uid, gid)
                     .and_then(|()| std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(mode)))
                     .context(failed)
             })?;

@@ -9,7 +9,7 @@ use crate::spec::capabilities::number;
 use crate::sys::exec::Strings;
 use crate::sys::rlimit::Limit;
 use crate::sys::seccomp::Filter;
-use crate::userns::IdMaps;
+use crate::userns::{IdMaps, owner};
 
 /// What is executed, and as whom.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ fn credentials(
     let mut credentials = Credentials {
         uid: user.uid(),
         gid: user.gid(),
-        groups: (!denied).then(|| groups.map(rustix::process::Gid::from_raw).collect()),
+        groups: (!denied).then(|| groups.filter_map(|gid| owner::gid(gid).ok()).collect()),
         umask: user.umask().unwrap_or(0o022),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         die_with_parent: true,

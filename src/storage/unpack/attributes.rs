@@ -4,15 +4,15 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, futimens,
-    lsetxattr, utimensat,
+    AtFlags, Mode, Stat, Timespec, Timestamps, XattrFlags, chownat, fchmod, fchown, fsetxattr, futimens, lsetxattr,
+    utimensat,
 };
 use rustix::io::Errno;
 
 use super::entry::{Attributes, Time};
 use crate::error::{Context, Result};
 use crate::storage::layer::Skipped;
-use crate::userns::IdMaps;
+use crate::userns::{IdMaps, owner};
 
 /// Sets attributes, and counts those it could not.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl Setter {
     pub(super) fn file(&mut self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
         let (uid, gid) = self.owner(attributes);
         if uid != 0 || gid != 0 {
-            fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            let (uid, gid) = owner::ids(uid, gid)?;
+            fchown(fd, Some(uid), Some(gid))?;
         }
         if attributes.mode & SPECIAL_BITS != 0 {
             fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
@@ -53,7 +54,8 @@ impl Setter {
     /// Of a file that is there already.
     pub(super) fn linked(&mut self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
         let (uid, gid) = self.owner(attributes);
-        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        let (uid, gid) = owner::ids(uid, gid)?;
+        fchown(fd, Some(uid), Some(gid))?;
         fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
         for (name, value) in &attributes.xattrs {
             self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
@@ -65,7 +67,8 @@ impl Setter {
     pub(super) fn directory(&mut self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
         let (uid, gid) = self.owner(attributes);
         if uid != 0 || gid != 0 {
-            fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            let (uid, gid) = owner::ids(uid, gid)?;
+            fchown(fd, Some(uid), Some(gid))?;
         }
         fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
         for (name, value) in &attributes.xattrs {
@@ -83,8 +86,8 @@ impl Setter {
     ) -> Result<(), Errno> {
         let (uid, gid) = self.owner(attributes);
         if uid != 0 || gid != 0 {
-            let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-            chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+            let (uid, gid) = owner::ids(uid, gid)?;
+            chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if !attributes.xattrs.is_empty() {
             let path = [format!("/proc/self/fd/{}/", parent.as_raw_fd()).as_bytes(), name].concat();

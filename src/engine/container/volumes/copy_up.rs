@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
 use crate::spec::settings::Identity;
+use crate::userns::owner;
 
 /// Marks a directory as opaque where extended attributes cannot.
 const OPAQUE: &str = ".wh..wh..opq";
@@ -132,8 +133,7 @@ fn chown(path: &Path, uid: u32, gid: u32, single: bool) -> Result<()> {
     if single {
         return Ok(());
     }
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
-        .context(|| format!("cannot give {} its owner", path.display()))
+    owner::give(path, uid, gid).context(|| format!("cannot give {} its owner", path.display()))
 }
 
 struct Copy {

@@ -26,7 +26,7 @@ use crate::spec::settings::Identity;
 use crate::state::file::{self, Durability};
 use crate::state::lock::{Lock, Mode};
 use crate::state::paths::create_private;
-use crate::userns::{IdMaps, enter};
+use crate::userns::{IdMaps, enter, owner};
 
 const META: &str = "volume.json";
 const NEW: &str = ".new";
@@ -226,7 +226,7 @@ fn furnish(dir: &Path, data: &Path, volume: &Volume, maps: impl FnOnce() -> Resu
 
 /// Gives a volume its owner, an id inside the user namespace that this runs in.
 fn give(data: &Path, (uid, gid): (u32, u32)) -> Result<()> {
-    std::os::unix::fs::lchown(data, Some(uid), Some(gid)).map_err(|e| {
+    owner::give(data, uid, gid).map_err(|e| {
         let error = Error::wrap(format!("cannot give {} to {uid}:{gid}", data.display()), e);
         error.hint("only ids of your subordinate ranges in /etc/subuid and /etc/subgid can own files")
     })
