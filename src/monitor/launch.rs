@@ -1,13 +1,11 @@
 //! A monitor of its own for each container: what it is given, and its birth.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
-use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::client::Client;
@@ -22,7 +20,7 @@ use crate::network::ports::PortMapping;
 use crate::runtime::cgroup::Wish;
 use crate::runtime::{Given, Join, Rootfs};
 use crate::state::lock::Lock;
-use crate::sys::descriptor;
+use crate::sys::detach::leave_caller;
 use crate::sys::process::{Fork, exit_now, fork};
 use crate::sys::seccomp::Filter;
 use crate::sys::tty::Size;
@@ -121,19 +119,5 @@ pub(crate) fn launch(launch: Launch<'_>) -> Result<Client> {
             life::live(launch, clients::Client::new(theirs));
             exit_now(0)
         }
-    }
-}
-
-/// The session, directory and files of the caller are not a process's that outlives it, which gets a name of its own.
-pub(crate) fn leave_caller(name: &CStr) {
-    // Fails only for a group leader, which a fresh child is not.
-    let _ = rustix::process::setsid();
-    let _ = rustix::process::chdir("/");
-    let _ = rustix::thread::set_name(name);
-    descriptor::close_inherited();
-    if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty()) {
-        let _ = rustix::stdio::dup2_stdin(&null);
-        let _ = rustix::stdio::dup2_stdout(&null);
-        let _ = rustix::stdio::dup2_stderr(&null);
     }
 }

@@ -33,7 +33,7 @@ mod start;
 pub(crate) mod state;
 mod terms;
 
-pub(crate) use launch::{Fresh, Launch, Removal, launch, leave_caller};
+pub(crate) use launch::{Fresh, Launch, Removal, launch};
 pub(crate) use terms::{Changed, Terms};
 
 /// How a monitor's process is called.

@@ -146,6 +146,6 @@ impl Store {
 
 /// Writes the `layer.json` of a layer that is not in its place yet.
 pub(super) fn write_meta(dir: &Path, meta: &LayerMeta) -> Result<()> {
-    // The whole file system is flushed before the layer gets its name.
+    // It gets on the disk with the whole layer.
     file::write_json(&dir.join("layer.json"), meta, Durability::Volatile)
 }

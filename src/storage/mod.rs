@@ -8,6 +8,7 @@
 //! data/summaries.json          what listings show of the documents: a cache (blobs)
 //! data/known/<diffid>.json     the compressed forms of a layer that registries have: only hints (known)
 //! data/mapped/<key>/           the layers of an image in one, for containers with another id map (mapped)
+//! data/unflushed/<diffid>.<id>  a layer that may not be on the disk yet (unflushed)
 //! data/staging/<digest>.partial  the beginning of a layer whose transfer was cut off (partial)
 //! data/staging/<host>-<id>/    being made or removed by the process that holds <host>-<id>.lock (staging)
 //! data of others                 stores that are only read: blobs, refs and layers that this one has not (additional)
@@ -45,6 +46,7 @@ mod rootfs;
 #[cfg(test)]
 pub(crate) mod scenarios;
 mod staging;
+mod unflushed;
 mod unpack;
 pub(crate) mod usage;
 mod view;
@@ -108,7 +110,7 @@ impl Store {
                 }
             }
         }
-        store.clean_staging()?;
+        store.clean()?;
         Ok(store)
     }
 
@@ -126,14 +128,15 @@ impl Store {
         self.data.join("gc.lock")
     }
 
-    /// Removes what dead processes left in `staging/`.
-    fn clean_staging(&self) -> Result<()> {
+    /// Removes what dead processes left in `staging/`, and layers that a power cut destroyed.
+    fn clean(&self) -> Result<()> {
         let dead = staging::dead(&self.staging_dir(), &self.host)?;
-        if dead.is_empty() || !single_threaded() {
+        let doubtful = self.doubtful()?;
+        if dead.is_empty() && doubtful.is_empty() || !single_threaded() {
             return Ok(());
         }
         // The files may belong to ids that only root of the user's namespace may remove.
-        enter::run(&IdMaps::for_user()?, || staging::clean(dead))
+        enter::run(&IdMaps::for_user()?, || staging::clean(dead).and_then(|()| self.settle(&doubtful)))
     }
 
     /// Writes a file of the store.

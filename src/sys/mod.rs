@@ -8,6 +8,7 @@ pub(crate) mod close;
 pub(crate) mod datagrams;
 pub(crate) mod descriptor;
 pub(crate) mod descriptor_signal;
+pub(crate) mod detach;
 pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod keyring;

@@ -82,6 +82,7 @@ mod systemd;
 mod terminal;
 mod transports;
 mod trust;
+mod unflushed;
 mod userns;
 mod vm;
 mod volumes;
@@ -98,6 +99,7 @@ pub fn trials() -> Vec<Trial> {
         retry::trials(),
         run::trials(),
         runtime_dir::trials(),
+        unflushed::trials(),
         userns::trials(),
         namespaces::trials(),
         mount_options::trials(),

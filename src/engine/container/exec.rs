@@ -15,7 +15,6 @@ use super::session::{self, Caller, Session};
 use super::store::Container;
 use super::{lifecycle, start};
 use crate::error::{Context, Error, Kind, Result};
-use crate::monitor;
 use crate::monitor::protocol::Event;
 use crate::monitor::state::{State, Status};
 use crate::runtime::cgroup;
@@ -25,6 +24,7 @@ use crate::spec::user;
 use crate::state::events;
 use crate::state::paths::Dirs;
 use crate::storage::LayerView;
+use crate::sys::detach::leave_caller;
 use crate::sys::tty::Size;
 use crate::sys::{memory, prctl};
 
@@ -163,7 +163,7 @@ impl Job<'_> {
 
     /// A keeper's life with `-d`.
     fn detached(&self, caller: &Caller) {
-        monitor::leave_caller(c"rpod-exec");
+        leave_caller(c"rpod-exec");
         let mut warn = |text: &str| caller.tell(&Event::Warning(text.as_bytes()));
         let started = self.start(&mut warn).and_then(|(pid, relay)| Ok((self.remember(pid)?, relay)));
         match started {
@@ -199,7 +199,7 @@ impl Job<'_> {
                 match kept {
                     Ok(session) => {
                         caller.tell(&Event::Detached);
-                        monitor::leave_caller(c"rpod-exec");
+                        leave_caller(c"rpod-exec");
                         self.abandon(session, relay);
                     }
                     Err(error) => caller.fail(&error),

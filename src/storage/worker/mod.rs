@@ -7,9 +7,11 @@
 //! request + job socket + pipe end ─────────────▶ a thread per job
 //! compressed layer ──pipe──────────────────────▶ staging/…: diff/ aside/ entries.zst layer.json
 //!                 ◀──────────── what it was ────
-//! keep or drop ────────────────────────────────▶ syncfs, rename to layers/<diffid>
+//! keep or drop ────────────────────────────────▶ rename to layers/<diffid>
 //!                 ◀───────────────────── done ──
 //! ```
+//! What it has kept gets on the disk later, by a child that nobody waits for (`unflushed`). What could not be fetched or
+//! built again, and what is on a file system that keeps no order, is flushed before it is kept.
 
 mod serve;
 mod wire;

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use super::pipe;
@@ -17,8 +18,10 @@ use crate::storage::layer::LayerMeta;
 use crate::storage::limits::Limits;
 use crate::storage::staging::Staging;
 use crate::storage::unpack::{self, pack};
-use crate::storage::{Store, full};
+use crate::storage::{Store, full, unflushed};
+use crate::sys::detach::leave_caller;
 use crate::sys::file::close_all_but;
+use crate::sys::process::{Fork, exit_now, fork};
 use crate::userns::IdMaps;
 use crate::userns::enter::Failure;
 
@@ -32,7 +35,7 @@ pub(super) fn run(store: &Store, maps: &IdMaps, control: OwnedFd) -> u8 {
     // A directory per level of every layer at work.
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let worker = Worker { store, maps };
+    let worker = Worker { store, maps, unflushed: AtomicBool::new(false) };
     let ended = std::thread::scope(|scope| {
         loop {
             let Some((request, descriptors)) = wire::receive::<Request>(&control)? else { return Ok::<_, Error>(()) };
@@ -42,12 +45,25 @@ pub(super) fn run(store: &Store, maps: &IdMaps, control: OwnedFd) -> u8 {
             scope.spawn(move || worker.serve(request, job, descriptors.next()));
         }
     });
+    if worker.unflushed.into_inner() {
+        flush_later(store);
+    }
     u8::from(ended.is_err())
+}
+
+/// In a process of its own. Without one the marks stay for the next worker.
+fn flush_later(store: &Store) {
+    if matches!(fork(), Ok(Fork::Child)) {
+        leave_caller(c"rpod-flush");
+        exit_now(u8::from(store.flush_marked().is_err()));
+    }
 }
 
 struct Worker<'a> {
     store: &'a Store,
     maps: &'a IdMaps,
+    /// Whether a layer was kept that is to be flushed.
+    unflushed: AtomicBool,
 }
 
 impl Worker<'_> {
@@ -69,12 +85,13 @@ impl Worker<'_> {
                     .map_err(|e| full::explain(e, &self.store.data, source.as_ref()))?;
                 meta.sources.extend(source);
                 crate::storage::layer::write_meta(&dir, &meta)?;
-                self.keep_or_drop(job, &dir, &meta)?;
+                self.keep_or_drop(job, &dir, &meta, true)?;
             }
             Request::Diff(diff) => {
                 let (staging, dir) = self.layer_dir()?;
                 let meta = self.diff(&diff, &dir).context(|| "cannot make a layer of the changes")?;
-                self.keep_or_drop(job, &dir, &meta)?;
+                // Who takes a directory as a layer builds, and can do so again.
+                self.keep_or_drop(job, &dir, &meta, diff.take)?;
                 drop(staging);
             }
             Request::Pack { diff_id } => {
@@ -119,9 +136,13 @@ impl Worker<'_> {
         })
     }
 
-    fn keep_or_drop(&self, job: &OwnedFd, dir: &Path, meta: &LayerMeta) -> Result<()> {
-        // Written out while the other side checks what it has to check.
-        flush(dir)?;
+    /// `later`: it may be lost when the machine goes down now.
+    fn keep_or_drop(&self, job: &OwnedFd, dir: &Path, meta: &LayerMeta, later: bool) -> Result<()> {
+        if later && self.store.mark_unflushed(&meta.diff_id)? {
+            self.unflushed.store(true, Ordering::Relaxed);
+        } else {
+            unflushed::flush(dir)?;
+        }
         wire::send(job, &Outcome::Ok(Answer::Layer(meta.clone())), &[])?;
         match wire::receive::<Verdict>(job)? {
             Some((Verdict::Keep, _)) => self.keep(dir, &meta.diff_id),
@@ -143,11 +164,4 @@ fn broken_pipe(error: &Error) -> bool {
     std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<std::io::Error>())
         .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// One flush of the file system instead of one per file.
-fn flush(dir: &Path) -> Result<()> {
-    rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(rustix::fs::syncfs)
-        .context(|| "cannot write the layer to the disk")
 }
