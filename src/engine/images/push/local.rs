@@ -55,7 +55,10 @@ fn plan(store: &Store, image: &Image, local: &Local, compress: bool, options: &P
                 .hint("use oci-archive: for another one"));
         }
         Kind::DockerArchive => options.form = Some(Form::Plain),
-        Kind::Dir if options.form.is_none() => {
+        // A directory has what Podman would write: plain layers, or the originals.
+        Kind::Dir
+            if options.form.is_none() && (compress || !export::has_originals(store, &manifest, &image.layers)) =>
+        {
             options.form = Some(if compress { Form::gzip() } else { Form::Plain });
         }
         Kind::Oci | Kind::OciArchive if options.format == Some(ManifestFormat::Docker) => {
