@@ -384,6 +384,22 @@ fn rejects(t: &Sandbox) -> Outcome {
             out.fails(125, &["rejected by the signature policy", "policy.json"]);
         }
     }
+    // Another policy for one command.
+    let open = t.write("home/open.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
+    let shut = t.write("home/shut.json", r#"{"default":[{"type":"reject"}]}"#)?;
+    let by = |policy: &std::path::Path| format!("--signature-policy={}", policy.display());
+    for words in [
+        &["pull", "-q", "busybox"][..],
+        &["pull", "-q", "oci:o:x"],
+        &["load", "-q", "-i", "a.tar"],
+        &["load", "-q", "-i", "o"],
+        &["import", "-q", "fs.tar"],
+    ] {
+        let run = |policy: &std::path::Path| t.rpod(words.iter().copied().chain([by(policy).as_str()])).run();
+        run(&open).ok();
+        run(&shut).fails(125, &["rejected by the signature policy", "shut.json"]);
+        run(std::path::Path::new("/nosuch.json")).fails(125, &["/nosuch.json"]);
+    }
     // What is not understood whole lets nothing in, each refused by Podman too.
     let accept = r#"[{"type":"insecureAcceptAnything"}]"#;
     for bad in [

@@ -74,7 +74,7 @@ pub(crate) fn push_local(
         let digest: Digest = entry["digest"].as_str().unwrap_or_default().parse()?;
         let manifest = manifest(store, &digest)?;
         parts.push(match is_image(&manifest) {
-            true => Part::Image(Image::read(store, digest)?),
+            true => Part::Image(Box::new(Image::read(store, digest)?)),
             false => {
                 let blobs = manifest.layers.iter().chain([&manifest.config]);
                 let blobs = blobs.map(|blob| store.read_blob(&blob.digest)).collect::<Result<_>>()?;

@@ -43,7 +43,7 @@ pub(crate) fn push_local(
 
 /// What a list names.
 pub(crate) enum Part {
-    Image(Image),
+    Image(Box<Image>),
     /// Small blobs, and the manifest with its media type.
     Artifact(Vec<Vec<u8>>, String, Vec<u8>),
 }
