@@ -50,7 +50,7 @@ pub(crate) struct ImageConfig {
 pub(crate) struct Settings {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub user: String,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "OrderedMap::is_empty")]
+    #[serde(default, deserialize_with = "entries", skip_serializing_if = "OrderedMap::is_empty")]
     pub exposed_ports: OrderedMap<Empty>,
     #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
@@ -58,11 +58,11 @@ pub(crate) struct Settings {
     pub entrypoint: Vec<String>,
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "OrderedMap::is_empty")]
+    #[serde(default, deserialize_with = "entries", skip_serializing_if = "OrderedMap::is_empty")]
     pub volumes: OrderedMap<Empty>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "OrderedMap::is_empty")]
+    #[serde(default, deserialize_with = "entries", skip_serializing_if = "OrderedMap::is_empty")]
     pub labels: OrderedMap<String>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub stop_signal: String,
@@ -192,10 +192,10 @@ impl<V: Serialize> Serialize for OrderedMap<V> {
     }
 }
 
-impl<'de, V: Deserialize<'de> + Default> Deserialize<'de> for OrderedMap<V> {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for OrderedMap<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de> + Default> Visitor<'de> for Entries<V> {
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
             type Value = OrderedMap<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,8 +206,7 @@ impl<'de, V: Deserialize<'de> + Default> Deserialize<'de> for OrderedMap<V> {
                 let mut entries: Vec<(String, V)> = Vec::new();
                 // An index beside the list: a hostile config may hold a million labels.
                 let mut places = std::collections::HashMap::new();
-                while let Some((key, value)) = access.next_entry::<String, Option<V>>()? {
-                    let value = value.unwrap_or_default();
+                while let Some((key, value)) = access.next_entry::<String, V>()? {
                     match places.get(&key) {
                         Some(&place) => {
                             let entry: &mut (String, V) = &mut entries[place];
@@ -241,6 +240,13 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
 fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let list = Option::<Vec<Option<T>>>::deserialize(deserializer)?;
     Ok(list.into_iter().flatten().map(Option::unwrap_or_default).collect())
+}
+
+fn entries<'de, D: Deserializer<'de>, V: Deserialize<'de> + Default + Clone>(
+    deserializer: D,
+) -> Result<OrderedMap<V>, D::Error> {
+    let map = Option::<OrderedMap<Option<V>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(map.iter().map(|(key, value)| (key.to_owned(), value.clone().unwrap_or_default())).collect())
 }
 
 /// A command: a list, or (in very old images) one string.
