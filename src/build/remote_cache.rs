@@ -55,7 +55,12 @@ fn import_one(
         CachePlace::Directory { path, .. } => format!("oci:{}", path.display()),
     };
     let before = images::resolve(store, &name).is_ok();
-    let options = PullOptions { policy: PullPolicy::Always, platform: None, registry: pull.registry.clone() };
+    let options = PullOptions {
+        policy: PullPolicy::Always,
+        platform: None,
+        registry: pull.registry.clone(),
+        signature_policy: None,
+    };
     let image = images::pull_apart(dirs, store, maps, &name, &options, progress)?;
     let taken = take_in(store, &image);
     // Nobody wants to see it among the images; its layers are the steps' now.

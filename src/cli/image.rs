@@ -60,6 +60,9 @@ pub(crate) struct Pull {
     /// When to ask the registry
     #[arg(long, value_name = "POLICY", default_value = "always", value_parser = ["always", "missing", "never", "newer"])]
     pub policy: String,
+    /// Decide by this signature policy instead of policy.json
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub signature_policy: Option<PathBuf>,
     /// Do not show progress
     #[arg(short, long)]
     pub quiet: bool,
@@ -205,6 +208,9 @@ pub(crate) struct Load {
     /// Read from a file instead of standard input
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
+    /// Decide by this signature policy instead of policy.json
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub signature_policy: Option<PathBuf>,
     /// Do not show progress
     #[arg(short, long)]
     pub quiet: bool,
@@ -239,6 +245,9 @@ pub(crate) struct Save {
 /// Make an image of a root file system's tar
 #[derive(Debug, Args)]
 pub(crate) struct Import {
+    /// Decide by this signature policy instead of policy.json
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub signature_policy: Option<PathBuf>,
     /// Architecture of the image
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,

@@ -102,7 +102,9 @@ pub(crate) struct Inspect {
     pub list: String,
 }
 
-/// Push a manifest list and its images to a registry
+/// Push a manifest list and its images to a registry, a directory or an archive
+///
+/// Without its images (--all=false) a list goes to registries only; elsewhere its image for this machine is written.
 #[derive(Debug, Args)]
 pub(crate) struct Push {
     #[command(flatten)]
@@ -140,7 +142,7 @@ pub(crate) struct Push {
     /// List to push
     #[arg(value_name = "LIST")]
     pub list: String,
-    /// Where to; its own name if not said
+    /// Where to, also dir:, oci: or oci-archive:; its own name if not said
     #[arg(value_name = "DESTINATION")]
     pub destination: Option<String>,
 }

@@ -244,7 +244,7 @@ fn pull(args: &Build, platform: Option<Platform>) -> Result<PullOptions> {
         Some("newer" | "ifnewer") => PullPolicy::Newer,
         Some(other) => return Err(Error::new(format!("unrecognized pull policy {other:?}"))),
     };
-    Ok(PullOptions { platform, policy, registry: registry(args)? })
+    Ok(PullOptions { platform, policy, registry: registry(args)?, signature_policy: None })
 }
 
 /// How registries are reached.

@@ -96,6 +96,7 @@ pub(super) fn image(name: &str, flags: &Flags, store: &Store, context: &Context<
             retry: pull::retry(flags.retry, flags.retry_delay.as_deref())?,
             ..Options::default()
         },
+        signature_policy: None,
     };
     let progress = progress(context.ui, wanted.quiet);
     let dirs = context.dirs()?;

@@ -24,6 +24,7 @@ pub(crate) fn run(args: Import, context: &Context<'_>) -> Result<u8> {
         message: args.message.unwrap_or_default(),
         platform: platform(None, args.os.as_deref(), args.arch.as_deref(), args.variant.as_deref())?
             .unwrap_or_else(Platform::host),
+        signature_policy: args.signature_policy,
     };
     let store = context.store()?;
     let maps = IdMaps::for_user()?;

@@ -109,6 +109,7 @@ fn inspect(args: &InspectContainer, kind: InspectedKind, context: &Context<'_>) 
                         let of = match object {
                             Object::Container(_) => &podman_types::CONTAINER,
                             Object::Volume(_) => &podman_types::VOLUME,
+                            Object::Image(_) => &podman_types::IMAGE,
                             _ => &Type::Any,
                         };
                         listing::typed_object(context.ui, "inspect", &args.format, object, any_case, of)?;

@@ -19,12 +19,13 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let store = if args.keep_compressed { store.keep_compressed() } else { store };
     let maps = IdMaps::for_user()?;
+    let policy = args.signature_policy.as_deref();
     let directory = args.input.as_ref().filter(|path| path.is_dir());
     if let Some(path) = directory {
         let kind = if path.join("index.json").exists() { Kind::Oci } else { Kind::Dir };
         let progress = progress(context.ui, args.quiet);
         let local = Local::new(kind, path);
-        let loaded = images::pull_local(dirs, &store, &maps, &local, &Platform::host(), &*progress)?;
+        let loaded = images::pull_local(dirs, &store, &maps, &local, &Platform::host(), policy, &*progress)?;
         drop(progress);
         return show(context, loaded);
     }
@@ -36,7 +37,7 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
         None => File::from(std::io::stdin().as_fd().try_clone_to_owned().context(|| "cannot read standard input")?),
     };
     let progress = progress(context.ui, args.quiet);
-    let loaded = images::load(dirs, &store, &maps, input, &*progress)?;
+    let loaded = images::load(dirs, &store, &maps, input, policy, &*progress)?;
     drop(progress);
     show(context, loaded)
 }

@@ -144,7 +144,7 @@ pub(crate) fn rm(args: Rm, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
     let mut code = 0;
     for name in &args.lists {
-        let forgotten = manifests::get(&store, name)
+        let forgotten = known(&store, name)
             .and_then(|list| manifests::forget(&store, &list, name, true).map(|forgotten| (list, forgotten)));
         match forgotten {
             Ok((list, forgotten)) => {
@@ -162,6 +162,17 @@ pub(crate) fn rm(args: Rm, context: &Context<'_>) -> Result<u8> {
     }
     collect(context, &store)?;
     Ok(code)
+}
+
+/// The list of that name, which may not be that of an image.
+fn known(store: &Store, name: &str) -> Result<List> {
+    manifests::get(store, name).map_err(|error| match images::resolve(store, name) {
+        Ok(image) if error.kind() == Kind::NoSuchObject => {
+            Error::new(format!("{}: image is not a manifest list", image.name.as_deref().unwrap_or(name)))
+                .hint("rpod rmi removes images")
+        }
+        _ => error,
+    })
 }
 
 pub(crate) fn exists(args: Exists, context: &Context<'_>) -> Result<u8> {

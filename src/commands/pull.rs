@@ -28,6 +28,7 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
             _ => PullPolicy::Always,
         },
         registry: registry_options(&args.registry)?,
+        signature_policy: args.signature_policy,
     };
     let dirs = context.dirs()?;
     let store = context.store()?;
@@ -41,8 +42,16 @@ pub(crate) fn run(args: Pull, context: &Context<'_>) -> Result<u8> {
         let progress = progress(context.ui, args.quiet);
         if let Some(Transport::Local(local)) = Transport::parse(name)? {
             let wanted = options.platform.clone().unwrap_or_else(Platform::host);
-            let loaded = images::pull_local(dirs, &store, &maps, &local, &wanted, &*progress)
-                .inspect_err(|error| events::pull_error(dirs, name, error))?;
+            let loaded = images::pull_local(
+                dirs,
+                &store,
+                &maps,
+                &local,
+                &wanted,
+                options.signature_policy.as_deref(),
+                &*progress,
+            )
+            .inspect_err(|error| events::pull_error(dirs, name, error))?;
             drop(progress);
             for image in loaded {
                 events::image(dirs, "pull", &image.id.hex(), name);

@@ -7,7 +7,7 @@ use super::pull::registry_options;
 use crate::cli::image::RegistryFlags;
 use crate::cli::registry::Push;
 use crate::engine::events;
-use crate::engine::images::{self, ManifestFormat, PushOptions};
+use crate::engine::images::{self, Image, ManifestFormat, PushOptions};
 use crate::engine::manifests::{self, List};
 use crate::error::{Context as _, Error, Result};
 use crate::image::compress::Form;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: Push, context: &Context<'_>) -> Result<u8> {
         return Err(Error::new("--compress is for dir: destinations; elsewhere layers are compressed anyway"));
     }
     if args.sign_by.is_some() && matches!(&destination, Transport::Local(_)) {
-        return Err(Error::new("only what is pushed to a registry can be signed"));
+        return Err(unsigned());
     }
     let maps = IdMaps::for_user()?;
     let progress = progress(context.ui, args.quiet);
@@ -85,7 +85,15 @@ pub(super) fn can_sign(destination: &str, key: Option<&str>) -> Result<()> {
 }
 
 fn named(destination: &str) -> Result<Reference> {
-    Reference::parse(destination.strip_prefix("docker://").unwrap_or(destination))
+    match Transport::parse(destination)? {
+        Some(Transport::Local(_)) => Err(unsigned()),
+        Some(Transport::Docker(name)) => Reference::parse(&name),
+        None => Reference::parse(destination),
+    }
+}
+
+fn unsigned() -> Error {
+    Error::new("only what is pushed to a registry can be signed")
 }
 
 fn write_digest(file: Option<&Path>, digest: Digest) -> Result<u8> {
@@ -95,7 +103,7 @@ fn write_digest(file: Option<&Path>, digest: Digest) -> Result<u8> {
     Ok(0)
 }
 
-/// Pushes a manifest list to a registry.
+/// Pushes a manifest list to a registry, a directory or an archive.
 pub(super) fn list(
     context: &Context<'_>,
     store: &Store,
@@ -105,15 +113,20 @@ pub(super) fn list(
     quiet: bool,
     options: &PushOptions,
 ) -> Result<Digest> {
+    let maps = IdMaps::for_user()?;
+    let progress = progress(context.ui, quiet);
     let name = match Transport::parse(destination)? {
         Some(Transport::Docker(name)) => name,
+        Some(Transport::Local(local)) if all => {
+            return manifests::push_local(store, &maps, list, &local, options, &*progress);
+        }
+        // Elsewhere there is nothing yet that the list alone could name: it stands for its image for this machine.
         Some(Transport::Local(local)) => {
-            return Err(Error::new(format!("manifest lists are pushed to registries, not to {local}")));
+            let image = Image::read(store, list.own_manifest()?)?;
+            return images::push_local(store, &maps, &image, &local, false, options, &*progress);
         }
         None => destination.to_owned(),
     };
-    let maps = IdMaps::for_user()?;
-    let progress = progress(context.ui, quiet);
     manifests::push(store, &maps, list, &Reference::parse(&name)?, all, options, &*progress)
 }
 

@@ -47,6 +47,9 @@ pub(crate) fn run(args: Search, context: &Context<'_>) -> Result<u8> {
         let machine = hits.iter().map(|hit| row(hit, true)).collect();
         (rows, machine, if args.compatible { DOCKERS } else { COLUMNS })
     };
+    if rows.is_empty() && args.format.is_none() {
+        return Ok(0);
+    }
     let listing = Listing {
         name: "search",
         columns,
@@ -72,5 +75,6 @@ fn row(found: &SearchHit, whole: bool) -> Value {
         "Stars": found.hit.stars,
         "Official": flag(found.hit.is_official),
         "Automated": flag(found.hit.is_automated),
+        "Tag": "",
     })
 }

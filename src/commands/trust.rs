@@ -71,18 +71,15 @@ fn row(transport: &str, scope: &str, list: &[Requirement]) -> Vec<Value> {
     list.iter()
         .map(|requirement| {
             let (kind, keys) = match requirement {
-                Requirement::AcceptAnything => ("accept", None),
-                Requirement::Reject => ("reject", None),
+                Requirement::AcceptAnything {} => ("accept", None),
+                Requirement::Reject {} => ("reject", None),
                 Requirement::SignedBy(keys) => ("signed", Some(keys)),
                 Requirement::SigstoreSigned(keys) => ("sigstoreSigned", Some(keys)),
             };
             // The files of the keys say whose they are; for sigstore Podman shows this.
             let id = match (requirement, keys) {
                 (Requirement::SigstoreSigned(_), _) => "N/A".to_owned(),
-                (_, Some(keys)) => {
-                    let paths = keys.key_path.iter().chain(&keys.key_paths).map(|path| path.display().to_string());
-                    paths.collect::<Vec<_>>().join(", ")
-                }
+                (_, Some(keys)) => keys.paths().collect::<Vec<_>>().join(", "),
                 (_, None) => String::new(),
             };
             let reference = Reference::parse(&format!("{scope}/x")).or_else(|_| Reference::parse(scope));
@@ -128,8 +125,8 @@ fn set(args: &Trust) -> Result<u8> {
         None => Policy::files().into_iter().next().ok_or_else(|| Error::new("there is no place for policy.json"))?,
     };
     let requirements = match args.kind.as_str() {
-        "accept" => vec![Requirement::AcceptAnything],
-        "reject" => vec![Requirement::Reject],
+        "accept" => vec![Requirement::AcceptAnything {}],
+        "reject" => vec![Requirement::Reject {}],
         kind if args.pubkeysfile.is_empty() => {
             return Err(Error::new(format!("--type {kind} needs a key: --pubkeysfile")));
         }
@@ -163,6 +160,8 @@ fn signed(kind: &str, path: &Path) -> Result<Requirement> {
     if !path.is_file() {
         return Err(Error::new(format!("there is no key {}", path.display())));
     }
+    let path = path.into_os_string().into_string();
+    let path = path.map_err(|path| Error::new(format!("the path {} is not UTF-8", path.display())))?;
     let keys = Keys { key_path: Some(path), ..Keys::default() };
     Ok(match kind {
         "sigstoreSigned" => Requirement::SigstoreSigned(keys),

@@ -4,4 +4,5 @@ pub(crate) mod policy;
 pub(crate) mod registries;
 pub(crate) mod registries_d;
 pub(crate) mod storage;
+mod strict_json;
 pub(crate) mod yaml;

@@ -1,15 +1,18 @@
 //! policy.json (containers-policy.json(5)): which images may be brought in at all, and whose signatures they need.
 //!
 //! Read from `--signature-policy`, else `~/.config/containers/policy.json`, else `/etc/containers/policy.json`. Without any
-//! of them every image is accepted, as Docker does it.
+//! of them every image is accepted, as Docker does it. What is not understood whole is refused whole: a member too many or
+//! twice may be the rule that was meant.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::registries::user_dir;
+use super::strict_json;
 use crate::error::{Context, Error, Result};
 use crate::image::reference::Reference;
 
@@ -28,12 +31,12 @@ pub(crate) struct Policy {
 
 /// One condition; of a list all must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", deny_unknown_fields)]
 pub(crate) enum Requirement {
     #[serde(rename = "insecureAcceptAnything")]
-    AcceptAnything,
+    AcceptAnything {},
     #[serde(rename = "reject")]
-    Reject,
+    Reject {},
     #[serde(rename = "signedBy")]
     SignedBy(Keys),
     #[serde(rename = "sigstoreSigned")]
@@ -44,37 +47,47 @@ pub(crate) enum Requirement {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Keys {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub key_type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_path: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub key_paths: Vec<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub key_path: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub key_paths: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub key_data: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub key_datas: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub key_datas: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub signed_identity: Option<Identity>,
 }
 
 /// Which names a signature may be for (`signedIdentity`).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all_fields = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub(crate) enum Identity {
     #[serde(rename = "matchExact")]
-    Exact,
-    #[default]
+    Exact {},
     #[serde(rename = "matchRepoDigestOrExact")]
-    RepoDigestOrExact,
+    RepoDigestOrExact {},
     #[serde(rename = "matchRepository")]
-    Repository,
+    Repository {},
     #[serde(rename = "exactReference")]
     ThisReference { docker_reference: String },
     #[serde(rename = "exactRepository")]
     ThisRepository { docker_repository: String },
     #[serde(rename = "remapIdentity")]
     Remapped { prefix: String, signed_prefix: String },
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self::RepoDigestOrExact {}
+    }
+}
+
+/// A member that is given is not null.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Policy {
@@ -101,8 +114,13 @@ impl Policy {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let policy: Self =
-            serde_json::from_str(text).context(|| "it is not a signature policy that rpod understands")?;
+        let what = || "it is not a signature policy that rpod understands";
+        let value = strict_json::parse(text).context(what)?;
+        has_objects(&value).context(what)?;
+        let policy: Self = serde_json::from_value(value).context(what)?;
+        for (transport, scopes) in &policy.transports {
+            scopes.keys().try_for_each(|scope| check_scope(transport, scope))?;
+        }
         let lists = policy.transports.values().flat_map(BTreeMap::values).chain([&policy.default]);
         for list in lists {
             if list.is_empty() {
@@ -151,12 +169,44 @@ impl Policy {
     }
 }
 
+/// serde takes a list of values for a structure; nobody writes a policy so.
+fn has_objects(value: &Value) -> Result<()> {
+    let bad = || Err(Error::new("a list is where an object is expected"));
+    match value {
+        Value::Array(list) => list.iter().try_for_each(|item| if item.is_array() { bad() } else { has_objects(item) }),
+        Value::Object(members) => members.iter().try_for_each(|(name, member)| match member {
+            Value::Array(_) if name == "signedIdentity" => bad(),
+            member => has_objects(member),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A scope that no image could have is a mistake in the rule that matters most.
+fn check_scope(transport: &str, scope: &str) -> Result<()> {
+    let is_possible = match transport {
+        _ if scope.is_empty() => true,
+        "docker-archive" | "tarball" => false,
+        "dir" | "oci" | "oci-archive" => {
+            scope.strip_prefix('/').is_some_and(|path| !path.split('/').any(|part| ["", ".", ".."].contains(&part)))
+        }
+        _ => true,
+    };
+    match is_possible {
+        true => Ok(()),
+        false => Err(Error::new(format!("{transport} has no scope {scope:?}"))),
+    }
+}
+
 fn check(requirement: &Requirement) -> Result<()> {
     let keys = match requirement {
-        Requirement::AcceptAnything | Requirement::Reject => return Ok(()),
+        Requirement::AcceptAnything {} | Requirement::Reject {} => return Ok(()),
         Requirement::SignedBy(keys) => {
             if keys.key_type.as_deref() != Some("GPGKeys") {
                 return Err(Error::new("keyType of signedBy must be GPGKeys"));
+            }
+            if keys.key_datas.is_some() {
+                return Err(Error::new("signedBy has no keyDatas"));
             }
             keys
         }
@@ -167,40 +217,60 @@ fn check(requirement: &Requirement) -> Result<()> {
             keys
         }
     };
-    let given =
-        [keys.key_path.is_some(), !keys.key_paths.is_empty(), keys.key_data.is_some(), !keys.key_datas.is_empty()];
-    if given.iter().filter(|given| **given).count() != 1 {
+    let given = [keys.key_path.is_some(), keys.key_paths.is_some(), keys.key_data.is_some(), keys.key_datas.is_some()];
+    if given.iter().filter(|given| **given).count() != 1 || keys.paths().chain(keys.data()).count() == 0 {
         return Err(Error::new("exactly one of keyPath, keyPaths, keyData and keyDatas is needed"));
     }
-    if let Some(Identity::Remapped { prefix, signed_prefix }) = &keys.signed_identity
-        && (prefix.is_empty() || signed_prefix.is_empty())
-    {
-        return Err(Error::new("remapIdentity needs prefix and signedPrefix"));
+    if keys.paths().any(|path| path.is_empty()) {
+        return Err(Error::new("the path of a key is empty"));
     }
-    Ok(())
+    keys.data().try_for_each(|text| decoded(text).map(drop))?;
+    match &keys.signed_identity {
+        Some(Identity::Remapped { prefix, signed_prefix }) if prefix.is_empty() || signed_prefix.is_empty() => {
+            Err(Error::new("remapIdentity needs prefix and signedPrefix"))
+        }
+        Some(Identity::ThisReference { docker_reference: name }) => {
+            let last = name.rsplit('/').next().unwrap_or(name);
+            match last.contains([':', '@']) {
+                true => Reference::parse(name).map(drop),
+                false => Err(Error::new(format!("dockerReference {name:?} has neither a tag nor a digest"))),
+            }
+        }
+        Some(Identity::ThisRepository { docker_repository: name }) => Reference::parse(name).map(drop),
+        _ => Ok(()),
+    }
 }
 
 impl Keys {
     /// The content of every key file.
     pub(crate) fn read(&self) -> Result<Vec<Vec<u8>>> {
-        let paths = self.key_path.iter().chain(&self.key_paths);
-        let files = paths.map(|path| std::fs::read(path).context(|| format!("cannot read the key {}", path.display())));
-        let data = self.key_data.iter().chain(&self.key_datas).map(|text| {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(text.trim());
-            decoded.map_err(|_| Error::new("keyData is not base64"))
-        });
-        files.chain(data).collect()
+        let files = self.paths().map(|path| std::fs::read(path).context(|| format!("cannot read the key {path}")));
+        files.chain(self.data().map(decoded)).collect()
     }
+
+    /// The files of keys.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.key_path.iter().chain(self.key_paths.iter().flatten()).map(String::as_str)
+    }
+
+    fn data(&self) -> impl Iterator<Item = &str> {
+        self.key_data.iter().chain(self.key_datas.iter().flatten()).map(String::as_str)
+    }
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>> {
+    let decoded = base64::engine::general_purpose::STANDARD.decode(text.trim());
+    decoded.map_err(|_| Error::new("keyData is not base64"))
 }
 
 impl Identity {
     /// Whether a signature for `signed` stands for `wanted`.
     pub(crate) fn allows(&self, wanted: &Reference, signed: &str) -> bool {
         match self {
-            Self::Exact => wanted.digest().is_none() && same(wanted, signed),
-            Self::RepoDigestOrExact if wanted.digest().is_some() => same_repository(&wanted.repository(), signed),
-            Self::RepoDigestOrExact => same(wanted, signed),
-            Self::Repository => same_repository(&wanted.repository(), signed),
+            Self::Exact {} => wanted.digest().is_none() && same(wanted, signed),
+            Self::RepoDigestOrExact {} if wanted.digest().is_some() => same_repository(&wanted.repository(), signed),
+            Self::RepoDigestOrExact {} => same(wanted, signed),
+            Self::Repository {} => same_repository(&wanted.repository(), signed),
             Self::ThisReference { docker_reference } => {
                 Reference::parse(docker_reference).is_ok_and(|exact| same(&exact, signed))
             }
@@ -215,7 +285,7 @@ impl Identity {
                     Some(rest) => Reference::parse(&format!("{signed_prefix}{rest}")),
                     None => Ok(wanted.clone()),
                 };
-                renamed.is_ok_and(|renamed| Self::RepoDigestOrExact.allows(&renamed, signed))
+                renamed.is_ok_and(|renamed| Self::RepoDigestOrExact {}.allows(&renamed, signed))
             }
         }
     }
@@ -253,8 +323,8 @@ mod tests {
     fn the_closest_scope_counts() {
         let policy = Policy::parse(POLICY).expect("policy");
         let kind = |name: &str| match policy.for_reference(&Reference::parse(name).expect("name")) {
-            [Requirement::AcceptAnything] => "accept",
-            [Requirement::Reject] => "reject",
+            [Requirement::AcceptAnything {}] => "accept",
+            [Requirement::Reject {}] => "reject",
             [Requirement::SignedBy(_)] => "signed",
             [Requirement::SigstoreSigned(_)] => "sigstore",
             _ => "?",
@@ -271,7 +341,7 @@ mod tests {
         ] {
             assert_eq!(kind(name), wanted, "{name}");
         }
-        let accepts = |path: &str| policy.for_path("oci", Path::new(path), None) == [Requirement::AcceptAnything];
+        let accepts = |path: &str| policy.for_path("oci", Path::new(path), None) == [Requirement::AcceptAnything {}];
         assert!(accepts("/trusted/a/b") && accepts("/trusted") && !accepts("/trustedx") && !accepts("/"));
     }
 
@@ -283,6 +353,20 @@ mod tests {
             r#"{"default": []}"#,
             r#"{"default": [{"type": "x"}]}"#,
             r#"{"default": [{"type": "reject"}], "more": 1}"#,
+            r#"{"default": [{"type": "reject", "more": 1}]}"#,
+            r#"{"default": [["reject"]]}"#,
+            r#"[[{"type": "reject"}], {}]"#,
+            r#"{"default": [{"type": "reject"}], "transports": {"docker": {}, "docker": {}}}"#,
+            r#"{"default": [{"type": "reject"}], "transports": {"oci": {"relative": [{"type": "reject"}]}}}"#,
+            r#"{"default": [{"type": "reject"}], "transports": {"dir": {"/a/../b": [{"type": "reject"}]}}}"#,
+            r#"{"default": [{"type": "reject"}], "transports": {"docker-archive": {"/a": [{"type": "reject"}]}}}"#,
+            r#"{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyDatas": ["eA=="]}]}"#,
+            r#"{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": ""}]}"#,
+            r#"{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyData": "!"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "keyPaths": []}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "signedIdentity": null}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "signedIdentity": ["matchExact"]}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "signedIdentity": {"type": "matchExact", "x": 1}}]}"#,
             r#"{"default": [{"type": "signedBy", "keyPath": "/k"}]}"#,
             r#"{"default": [{"type": "sigstoreSigned"}]}"#,
             r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "keyData": "x"}]}"#,
@@ -300,13 +384,13 @@ mod tests {
         let exact = |reference: &str| Identity::ThisReference { docker_reference: reference.to_owned() };
         let remap = Identity::Remapped { prefix: "mirror.example".to_owned(), signed_prefix: "docker.io".to_owned() };
         for (identity, wanted, signed, allowed) in [
-            (Identity::Exact, "a.b/c:1", "a.b/c:1", true),
-            (Identity::Exact, "a.b/c:1", "a.b/c", false),
-            (Identity::Exact, "a.b/c", "a.b/c", false),
-            (Identity::RepoDigestOrExact, "a.b/c:1", "a.b/c:2", false),
-            (Identity::RepoDigestOrExact, &format!("a.b/c@{digest}"), "a.b/c:2", true),
-            (Identity::Repository, "a.b/c:1", "a.b/c", true),
-            (Identity::Repository, "a.b/c:1", "a.b/d", false),
+            (Identity::Exact {}, "a.b/c:1", "a.b/c:1", true),
+            (Identity::Exact {}, "a.b/c:1", "a.b/c", false),
+            (Identity::Exact {}, "a.b/c", "a.b/c", false),
+            (Identity::RepoDigestOrExact {}, "a.b/c:1", "a.b/c:2", false),
+            (Identity::RepoDigestOrExact {}, &format!("a.b/c@{digest}"), "a.b/c:2", true),
+            (Identity::Repository {}, "a.b/c:1", "a.b/c", true),
+            (Identity::Repository {}, "a.b/c:1", "a.b/d", false),
             (exact("a.b/x:1"), "other/y", "a.b/x:1", true),
             (remap.clone(), "mirror.example/library/alpine:1", "docker.io/library/alpine:1", true),
             (remap, "mirror.example2/library/alpine:1", "docker.io/library/alpine:1", false),

@@ -1,7 +1,8 @@
 //! The image config: OCI's, plus what Docker adds (Healthcheck, Shell, OnBuild, StopTimeout).
 //!
 //! The stored bytes stay as they were received, for their digest is the image's id; this type is what rpod understands
-//! of them. Builders of all ages write `null` for what is empty, which reads as absent. Maps keep the order given.
+//! of them. Builders of all ages write `null` for what is empty, which reads as absent, or as the empty
+//! value within a list or a map, as Go reads it. Maps keep the order given.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -33,7 +34,7 @@ pub(crate) struct ImageConfig {
     #[serde(default, deserialize_with = "or_default")]
     pub config: Settings,
     pub rootfs: RootFs,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
 }
 
@@ -43,24 +44,25 @@ pub(crate) struct ImageConfig {
 pub(crate) struct Settings {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub user: String,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "OrderedMap::is_empty")]
+    #[serde(default, deserialize_with = "entries", skip_serializing_if = "OrderedMap::is_empty")]
     pub exposed_ports: OrderedMap<Empty>,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub entrypoint: Vec<String>,
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "OrderedMap::is_empty")]
+    #[serde(default, deserialize_with = "entries", skip_serializing_if = "OrderedMap::is_empty")]
     pub volumes: OrderedMap<Empty>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "OrderedMap::is_empty")]
+    #[serde(default, deserialize_with = "entries", skip_serializing_if = "OrderedMap::is_empty")]
     pub labels: OrderedMap<String>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub stop_signal: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop_timeout: Option<u32>,
+    /// In seconds; below zero it never ends.
+    pub stop_timeout: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
@@ -73,23 +75,23 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Healthcheck {
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub interval: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub timeout: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub start_period: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub start_interval: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub retries: i64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct RootFs {
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, deserialize_with = "or_default")]
     pub kind: String,
     /// Bottom first.
     #[serde(deserialize_with = "or_default")]
@@ -146,17 +148,29 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let list = Option::<Vec<Option<T>>>::deserialize(deserializer)?;
+    Ok(list.into_iter().flatten().map(Option::unwrap_or_default).collect())
+}
+
+fn entries<'de, D: Deserializer<'de>, V: Deserialize<'de> + Default + Clone>(
+    deserializer: D,
+) -> Result<OrderedMap<V>, D::Error> {
+    let map = Option::<OrderedMap<Option<V>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(map.iter().map(|(key, value)| (key.to_owned(), value.clone().unwrap_or_default())).collect())
+}
+
 /// A command: a list, or (in very old images) one string.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Words {
-        List(Vec<String>),
+        List(Vec<Option<String>>),
         One(String),
     }
     Ok(match Option::<Words>::deserialize(deserializer)? {
         None => Vec::new(),
-        Some(Words::List(list)) => list,
+        Some(Words::List(list)) => list.into_iter().map(Option::unwrap_or_default).collect(),
         Some(Words::One(word)) if word.is_empty() => Vec::new(),
         Some(Words::One(word)) => vec![word],
     })
@@ -186,6 +200,21 @@ mod tests {
         assert_eq!(config.created().map(|t| t.as_millisecond()), Some(1_714_557_600_500));
         let again = ImageConfig::parse(&config.to_bytes().expect("bytes")).expect("again");
         assert_eq!(again.config, config.config);
+    }
+
+    #[test]
+    fn reads_what_go_reads() {
+        let text = r#"{"config":{"StopTimeout":-5,"Env":["A=1",null],"Entrypoint":[null],"Labels":{"a":null},"Volumes":{"/v":null},
+            "ExposedPorts":{"80/tcp":null},"Healthcheck":{"Test":null,"Interval":null,"Retries":null,"Timeout":-5}},
+            "rootfs":{"type":null,"diff_ids":[]},"history":[null]}"#;
+        let config = ImageConfig::parse(text.as_bytes()).expect("config");
+        let settings = &config.config;
+        assert_eq!(
+            (settings.stop_timeout, &settings.env, &settings.entrypoint),
+            (Some(-5), &vec!["A=1".to_owned(), String::new()], &vec![String::new()])
+        );
+        assert_eq!((settings.labels.get("a").map(String::as_str), settings.volumes.keys().count()), (Some(""), 1));
+        assert_eq!((config.history.len(), settings.healthcheck.as_ref().map(|check| check.timeout)), (1, Some(-5)));
     }
 
     #[test]

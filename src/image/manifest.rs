@@ -31,6 +31,8 @@ pub(crate) const MAX_CONFIG: u64 = 16 << 20;
 /// The kernel stacks at most 500 lower directories, of which one has the mount points.
 pub(crate) const MAX_LAYERS: usize = 499;
 const MAX_INDEX_ENTRIES: usize = 10_000;
+/// On an entry of an index whose layers are compressed with zstd, beside another of the same platform.
+const ZSTD_ANNOTATION: &str = "io.github.containers.compression.zstd";
 
 /// A pointer to a blob.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -101,19 +103,19 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// The manifest for `wanted`. Attestations (platform unknown/unknown) are never chosen.
+    /// The manifest for `wanted`: the closest platform, then an entry that names none, which may be for any. Of equals
+    /// one that is compressed with zstd, as its annotation says, then the first: as containers/image chooses.
+    /// Attestations (platform unknown/unknown) are never chosen.
     pub(crate) fn select(&self, wanted: &Platform) -> Result<&Descriptor> {
         let ranked = self.manifests.iter().enumerate().filter_map(|(i, descriptor)| {
             let rank = match &descriptor.platform {
                 Some(platform) => wanted.rank(platform)?,
-                // An index that names no platform at all can only mean its single image.
-                None if self.manifests.len() == 1 => 0,
-                None => return None,
+                None => u32::MAX,
             };
-            Some((rank, i))
+            Some((rank, descriptor.annotation(ZSTD_ANNOTATION) != Some("true"), i))
         });
         match ranked.min() {
-            Some((_, i)) => Ok(&self.manifests[i]),
+            Some((_, _, i)) => Ok(&self.manifests[i]),
             None => Err(Error::new(format!("there is no image for platform {wanted}")).hint(self.offers())),
         }
     }
@@ -122,7 +124,7 @@ impl Index {
     pub(crate) fn platforms(&self) -> Vec<Platform> {
         let mut platforms: Vec<Platform> = Vec::new();
         for platform in self.manifests.iter().filter_map(|descriptor| descriptor.platform.as_ref()) {
-            if platform.os != "unknown" && !platforms.contains(platform) {
+            if !["", "unknown"].contains(&platform.os.as_str()) && !platforms.contains(platform) {
                 platforms.push(platform.clone());
             }
         }

@@ -303,6 +303,63 @@ pub(crate) const VOLUME: Type = Struct(&[
     F("LockNumber", Number),
 ]);
 
+/// `image inspect`. The config has Docker's further fields behind those of OCI.
+pub(crate) const IMAGE: Type = Struct(&[
+    F("ID", Text),
+    F("Digest", Text),
+    F("RepoTags", List(&Text)),
+    F("RepoDigests", List(&Text)),
+    F("Parent", Text),
+    F("Comment", Text),
+    F("Created", Time),
+    F("Config", Struct(IMAGE_CONFIG)),
+    F("Version", Text),
+    F("Author", Text),
+    F("Architecture", Text),
+    F("Variant", Text),
+    F("Os", Text),
+    F("Size", Number),
+    F("VirtualSize", Number),
+    F("GraphDriver", Struct(&[F("Name", Text), F("Data", Map(&Text))])),
+    F("RootFS", Struct(&[F("Type", Text), F("Layers", List(&Text))])),
+    F("Labels", Map(&Text)),
+    F("Annotations", Map(&Text)),
+    F("ManifestType", Text),
+    F("User", Text),
+    F("History", List(&Struct(IMAGE_HISTORY))),
+    F("NamesHistory", List(&Text)),
+    F("HealthCheck", Pointer(IMAGE_HEALTHCHECK)),
+]);
+
+const IMAGE_CONFIG: &[F] = &[
+    F("User", Text),
+    F("ExposedPorts", Map(&Struct(&[]))),
+    F("Env", List(&Text)),
+    F("Entrypoint", List(&Text)),
+    F("Cmd", List(&Text)),
+    F("Volumes", Map(&Struct(&[]))),
+    F("WorkingDir", Text),
+    F("Labels", Map(&Text)),
+    F("StopSignal", Text),
+    F("ArgsEscaped", Bool),
+    F("Healthcheck", Pointer(IMAGE_HEALTHCHECK)),
+    F("OnBuild", List(&Text)),
+    F("Shell", List(&Text)),
+    F("StopTimeout", Any),
+];
+
+const IMAGE_HISTORY: &[F] =
+    &[F("Created", Time), F("CreatedBy", Text), F("Author", Text), F("Comment", Text), F("EmptyLayer", Bool)];
+
+const IMAGE_HEALTHCHECK: &[F] = &[
+    F("Test", List(&Text)),
+    F("StartPeriod", Number),
+    F("StartInterval", Number),
+    F("Interval", Number),
+    F("Timeout", Number),
+    F("Retries", Number),
+];
+
 /// `secret inspect`
 pub(crate) const SECRET_REPORT: Type = Struct(&[
     F("ID", Text),

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use super::push::noise;
 use crate::support::{
     Compression, FakeRegistry, Image, Manifest, Need, Outcome, Registry, Sandbox, Stop, Tarball, Trial, User, need,
-    rpod, trial,
+    rpod, sha256, trial,
 };
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("compressed::of_a_registry_that_has_gone", User::Sub, of_a_registry_that_has_gone),
         trial("compressed::of_an_archive", User::NoSub, of_an_archive),
+        trial("compressed::into_directories", User::Sub, into_directories),
         trial("compressed::of_gos_compressor", User::Sub, of_gos_compressor),
         trial("compressed::after_a_broken_connection", User::Sub, after_a_broken_connection),
         trial("compressed::space_and_damage", User::Sub, space_and_damage),
@@ -103,6 +104,53 @@ fn of_an_archive(t: &Sandbox) -> Outcome {
     assert!(t.script("find other -name compressed").run().ok().is_empty());
     let wrong = rpod!(t, "images").env("RPOD_KEEP_COMPRESSED", "maybe").run();
     wrong.fails(125, &["RPOD_KEEP_COMPRESSED is neither true nor false"]);
+    Ok(())
+}
+
+/// Directories of both kinds have the bytes that came, in manifests of either kind.
+fn into_directories(t: &Sandbox) -> Outcome {
+    let registry = Registry::empty()?;
+    // gzip alone, which Docker's manifests have a word for; and a layer that came as it is.
+    let plain = Tarball::new().file("plain", 0o644, "plain\n").finish();
+    let image = Image::busybox()?.layer(plain, Compression::None);
+    for (tag, kind) in [("oci", Manifest::Oci), ("docker", Manifest::DockerSchema2)] {
+        let digest = image.push(&registry, "x/y", tag, kind)?;
+        let (manifest, blobs) = image.manifest(kind);
+        let name = format!("{}/x/y:{tag}", registry.host());
+        let is_docker = tag == "docker";
+        let whole = |dir: &str, same_manifest: bool, flags: &str| {
+            let written = std::fs::read(t.home().join(dir).join("manifest.json")).unwrap();
+            assert_eq!(written == manifest, same_manifest, "{dir} {flags}: {}", String::from_utf8_lossy(&written));
+            for blob in &blobs {
+                let file = t.home().join(dir).join(&sha256(blob)[7..]);
+                assert!(std::fs::read(&file).is_ok_and(|found| found == *blob), "{dir} {flags}: {}", file.display());
+            }
+            t.script(&format!("rm -rf {dir}")).run().ok();
+        };
+        // Without the bytes, the layers are written as their tars.
+        rpod!(t, "pull", "-q", "--tls-verify=false", &name).run().ok();
+        rpod!(t, "push", "-q", &name, "dir:made").run().ok();
+        assert!(std::fs::read(t.home().join("made/manifest.json"))? != manifest);
+        rpod!(t, "pull", "-q", "--tls-verify=false", "--keep-compressed", &name).run().ok();
+        rpod!(t, "push", "-q", "--digestfile=digest", &name, "dir:d").run().ok();
+        assert_eq!(std::fs::read_to_string(t.home().join("digest"))?, digest);
+        whole("d", true, "push");
+        rpod!(t, "save", "-q", "--format=docker-dir", "-o", "d", &name).run().ok();
+        whole("d", is_docker, "save");
+        rpod!(t, "push", "-q", &name, "oci:o:x").run().ok();
+        rpod!(t, "save", "-q", "--format=oci-dir", "-o", "s", &name).run().ok();
+        for layout in ["o", "s"] {
+            for blob in &blobs {
+                assert!(
+                    t.home().join(layout).join("blobs/sha256").join(&sha256(blob)[7..]).exists(),
+                    "{layout} of {tag}"
+                );
+            }
+            let there = t.home().join(layout).join("blobs/sha256").join(&digest[7..]).exists();
+            assert_eq!(there, !is_docker, "{layout} of {tag}");
+        }
+        t.script("rm -rf o s made; rpod rmi -af").run().ok();
+    }
     Ok(())
 }
 

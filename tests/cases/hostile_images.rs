@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("hostile_images::commits", User::Sub, commits),
         trial("hostile_images::layouts", User::Sub, layouts),
         trial("hostile_images::many_images", User::Sub, many_images),
+        trial("hostile_images::odd_configs", User::Sub, odd_configs),
     ]
 }
 
@@ -279,5 +280,46 @@ fn many_images(t: &Sandbox) -> Outcome {
     rpod!(t, "rmi", "-af").run().ok();
     rpod!(t, "load", "-q", "-i", "many.tar").run().ok();
     assert_eq!(rpod!(t, "images", "--format", "{{.Repository}}").run().ok().lines().count(), 2);
+    Ok(())
+}
+
+/// What Go reads without a word, and Podman 5.4.2 loads and runs: numbers below zero, null for what is empty at any depth.
+fn odd_configs(t: &Sandbox) -> Outcome {
+    let check =
+        |interval| json!({"Test": ["CMD", "true"], "Interval": interval, "Timeout": interval, "Retries": interval});
+    for (key, value) in [
+        ("StopTimeout", json!(-5)),
+        ("StopTimeout", json!(99_999_999_999_u64)),
+        ("Healthcheck", check(json!(-5))),
+        ("Healthcheck", check(json!(null))),
+        ("Healthcheck", json!({"Test": null})),
+        ("ExposedPorts", json!({"80/tcp": null})),
+        ("Volumes", json!({"/v": null})),
+        ("Volumes", json!(null)),
+        ("Labels", json!({"a": null})),
+        ("Entrypoint", json!([null])),
+        ("Entrypoint", json!([""])),
+        ("OnBuild", json!(null)),
+        ("Shell", json!(null)),
+        ("StopSignal", json!(null)),
+    ] {
+        let image = Image::busybox()?.config(key, value.clone()).config("Cmd", json!(["echo", "ran"]));
+        let archive = t.write("home/odd.tar", image.docker_archive(&["localhost/odd:1"]))?;
+        let what = format!("{key}: {value}");
+        let out = rpod!(t, "load", "-q", "-i", archive).run();
+        assert_eq!(out.code, Some(0), "{what}: {out}");
+        let out = rpod!(t, "run", "--rm", "--network=none", "odd:1").run();
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), "ran\n"), "{what}: {out}");
+        // Its bytes stay what they are.
+        rpod!(t, "image", "inspect", "-f", "{{.Id}}", "odd:1").run().lines_are(&[&image.id()[7..]]);
+    }
+    // What is below zero is kept by what is made from the image.
+    let image = Image::busybox()?.config("StopTimeout", json!(-5));
+    let archive = t.write("home/odd.tar", image.docker_archive(&["localhost/odd:1"]))?;
+    rpod!(t, "load", "-q", "-i", archive).run().ok();
+    rpod!(t, "create", "--name=c", "odd:1").run().ok();
+    rpod!(t, "commit", "-q", "c", "localhost/of-odd").run().ok();
+    let inspected = rpod!(t, "image", "inspect", "localhost/of-odd").run().json();
+    assert_eq!(inspected[0]["Config"]["StopTimeout"], -5, "{inspected}");
     Ok(())
 }

@@ -139,7 +139,9 @@ fn tree(t: &Sandbox) -> Outcome {
         out.prints(part);
     }
     let out = rpod!(t, "image", "tree", "--whatrequires", "localhost/base").run();
-    out.prints(&format!("Image {} is the base of\n└── ID: ", &base.id()[7..19])).prints("[localhost/top:latest]");
+    // One after the other, as Podman lists them.
+    out.prints("Image Layers\n├── ID: ").prints("Top Layer of: [localhost/base:latest]\n└── ID: ");
+    out.prints("Top Layer of: [localhost/top:latest]").prints(&format!("Image ID: {}", &base.id()[7..19]));
     rpod!(t, "image", "tree", "nosuch").run().fails(125, &["nosuch"]);
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::support::{Outcome, Sandbox, Trial, User, free_port, rpod, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
+        trial("inspect::empty_fields_of_images", User::Sub, empty_fields_of_images),
         trial("inspect::container", User::Sub, container),
         trial("inspect::spec", User::Sub, |t| {
             let image = t.busybox()?;
@@ -91,6 +92,29 @@ pub fn trials() -> Vec<Trial> {
             Ok(())
         }),
     ]
+}
+
+/// What an image leaves out is empty, not unknown, as Podman's types have it; in any case of letters.
+fn empty_fields_of_images(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    for (format, wanted) in [
+        ("{{.Config.Volumes}} {{.Config.Entrypoint}} {{.Config.Cmd}}", "map[] [] [sh]"),
+        ("{{json .Config.Entrypoint}} {{len .Config.Volumes}} {{.Config.WorkingDir}}|", "null 0 |"),
+        ("{{.config.cmd}} {{.Config.StopSignal}}|{{.Config.OnBuild}}", "[sh] |[]"),
+        ("{{.Created.Year}} {{.RootFS.Type}} {{.HealthCheck}} {{.Healthcheck}}", "2023 layers <nil> <nil>"),
+        ("{{range .History}}{{.CreatedBy}} {{.EmptyLayer}}{{end}}", "rpod tests false"),
+        ("{{with .Config.Labels}}labels{{else}}none{{end}}", "none"),
+        ("{{json .Config.Healthcheck}} {{.Variant}}|", "null |"),
+    ] {
+        for verb in [&["image", "inspect"][..], &["inspect"]] {
+            t.rpod([verb, &["--format", format, image]].concat()).run().lines_are(&[wanted]);
+        }
+    }
+    let config = rpod!(t, "image", "inspect", "--format", "{{json .Config}}", image).run().json();
+    let keys: Vec<&String> = config.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["Cmd", "Env"]);
+    rpod!(t, "image", "inspect", "--format", "{{.Config.Bogus}}", image).run().fails(125, &["Bogus"]);
+    Ok(())
 }
 
 fn container(t: &Sandbox) -> Outcome {

@@ -3,14 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Image, Manifest, Outcome, Registry, Response, Sandbox, Server, Trial, User, for_each_user, index_of, request, rpod,
-    sha256, trial,
+    Image, Manifest, Need, Outcome, Registry, Response, Sandbox, Server, Trial, User, for_each_user, index_of, need,
+    request, rpod, sha256, trial,
 };
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("manifest::made_here", made_here);
     trials.extend(vec![
         trial("manifest::from_a_registry_with_attestations", User::Sub, with_attestations),
+        trial("manifest::into_files", User::Sub, into_files),
         trial("manifest::among_images", User::Sub, among_images),
         trial("manifest::annotations", User::Sub, annotations),
         trial("manifest::refuses", User::Sub, refuses),
@@ -128,10 +129,65 @@ fn with_attestations(t: &Sandbox) -> Outcome {
     let (status, _, _) = request(&two.host(), "GET", &format!("/v2/z/copy/manifests/{digest}"), &accept, &[])?;
     assert_eq!(status, 200, "the attestation went along");
     rpod!(t, "pull", "-q", "--tls-verify=false", format!("{}/z/copy:1", two.host())).run().ok();
+    // Into a directory too, with everything that it names.
+    rpod!(t, "manifest", "push", "-q", "copy", "dir:copy").run().ok();
+    assert_eq!(
+        index["manifests"],
+        serde_json::from_slice::<Value>(&std::fs::read(t.home().join("copy/manifest.json"))?)?["manifests"]
+    );
+    for digest in [digest, &sha256(statement), &sha256(config)] {
+        let names = [digest[7..].to_owned(), format!("{}.manifest.json", &digest[7..])];
+        assert!(names.iter().any(|name| t.home().join("copy").join(name).exists()), "{digest}");
+    }
     // Without --all only this machine's.
     rpod!(t, "manifest", "create", "--tls-verify=false", "single", &source).run().ok();
     let list = rpod!(t, "manifest", "inspect", "single").run().json();
     assert_eq!(list["manifests"].as_array().unwrap().len(), 1);
+    Ok(())
+}
+
+/// Lists into directories and archives, as Podman and Skopeo read them: with all their images, or the one for this machine.
+fn into_files(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    foreign(t, "s390x", "localhost/other:1")?;
+    let id = |name: &str| rpod!(t, "image", "inspect", "--format", "{{.Id}}", name).run().ok().trim().to_owned();
+    let (here, far) = (id(image), id("localhost/other:1"));
+    rpod!(t, "manifest", "create", "app", image, "localhost/other:1").run().ok();
+    let push = |words: &[&str]| t.rpod(["manifest", "push", "-q"].iter().chain(words).copied()).run();
+    push(&["--digestfile=digest", "app", "dir:d"]).ok();
+    let list = std::fs::read(t.home().join("d/manifest.json"))?;
+    assert_eq!(std::fs::read_to_string(t.home().join("digest"))?, sha256(&list));
+    push(&["app", "oci:o:x"]).ok();
+    push(&["app", "oci:o:y"]).ok();
+    push(&["app", "oci-archive:a.tar:x"]).ok();
+    rpod!(t, "push", "-q", "--all", "app", "oci-archive:b.tar").run().ok();
+    rpod!(t, "manifest", "create", "empty").run().ok();
+    push(&["empty", "oci:e:x"]).ok();
+    push(&["app", "docker-archive:c.tar"]).fails(125, &["no lists"]);
+    push(&["--sign-by=me", "app", "dir:signed"]).fails(125, &["only what is pushed to a registry"]);
+    push(&["app", "dir:/nosuch/d"]).fails(125, &["/nosuch/d"]);
+    assert!(!t.home().join("c.tar").exists());
+    push(&["--all=false", "app", "dir:single"]).ok();
+    let single = std::fs::read_to_string(t.home().join("single/manifest.json"))?;
+    assert!(single.contains("layers") && !single.contains("manifests"), "{single}");
+    if need([Need::Skopeo]).is_ok() {
+        for source in ["dir:d", "oci:o:x", "oci:o:y", "oci-archive:a.tar:x", "oci-archive:b.tar"] {
+            let raw = t.program("skopeo", ["inspect", "--raw", source]).run().json();
+            assert_eq!(raw["manifests"].as_array().map(Vec::len), Some(2), "{source}: {raw}");
+            let target = format!("dir:of-{}", source.replace([':', '/'], "-"));
+            t.program("skopeo", ["copy", "-q", "--all", "--insecure-policy", source, &target]).run().ok();
+        }
+    }
+    rpod!(t, "manifest", "rm", "app").run().ok();
+    // An image is no list.
+    rpod!(t, "manifest", "rm", image).run().fails(125, &["is not a manifest list"]);
+    rpod!(t, "rmi", "-af").run().ok();
+    for source in ["dir:d", "oci:o:x", "oci:o:y", "oci-archive:a.tar:x", "oci-archive:b.tar"] {
+        assert_eq!(rpod!(t, "pull", "-q", source).run().ok().trim(), here, "{source}");
+        rpod!(t, "run", "--rm", "--network=none", &here, "true").run().ok();
+        assert_eq!(rpod!(t, "pull", "-q", "--platform=linux/s390x", source).run().ok().trim(), far, "{source}");
+        rpod!(t, "rmi", "-af").run().ok();
+    }
     Ok(())
 }
 
@@ -210,7 +266,7 @@ fn refuses(t: &Sandbox) -> Outcome {
         (&["add", "nosuch", image], "manifest list not known"),
         (&["annotate", "app"], "--index"),
         (&["annotate", "app", image], "not in the manifest list"),
-        (&["push", "app", "oci:x"], "pushed to registries"),
+        (&["push", "app", "docker-archive:x"], "no lists"),
         (&["push", "nosuch"], "manifest list not known"),
         (&["inspect", "127.0.0.1:1/x"], "refused"),
         (&["rm", "nosuch"], "manifest list not known"),
@@ -277,6 +333,7 @@ fn catalog(t: &Sandbox) -> Outcome {
     assert!(tags == "1\n2" || tags == "2\n1", "{tags}");
     let one = search("team/app", &["--list-tags", "--limit", "1", "--format", "{{.Name}}"]).ok().to_owned();
     assert_eq!(one, format!("{host}/team/app"));
+    search("nosuch", &[]).lines_are(&[]);
     search("nosuch", &["--list-tags"]).fails(125, &["nosuch"]);
     search("app", &["--list-tags", "--filter", "stars=1"]).fails(125, &["filters are not applicable"]);
     // Every tag at once.

@@ -1,8 +1,10 @@
 //! `rpod pull` from Debian's registry: plain, TLS, passwords, indexes, digests, compressions, mirrors.
 
+use serde_json::{Value, json};
+
 use crate::support::{
-    Compression, FakeRegistry, Image, Outcome, PASSWORD, Registry, Sandbox, Tarball, Trial, USERNAME, User,
-    for_each_user, rpod, trial,
+    Compression, FakeRegistry, Image, Manifest, Outcome, PASSWORD, Registry, Sandbox, Stop, Tarball, Trial, USERNAME,
+    User, for_each_user, rpod, sha256, trial,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -11,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("pull::passwords", User::Sub, passwords));
     trials.push(trial("pull::kinds_of_layers", User::Sub, kinds));
     trials.push(trial("pull::platforms", User::Sub, platforms));
+    trials.push(trial("pull::entries_without_a_platform", User::Sub, entries_without_a_platform));
     trials.push(trial("pull::digests", User::Sub, digests));
     trials.push(trial("pull::messages", User::Sub, messages));
     trials.push(trial("pull::run_pulls", User::Sub, |t| {
@@ -183,6 +186,77 @@ fn kinds(t: &Sandbox) -> Outcome {
     rpod!(t, "run", "--rm", "--network=none", &name, "sh", "-c", show)
         .run()
         .lines_are(&["/data: three two  /opaque: new "]);
+    Ok(())
+}
+
+/// An entry of an index that names no platform may be for any: the first such is taken where no other fits, as Podman does,
+/// from registries and layouts. Of two for one platform, the one whose annotation says zstd.
+fn entries_without_a_platform(t: &Sandbox) -> Outcome {
+    let registry = Registry::empty()?;
+    let images: Vec<Image> = ["a", "b"]
+        .iter()
+        .map(|name| Ok(Image::busybox()?.config("Labels", json!({"name": name}))))
+        .collect::<Result<_, Stop>>()?;
+    let mut blobs: Vec<Vec<u8>> = Vec::new();
+    for image in &images {
+        image.push(&registry, "x/y", "one", Manifest::Oci)?;
+        let (manifest, others) = image.manifest(Manifest::Oci);
+        blobs.extend(others.into_iter().chain([manifest]));
+    }
+    let entry = |image: &Image, platform: Value| {
+        let (manifest, _) = image.manifest(Manifest::Oci);
+        let mut entry =
+            json!({"mediaType": Manifest::Oci.media_type(), "digest": sha256(&manifest), "size": manifest.len()});
+        if !platform.is_null() {
+            entry["platform"] = platform;
+        }
+        entry
+    };
+    let index_type = "application/vnd.oci.image.index.v1+json";
+    let index =
+        |entries: &[Value]| json!({"schemaVersion": 2, "mediaType": index_type, "manifests": entries}).to_string();
+    let here = json!({"os": "linux", "architecture": images[0].architecture});
+    let far = json!({"os": "linux", "architecture": "s390x"});
+    let (a, b) = (&images[0], &images[1]);
+    let mut zstd = entry(b, here.clone());
+    zstd["annotations"] = json!({"io.github.containers.compression.zstd": "true"});
+    let name = format!("{}/x/y:index", registry.host());
+    for (entries, flags, chosen) in [
+        (vec![entry(a, Value::Null), entry(b, Value::Null)], &[][..], Some(a)),
+        (vec![entry(a, Value::Null), entry(b, Value::Null)], &["--platform=linux/s390x"], Some(a)),
+        (vec![entry(a, Value::Null), entry(b, here.clone())], &[], Some(b)),
+        (vec![entry(a, far.clone()), entry(b, Value::Null)], &[], Some(b)),
+        (vec![entry(a, far), entry(b, Value::Null)], &["--arch=s390x"], Some(a)),
+        (vec![entry(a, json!({})), entry(b, Value::Null)], &[], Some(b)),
+        (vec![entry(a, json!({}))], &[], None),
+        (vec![entry(a, here), zstd], &[], Some(b)),
+    ] {
+        let index = index(&entries);
+        registry.put_manifest("x/y", "index", index_type, index.as_bytes())?;
+        let out =
+            t.rpod(["pull", "-q", "--tls-verify=false"].iter().chain(flags).copied().chain([name.as_str()])).run();
+        match chosen {
+            Some(image) => assert_eq!(out.ok().trim(), &image.id()[7..], "{index}"),
+            None => drop(out.fails(125, &["no image for platform"])),
+        }
+        rpod!(t, "rmi", "-af").run().ok();
+    }
+    // The same within a layout, where the top index has one entry for each name.
+    let inner = index(&[entry(a, Value::Null), entry(b, Value::Null)]);
+    let top = index(&[json!({"mediaType": index_type, "digest": sha256(inner.as_bytes()), "size": inner.len(),
+        "annotations": {"org.opencontainers.image.ref.name": "localhost/in:1"}})]);
+    blobs.push(inner.into_bytes());
+    let mut archive =
+        Tarball::new().file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#).file("index.json", 0o644, top);
+    for blob in &blobs {
+        archive = archive.file(&format!("blobs/sha256/{}", &sha256(blob)[7..]), 0o644, blob);
+    }
+    let archive = t.write("home/layout.tar", archive.finish())?;
+    rpod!(t, "load", "-q", "-i", &archive).run().ok();
+    rpod!(t, "image", "inspect", "-f", "{{.Id}}", "localhost/in:1").run().lines_are(&[&a.id()[7..]]);
+    rpod!(t, "rmi", "-af").run().ok();
+    let out = rpod!(t, "pull", "-q", format!("oci-archive:{}", archive.display())).run();
+    assert_eq!(out.ok().trim(), &a.id()[7..]);
     Ok(())
 }
 

@@ -236,6 +236,23 @@ fn gpg(t: &Sandbox) -> Outcome {
     pull(t, &name).fails(125, &["not made with the key"]);
     signer("good@example.com", &[]).ok();
     pull(t, &name).ok();
+    // Every key of a file of several counts, with what is written around them; so do several files.
+    let read = |who: &str| std::fs::read_to_string(t.home().join(who));
+    let (good, bad) = (read("good@example.com")?, read("bad@example.com")?);
+    t.write("home/both", format!("two keys: good's is the second\r\n{bad}\nand\n{}", good.replace('\n', "\r\n")))?;
+    t.write("home/twice", format!("{bad}{bad}"))?;
+    t.write("home/cut", format!("{bad}{}", &good[..good.len() / 2]))?;
+    t.write("home/none", "no key at all\n")?;
+    trusts("both")?;
+    pull(t, &name).ok();
+    for (file, why) in [("cut", "damaged"), ("none", "no public key")] {
+        trusts(file)?;
+        pull(t, &name).fails(125, &[why]);
+    }
+    let paths: Vec<_> = ["twice", "good@example.com"].iter().map(|who| t.home().join(who)).collect();
+    let rule = json!([{"type": "signedBy", "keyType": "GPGKeys", "keyPaths": paths}]);
+    policy(t, &json!({"default": [{"type": "reject"}], "transports": {"docker": {host.as_str(): rule}}}))?;
+    pull(t, &name).ok();
     // A key that was revoked, or has expired, signs nothing any more; what is needed has to be as good as its key.
     let expired = ["--faked-system-time", "20240101T000000", "--passphrase", "", "--pinentry-mode", "loopback"];
     gpg(&[&expired[..], &["--quick-gen-key", "old@example.com", "ed25519", "sign", "30d"]].concat()).ok();
@@ -329,6 +346,9 @@ fn rejects(t: &Sandbox) -> Outcome {
     rpod!(t, "save", "-q", "-o", "a.tar", image).run().ok();
     rpod!(t, "push", "-q", image, "oci:o:x").run().ok();
     rpod!(t, "rmi", "-af").run().ok();
+    t.write("home/fs.tar", &Image::busybox()?.layers[0].tar)?;
+    t.write("home/context/Dockerfile", "FROM scratch\nADD fs.tar /\nRUN echo ran >/ran\n")?;
+    t.write("home/context/fs.tar", &Image::busybox()?.layers[0].tar)?;
     policy(
         t,
         &json!({
@@ -350,6 +370,12 @@ fn rejects(t: &Sandbox) -> Outcome {
         (vec!["pull", "-q", "oci:o:x"], true),
         (vec!["load", "-q", "-i", "o"], true),
         (vec!["run", "--rm", "builtin:hello"], true),
+        // What is here may be worked with, as Podman allows it; a root file system is brought in.
+        (vec!["import", "-q", "fs.tar", "localhost/fs"], false),
+        (vec!["build", "-q", "-t", "built", "context"], true),
+        (vec!["create", "--name=c", "built", "true"], true),
+        (vec!["commit", "-q", "c", "committed"], true),
+        (vec!["push", "-q", "committed", "dir:pushed"], true),
     ] {
         let out = t.rpod(&words).run();
         if accepted {
@@ -358,10 +384,45 @@ fn rejects(t: &Sandbox) -> Outcome {
             out.fails(125, &["rejected by the signature policy", "policy.json"]);
         }
     }
-    for bad in ["{", "{}", r#"{"default":[]}"#, r#"{"default":[{"type":"signedBaseLayer"}]}"#] {
-        t.write("home/.config/containers/policy.json", bad)?;
-        rpod!(t, "pull", "-q", "busybox").run().fails(125, &["policy.json"]);
+    // Another policy for one command.
+    let open = t.write("home/open.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
+    let shut = t.write("home/shut.json", r#"{"default":[{"type":"reject"}]}"#)?;
+    let by = |policy: &std::path::Path| format!("--signature-policy={}", policy.display());
+    for words in [
+        &["pull", "-q", "busybox"][..],
+        &["pull", "-q", "oci:o:x"],
+        &["load", "-q", "-i", "a.tar"],
+        &["load", "-q", "-i", "o"],
+        &["import", "-q", "fs.tar"],
+    ] {
+        let run = |policy: &std::path::Path| t.rpod(words.iter().copied().chain([by(policy).as_str()])).run();
+        run(&open).ok();
+        run(&shut).fails(125, &["rejected by the signature policy", "shut.json"]);
+        run(std::path::Path::new("/nosuch.json")).fails(125, &["/nosuch.json"]);
     }
+    // What is not understood whole lets nothing in, each refused by Podman too.
+    let accept = r#"[{"type":"insecureAcceptAnything"}]"#;
+    for bad in [
+        "{".to_owned(),
+        "{}".to_owned(),
+        r#"{"default":[]}"#.to_owned(),
+        r#"{"default":[{"type":"signedBaseLayer"}]}"#.to_owned(),
+        format!(r#"{{"default":{accept},"default":{accept}}}"#),
+        format!(r#"{{"default":{accept},"more":1}}"#),
+        r#"{"default":[{"type":"insecureAcceptAnything","x":1}]}"#.to_owned(),
+        r#"{"default":[["insecureAcceptAnything"]]}"#.to_owned(),
+        format!(r#"[{accept},{{}}]"#),
+        format!(r#"{{"default":{accept},"transports":{{"docker":{{}},"docker":{{}}}}}}"#),
+        format!(r#"{{"default":{accept},"transports":{{"docker":{{"R":{accept},"R":{accept}}}}}}}"#),
+        format!(r#"{{"default":{accept},"transports":{{"oci":{{"relative":{accept}}}}}}}"#),
+        format!(r#"{{"default":{accept},"transports":{{"tarball":{{"/x":{accept}}}}}}}"#),
+    ] {
+        t.write("home/.config/containers/policy.json", &bad)?;
+        let out = rpod!(t, "pull", "-q", "oci:o:x").run();
+        assert!(out.code == Some(125) && out.stderr.contains("policy.json"), "{bad}: {out}");
+    }
+    t.write("home/.config/containers/policy.json", format!(r#"{{"default":{accept}}}"#))?;
+    rpod!(t, "import", "-q", "fs.tar", "localhost/fs").run().ok();
     Ok(())
 }
 

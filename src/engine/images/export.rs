@@ -11,7 +11,8 @@ use crate::error::{Context, Error, Result};
 use crate::image::archive::Content;
 use crate::image::compress::{self, Form};
 use crate::image::digest::{DiffId, Digest};
-use crate::image::manifest::Descriptor;
+use crate::image::manifest::{Descriptor, Manifest};
+use crate::storage::Store;
 use crate::storage::worker::{Packing, UnpackWorker};
 
 /// A layer's content.
@@ -29,6 +30,18 @@ impl Exported {
     pub(super) fn kept(file: File, digest: Digest) -> Self {
         Self::Kept(file, Box::default(), digest)
     }
+}
+
+/// Whether the layers can be had as the manifest names them: kept as they came, beside such as were never compressed.
+pub(super) fn has_originals(store: &Store, manifest: &Manifest, diff_ids: &[DiffId]) -> bool {
+    let is_kept = |(layer, diff_id): (&Descriptor, &DiffId)| store.compressed(diff_id, &layer.digest).is_some();
+    let is_plain = |(layer, diff_id): (&Descriptor, &DiffId)| {
+        layer.digest == *diff_id && Form::of_media_type(&layer.media_type) == Some(Form::Plain)
+    };
+    let mut layers = manifest.layers.iter().zip(diff_ids);
+    manifest.layers.len() == diff_ids.len()
+        && layers.clone().any(is_kept)
+        && layers.all(|layer| is_kept(layer) || is_plain(layer))
 }
 
 /// Opens a layer; compressed ones are spooled below `scratch` first, for their digest comes before them in every format.

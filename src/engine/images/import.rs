@@ -1,8 +1,10 @@
 //! `import`: the tar of a root file system → an image of one layer.
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 
-use super::{Progress, keep_nameless, name_image, skipped, tag};
+use super::{Progress, keep_nameless, name_image, skipped, tag, verify};
+use crate::config::policy::Policy;
 use crate::error::{Context, Error, Result};
 use crate::image::config::{History, ImageConfig, RootFs, Settings};
 use crate::image::digest::Digest;
@@ -22,6 +24,8 @@ pub(crate) struct ImportOptions {
     pub settings: Settings,
     pub message: String,
     pub platform: Platform,
+    /// `--signature-policy`: instead of policy.json.
+    pub signature_policy: Option<PathBuf>,
 }
 
 /// Imports what `input` gives, compressed or not; answers the image's id. Must be called while the process has one thread.
@@ -33,6 +37,7 @@ pub(crate) fn import(
     progress: &dyn Progress,
 ) -> Result<Digest> {
     let name = options.name.as_deref().map(tag::new_name).transpose()?;
+    verify::tarball(Policy::load(options.signature_policy.as_deref())?.as_ref())?;
     let _guard = store.gc_lock(Mode::Shared)?;
     let worker = UnpackWorker::start(store, maps)?;
     let (mut pipe, pending) = worker.unpack(UnpackJob { expected: None, source: None, limits: Limits::from_env()? })?;

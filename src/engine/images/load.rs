@@ -35,18 +35,19 @@ pub(crate) struct Loaded {
     pub id: Digest,
 }
 
-/// Loads every image of the archive `input`, an open file or a pipe. Must be called while the process has one thread.
+/// Loads every image of the archive `input`, an open file or a pipe, if `policy` or policy.json lets them in. Must be called while the process has one thread.
 pub(crate) fn load(
     dirs: &Dirs,
     store: &Store,
     maps: &IdMaps,
     input: File,
+    policy: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<Vec<Loaded>> {
     let index = Index::read(seekable(&dirs.data, input)?)?;
     let images = archive::read(&index, &Platform::host())?;
     let transport = if index.contains("manifest.json") { "docker-archive" } else { "oci-archive" };
-    verify::stream(Policy::load(None)?.as_ref(), transport)?;
+    verify::stream(Policy::load(policy)?.as_ref(), transport)?;
     let named = images.into_iter().map(|image| Ok((names(&image)?, image))).collect::<Result<Vec<_>>>()?;
     bring(dirs, store, maps, named, progress)
 }

@@ -15,18 +15,20 @@ use crate::state::paths::Dirs;
 use crate::storage::Store;
 use crate::userns::IdMaps;
 
-/// Brings the images that `local` means into the store: the named one, or all. Must be called while the process has one thread.
+/// Brings the images that `local` means into the store: the named one, or all, if `policy` or policy.json
+/// lets them in. Must be called while the process has one thread.
 pub(crate) fn pull_local(
     dirs: &Dirs,
     store: &Store,
     maps: &IdMaps,
     local: &Local,
     wanted: &Platform,
+    policy: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<Vec<Loaded>> {
     let index = open(&dirs.data, local).context(|| format!("cannot read {local}"))?;
     let images = archive::read(&index, wanted).context(|| format!("cannot read {local}"))?;
-    verify::local_image(Policy::load(None)?.as_ref(), local)?;
+    verify::local_image(Policy::load(policy)?.as_ref(), local)?;
     let mut named = Vec::new();
     for (number, mut image) in images.into_iter().enumerate() {
         if let Some(name) = &local.name {

@@ -59,7 +59,7 @@ pub(crate) use mount::{mount, mounted, mounted_id, unmount};
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
 pub(crate) use prune::{Pruned, prune, used};
 pub(crate) use pull::{PullOptions, PullPolicy, pull};
-pub(crate) use push::{ManifestFormat, PushOptions, push, push_local, push_part};
+pub(crate) use push::{ManifestFormat, Part, PushOptions, push, push_list_local, push_local, push_part};
 pub(crate) use put::put;
 pub(crate) use remove::{RemoveOptions, collect, everything, remove};
 pub(crate) use resolve::{is_image_name, resolve, resolve_all};

@@ -6,6 +6,7 @@
 //! early leaves whole layers, and the beginnings of large ones, which the next one finds.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::net::unix::pipe;
@@ -47,6 +48,8 @@ pub(crate) struct PullOptions {
     pub platform: Option<Platform>,
     pub policy: PullPolicy,
     pub registry: registry::Options,
+    /// `--signature-policy`: instead of policy.json.
+    pub signature_policy: Option<PathBuf>,
 }
 
 /// An image whose layers may still be missing.
@@ -107,7 +110,7 @@ pub(crate) fn pull(
         Some(Transport::Docker(name)) => &name.clone(),
         Some(Transport::Local(local)) => {
             let wanted = options.platform.clone().unwrap_or_else(Platform::host);
-            let loaded = pull_local(dirs, store, maps, &local, &wanted, progress)?;
+            let loaded = pull_local(dirs, store, maps, &local, &wanted, options.signature_policy.as_deref(), progress)?;
             let first = loaded.first().ok_or_else(|| Error::new(format!("there is no image in {local}")))?;
             return resolve(store, &first.id.hex());
         }
@@ -174,7 +177,7 @@ fn fetch_reference(
 ) -> Result<Image> {
     let Place { dirs, store, maps } = place;
     let wanted = options.platform.clone().unwrap_or_else(Platform::host);
-    let policy = Policy::load(None)?;
+    let policy = Policy::load(options.signature_policy.as_deref())?;
     let sources = registry::sources(config, reference)?;
     let registries =
         sources.iter().map(|source| Registry::new(source, &options.registry)).collect::<Result<Vec<_>>>()?;

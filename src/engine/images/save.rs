@@ -1,6 +1,6 @@
 //! `save`: images → a docker or OCI archive, streamed, or a directory. Layers are rebuilt bit for bit and go uncompressed,
-//! unless a directory is to have them compressed. An image whose layers were all kept as they came goes into OCI's formats as
-//! it came, with the same digest.
+//! unless a directory is to have them compressed. An image whose layers were all kept as they came goes into an OCI layout or
+//! a directory as it came, with the same digests where its manifest is of the format's kind.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -38,12 +38,12 @@ pub(crate) struct Planned {
 
 impl Planned {
     /// The layer as it came.
-    fn kept(&self, store: &Store, diff_id: &DiffId) -> Option<(Descriptor, Exported)> {
+    fn kept(&self, store: &Store, diff_id: &DiffId, is_docker: bool) -> Option<(Descriptor, Exported)> {
         let (_, manifest) = self.original.as_ref()?;
         let at = self.saved.layers.iter().position(|(other, _)| other == diff_id)?;
         let mut descriptor = manifest.layers.get(at)?.clone();
-        if manifest.kind() != OCI_MANIFEST {
-            descriptor.media_type = Form::of_media_type(&descriptor.media_type)?.media_type(false).ok()?;
+        if (manifest.kind() == DOCKER_MANIFEST) != is_docker {
+            descriptor.media_type = Form::of_media_type(&descriptor.media_type)?.media_type(is_docker).ok()?;
         }
         let file = store.compressed(diff_id, &descriptor.digest)?;
         Some((descriptor.clone(), Exported::kept(file, descriptor.digest)))
@@ -51,8 +51,9 @@ impl Planned {
 
     /// The manifest around the layers as they were written.
     fn manifest(&self, layers: &[Descriptor], is_docker: bool) -> Result<(String, Vec<u8>)> {
-        if let (Some((raw, manifest)), false) = (&self.original, is_docker) {
-            return document::manifest(raw, manifest, layers, ManifestFormat::Oci);
+        if let Some((raw, manifest)) = &self.original {
+            let format = if is_docker { ManifestFormat::Docker } else { ManifestFormat::Oci };
+            return document::manifest(raw, manifest, layers, format);
         }
         let (kind, config_kind) = if is_docker { (DOCKER_MANIFEST, DOCKER_CONFIG) } else { (OCI_MANIFEST, OCI_CONFIG) };
         let config = Descriptor::of(config_kind, &self.saved.config);
@@ -71,7 +72,7 @@ pub(crate) fn save(
     let worker = UnpackWorker::start(store, maps)?;
     let mut writer = Writer::new(BufWriter::with_capacity(1 << 20, out), options.format);
     for image in images {
-        let open = |diff_id: &DiffId, size| match image.kept(store, diff_id) {
+        let open = |diff_id: &DiffId, size| match image.kept(store, diff_id, false) {
             Some(kept) => Ok(kept),
             None => Ok((Descriptor::new(OCI_LAYER, size, *diff_id), Exported::Plain(worker.pack(diff_id)?))),
         };
@@ -98,7 +99,7 @@ pub(crate) fn save_directory(
     for image in images {
         let form = if compress { Form::gzip() } else { Form::Plain };
         let is_docker = format == Format::Dir;
-        let open = |diff_id: &DiffId, size| match image.kept(store, diff_id) {
+        let open = |diff_id: &DiffId, size| match image.kept(store, diff_id, is_docker) {
             Some(kept) => Ok(kept),
             None => export::open(&worker, path, diff_id, size, form, is_docker),
         };
@@ -145,10 +146,8 @@ fn planned(store: &Store, image: &Image, mut names: Vec<String>, format: Format)
         }
         layers.push((*diff_id, layer_size(store, diff_id)?));
     }
-    let is_kept = |(layer, diff_id): (&Descriptor, _)| store.compressed(diff_id, &layer.digest).is_some();
-    let kept = format == Format::Oci
-        && manifest.layers.len() == image.layers.len()
-        && manifest.layers.iter().zip(&image.layers).all(is_kept);
+    // The layers of a docker archive are named by what they are uncompressed.
+    let kept = format != Format::Docker && export::has_originals(store, &manifest, &image.layers);
     let original = if kept { Some((store.read_blob(&image.manifest)?, manifest)) } else { None };
     Ok(Planned { saved: Saved { names, config, layers }, original })
 }

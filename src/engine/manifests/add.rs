@@ -40,7 +40,7 @@ pub(crate) fn add(
     let entries = match Transport::parse(name)? {
         Some(Transport::Local(local)) => {
             let wanted = platform(notes)?.unwrap_or_else(Platform::host);
-            let loaded = images::pull_local(source.dirs, source.store, source.maps, &local, &wanted, progress)?;
+            let loaded = images::pull_local(source.dirs, source.store, source.maps, &local, &wanted, None, progress)?;
             let first = loaded.first().ok_or_else(|| Error::new(format!("there is no image in {local}")))?;
             vec![of_image(source.store, &images::resolve(source.store, &first.id.hex())?)?]
         }
@@ -153,7 +153,12 @@ fn bring(
     platform: Option<Platform>,
     progress: &dyn Progress,
 ) -> Result<Image> {
-    let options = PullOptions { platform, policy: PullPolicy::Missing, registry: source.registry.clone() };
+    let options = PullOptions {
+        platform,
+        policy: PullPolicy::Missing,
+        registry: source.registry.clone(),
+        signature_policy: None,
+    };
     let name = reference.pinned(&digest);
     images::pull(source.dirs, source.store, source.maps, &name, &options, progress)
 }

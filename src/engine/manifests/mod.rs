@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::add::{Source, add};
 pub(crate) use self::names::{Named, all, by_name, forget, tag, untag};
-pub(crate) use self::push::push;
+pub(crate) use self::push::{push, push_local};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::digest::Digest;
 use crate::image::manifest::{Document, OCI_INDEX};

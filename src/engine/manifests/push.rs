@@ -3,11 +3,12 @@
 use super::List;
 use super::add::is_image;
 use crate::config::registries::Registries;
-use crate::engine::images::{self, Image, ManifestFormat, Progress, PushOptions};
-use crate::error::{Context, Error, Kind, Result};
+use crate::engine::images::{self, Image, ManifestFormat, Part, Progress, PushOptions};
+use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::image::digest::Digest;
-use crate::image::manifest::{DOCKER_INDEX, Document, Manifest, OCI_INDEX};
+use crate::image::manifest::{DOCKER_INDEX, Descriptor, Document, Manifest, OCI_INDEX};
 use crate::image::reference::Reference;
+use crate::image::transport::{Kind, Local};
 use crate::registry::{self, Registry};
 use crate::storage::Store;
 use crate::userns::IdMaps;
@@ -51,27 +52,68 @@ pub(crate) fn push(
             }
         }
     }
-    let media_type = match options.format {
-        Some(ManifestFormat::Docker) => DOCKER_INDEX,
-        Some(ManifestFormat::Oci) | None => sent.content["mediaType"].as_str().unwrap_or(OCI_INDEX),
-    }
-    .to_owned();
-    if media_type != OCI_INDEX {
-        // Docker's has no annotations.
-        if let Some(index) = sent.content.as_object_mut() {
-            index.remove("annotations");
-        }
-    }
-    sent.content["mediaType"] = media_type.as_str().into();
-    let bytes = sent.bytes()?;
+    let (media_type, bytes) = document(&mut sent, options.format)?;
     progress.message("Writing manifest list to image destination");
     runtime.block_on(registry.put_manifest(tag, &media_type, &bytes)).context(|| format!("cannot push {name}"))?;
     Ok(Digest::of(&bytes))
 }
 
+/// Writes the list with its images to a file or a directory; answers its digest there. Must be called while the process has one
+/// thread.
+pub(crate) fn push_local(
+    store: &Store,
+    maps: &IdMaps,
+    list: &List,
+    local: &Local,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Digest> {
+    let mut digests: Vec<Digest> = Vec::new();
+    let mut parts = Vec::new();
+    for entry in list.entries() {
+        let digest: Digest = entry["digest"].as_str().unwrap_or_default().parse()?;
+        let manifest = manifest(store, &digest)?;
+        parts.push(match is_image(&manifest) {
+            true => Part::Image(Box::new(Image::read(store, digest)?)),
+            false => {
+                let blobs = manifest.layers.iter().chain([&manifest.config]);
+                let blobs = blobs.map(|blob| store.read_blob(&blob.digest)).collect::<Result<_>>()?;
+                Part::Artifact(blobs, manifest.kind().to_owned(), store.read_blob(&digest)?)
+            }
+        });
+        digests.push(digest);
+    }
+    let format = if local.kind == Kind::Dir { options.format } else { Some(ManifestFormat::Oci) };
+    images::push_list_local(store, maps, &parts, local, options, progress, |written| {
+        let mut sent = list.clone();
+        for (old, new) in digests.iter().zip(written).filter(|(old, new)| **old != new.digest) {
+            replace(&mut sent, old, new)?;
+        }
+        document(&mut sent, format)
+    })
+}
+
+/// Media type and bytes of the list as it goes out.
+fn document(list: &mut List, format: Option<ManifestFormat>) -> Result<(String, Vec<u8>)> {
+    let media_type = match format {
+        Some(ManifestFormat::Docker) => DOCKER_INDEX,
+        Some(ManifestFormat::Oci) | None => list.content["mediaType"].as_str().unwrap_or(OCI_INDEX),
+    }
+    .to_owned();
+    if media_type != OCI_INDEX {
+        // Docker's has no annotations.
+        if let Some(index) = list.content.as_object_mut() {
+            index.remove("annotations");
+        }
+    }
+    list.content["mediaType"] = media_type.as_str().into();
+    let bytes = list.bytes()?;
+    Ok((media_type, bytes))
+}
+
 fn manifest(store: &Store, digest: &Digest) -> Result<Manifest> {
     let bytes = store.read_blob(digest).map_err(|error| match error.kind() {
-        Kind::NoSuchObject => error.hint("add it to the list again"),
+        ErrorKind::NoSuchObject => error.hint("add it to the list again"),
         _ => error,
     })?;
     match Document::parse(&bytes, None)? {
@@ -96,12 +138,17 @@ fn rename(
         Document::Index(_) => return Err(Error::new(format!("the registry has a list as {new}"))),
     };
     store.put_blob(&fetched.content)?;
-    let (old, new) = (old.to_string(), new.to_string());
+    replace(list, old, &Descriptor::new(&media_type, fetched.content.len() as u64, *new))
+}
+
+/// Lets the list name another manifest, also as that which an attestation is for.
+fn replace(list: &mut List, old: &Digest, manifest: &Descriptor) -> Result<()> {
+    let (old, new) = (old.to_string(), manifest.digest.to_string());
     for entry in list.entries_mut()? {
         if entry["digest"] == old.as_str() {
             entry["digest"] = new.as_str().into();
-            entry["size"] = fetched.content.len().into();
-            entry["mediaType"] = media_type.as_str().into();
+            entry["size"] = manifest.size.into();
+            entry["mediaType"] = manifest.media_type.as_str().into();
         }
         if let Some(about) = entry.pointer_mut(&format!("/annotations/{REFERENCE_DIGEST}"))
             && about.as_str() == Some(old.as_str())

@@ -87,14 +87,96 @@ impl<W: Write> Writer<W> {
     pub(crate) fn image_as<R: Content>(
         &mut self,
         image: &Saved,
-        mut open: impl FnMut(&DiffId, u64) -> Result<(Descriptor, R)>,
+        open: impl FnMut(&DiffId, u64) -> Result<(Descriptor, R)>,
         manifest: MakeManifest<'_>,
     ) -> Result<()> {
+        let (config, layers) = self.content(image, open)?;
+        if self.format == Format::Docker {
+            self.items.push(Item {
+                config: self.config_name(&config),
+                repo_tags: image.names.clone(),
+                layers: image.layers.iter().map(|(diff_id, _)| self.layer_name(diff_id)).collect(),
+            });
+            return Ok(());
+        }
+        let (media_type, content) = manifest(&layers)?;
+        self.top(&image.names, &media_type, &content)
+    }
+
+    /// Writes an image that is part of a list; what the list has to say of its manifest.
+    pub(crate) fn part<R: Content>(
+        &mut self,
+        image: &Saved,
+        open: impl FnMut(&DiffId, u64) -> Result<(Descriptor, R)>,
+        manifest: MakeManifest<'_>,
+    ) -> Result<Descriptor> {
+        let (_, layers) = self.content(image, open)?;
+        let (media_type, content) = manifest(&layers)?;
+        self.part_manifest(&media_type, &content)
+    }
+
+    /// Writes the manifest of a part of a list.
+    pub(crate) fn part_manifest(&mut self, media_type: &str, content: &[u8]) -> Result<Descriptor> {
+        let descriptor = Descriptor::of(media_type, content);
+        let name = match self.format {
+            Format::Dir => format!("{}.manifest.json", descriptor.digest.hex()),
+            Format::Docker | Format::Oci => blob_name(&descriptor.digest),
+        };
+        if self.written.insert(descriptor.digest) {
+            self.file(&name, descriptor.size, content)?;
+        }
+        Ok(descriptor)
+    }
+
+    /// Writes a small blob.
+    pub(crate) fn blob(&mut self, content: &[u8]) -> Result<()> {
+        self.begin()?;
+        let digest = Digest::of(content);
+        if self.written.insert(digest) {
+            self.file(&self.layer_name(&digest), content.len() as u64, content)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what names lead to: a manifest, or a list of such.
+    pub(crate) fn top(&mut self, names: &[String], media_type: &str, content: &[u8]) -> Result<()> {
+        self.begin()?;
+        let descriptor = Descriptor::of(media_type, content);
+        if self.format == Format::Dir {
+            return self.file("manifest.json", descriptor.size, content);
+        }
+        if self.written.insert(descriptor.digest) {
+            self.file(&blob_name(&descriptor.digest), descriptor.size, content)?;
+        }
+        if names.is_empty() {
+            self.manifests.push(descriptor);
+            return Ok(());
+        }
+        for name in names {
+            let mut named = descriptor.clone();
+            let annotation = ("org.opencontainers.image.ref.name".to_owned(), name.clone().into());
+            named.annotations = Some(std::iter::once(annotation).collect());
+            self.manifests.push(named);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<()> {
         if self.format == Format::Oci && self.written.is_empty() {
             // Go's unpacker gives directories that it has to make itself to root, which it may not when unprivileged.
             self.make_directory("blobs/")?;
             self.make_directory("blobs/sha256/")?;
         }
+        Ok(())
+    }
+
+    /// Layers and config: the config's digest, and the layers as they were written.
+    fn content<R: Content>(
+        &mut self,
+        image: &Saved,
+        mut open: impl FnMut(&DiffId, u64) -> Result<(Descriptor, R)>,
+    ) -> Result<(Digest, Vec<Descriptor>)> {
+        self.begin()?;
         let mut layers = Vec::new();
         for (diff_id, size) in &image.layers {
             if !self.layers.contains_key(diff_id) {
@@ -110,39 +192,7 @@ impl<W: Write> Writer<W> {
         if self.written.insert(config.digest) {
             self.file(&self.config_name(&config.digest), config.size, image.config.as_slice())?;
         }
-        match self.format {
-            Format::Docker => {
-                self.items.push(Item {
-                    config: self.config_name(&config.digest),
-                    repo_tags: image.names.clone(),
-                    layers: image.layers.iter().map(|(diff_id, _)| self.layer_name(diff_id)).collect(),
-                });
-                Ok(())
-            }
-            Format::Oci => self.manifest(image, manifest(&layers)?),
-            Format::Dir => {
-                let (_, content) = manifest(&layers)?;
-                self.file("manifest.json", content.len() as u64, content.as_slice())
-            }
-        }
-    }
-
-    fn manifest(&mut self, image: &Saved, (media_type, content): (String, Vec<u8>)) -> Result<()> {
-        let descriptor = Descriptor::of(&media_type, &content);
-        if self.written.insert(descriptor.digest) {
-            self.file(&blob_name(&descriptor.digest), descriptor.size, content.as_slice())?;
-        }
-        if image.names.is_empty() {
-            self.manifests.push(descriptor);
-            return Ok(());
-        }
-        for name in &image.names {
-            let mut named = descriptor.clone();
-            let annotation = ("org.opencontainers.image.ref.name".to_owned(), name.clone().into());
-            named.annotations = Some(std::iter::once(annotation).collect());
-            self.manifests.push(named);
-        }
-        Ok(())
+        Ok((config.digest, layers))
     }
 
     /// Writes the lists and the end of the archive.

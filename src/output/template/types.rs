@@ -63,7 +63,7 @@ fn structure(mut map: Map<String, Value>, fields: &[Field]) -> Value {
     let mut dressed = Map::new();
     let mut names: Vec<Value> = Vec::new();
     for Field(name, of) in fields {
-        let key = map.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned();
+        let key = map.keys().find(|key| is_of(key, name)).cloned();
         let value = key.as_ref().and_then(|key| map.remove(key)).unwrap_or_default();
         dressed.insert((*name).to_owned(), dress(value, of));
         // With its key in JSON, if it is there.
@@ -75,6 +75,12 @@ fn structure(mut map: Map<String, Value>, fields: &[Field]) -> Value {
     }
     dressed.insert(STRUCT.to_owned(), names.into());
     Value::Object(dressed)
+}
+
+/// Whether a key in JSON, as in `created_by`, is that of the field.
+fn is_of(key: &str, field: &str) -> bool {
+    let letters = key.bytes().filter(|byte| *byte != b'_');
+    letters.map(|byte| byte.to_ascii_lowercase()).eq(field.bytes().map(|byte| byte.to_ascii_lowercase()))
 }
 
 /// A value as its type has it.

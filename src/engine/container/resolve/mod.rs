@@ -40,6 +40,11 @@ use crate::userns::{IdMaps, IdRange};
 /// Seconds that `stop` waits when nobody says otherwise.
 const STOP_TIMEOUT: u32 = 10;
 
+/// The seconds that an image gives its containers; below zero a stop waits for ever, as in Docker.
+fn patience(seconds: i64) -> u32 {
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
 /// Files of the root file system, read without mounting it.
 pub(crate) trait RootFiles {
     /// `None` when there is no such file. Links stay inside the root.
@@ -201,7 +206,10 @@ pub(crate) fn resolve(request: &Request<'_>) -> Result<Resolved> {
         network: options.network.mode.clone(),
         ports,
         stop_signal,
-        stop_timeout: options.stop_timeout.or(config.and_then(|c| c.stop_timeout)).unwrap_or(STOP_TIMEOUT),
+        stop_timeout: options
+            .stop_timeout
+            .or(config.and_then(|c| c.stop_timeout).map(patience))
+            .unwrap_or(STOP_TIMEOUT),
         systemd,
         warnings,
     })

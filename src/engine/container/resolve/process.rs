@@ -41,7 +41,8 @@ pub(super) fn command(request: &Request<'_>) -> Result<Command> {
     let command = match &request.options.entrypoint {
         Some(entrypoint) => Command { entrypoint: entrypoint.clone(), arguments: given.clone() },
         None => Command {
-            entrypoint: config.map(|c| c.entrypoint.clone()).unwrap_or_default(),
+            // One empty word is what Docker has where an entrypoint was taken back.
+            entrypoint: config.map(|c| c.entrypoint.clone()).filter(|words| *words != [""]).unwrap_or_default(),
             arguments: match config {
                 Some(config) if given.is_empty() => config.cmd.clone(),
                 _ => given.clone(),

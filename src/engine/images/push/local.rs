@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::forms::Forms;
 use super::layer::Wanted;
@@ -33,7 +33,57 @@ pub(crate) fn push_local(
     progress: &dyn Progress,
 ) -> Result<Digest> {
     let export = plan(store, image, local, compress, options)?;
-    export.write(store, maps, local, progress).context(|| format!("cannot write {local}"))
+    let write = || {
+        let mut target = Target::create(store, maps, local, progress)?;
+        let written = target.image(&export);
+        target.finish(local, written)
+    };
+    write().context(|| format!("cannot write {local}"))
+}
+
+/// What a list names.
+pub(crate) enum Part {
+    Image(Box<Image>),
+    /// Small blobs, and the manifest with its media type.
+    Artifact(Vec<Vec<u8>>, String, Vec<u8>),
+}
+
+/// Writes what a list names to `local`, then the list that `list` makes of what became of it; answers the list's digest. Must be
+/// called while the process has one thread.
+pub(crate) fn push_list_local(
+    store: &Store,
+    maps: &IdMaps,
+    parts: &[Part],
+    local: &Local,
+    options: &PushOptions,
+    progress: &dyn Progress,
+    list: impl FnOnce(&[Descriptor]) -> Result<(String, Vec<u8>)>,
+) -> Result<Digest> {
+    if local.kind == Kind::DockerArchive {
+        return Err(Error::new("a docker archive holds images, but no lists of them").hint("use oci-archive:"));
+    }
+    let names = names(local)?;
+    let exports = parts.iter().map(|part| match part {
+        Part::Image(image) => plan(store, image, local, false, options).map(Some),
+        Part::Artifact(..) => Ok(None),
+    });
+    let exports = exports.collect::<Result<Vec<_>>>()?;
+    let write = || {
+        let mut target = Target::create(store, maps, local, progress)?;
+        let written = target.list(parts, &exports, &names, list);
+        target.finish(local, written)
+    };
+    write().context(|| format!("cannot write {local}"))
+}
+
+fn names(local: &Local) -> Result<Vec<String>> {
+    match (&local.name, local.kind) {
+        (Some(name), Kind::DockerArchive) => Ok(vec![Reference::parse(name)?.store_name()]),
+        (Some(name), _) if name.bytes().any(|b| !b.is_ascii_graphic()) => {
+            Err(Error::new(format!("{name:?} cannot be the name of an image in an OCI layout")))
+        }
+        (name, _) => Ok(name.iter().cloned().collect()),
+    }
 }
 
 /// What is to be written.
@@ -55,7 +105,10 @@ fn plan(store: &Store, image: &Image, local: &Local, compress: bool, options: &P
                 .hint("use oci-archive: for another one"));
         }
         Kind::DockerArchive => options.form = Some(Form::Plain),
-        Kind::Dir if options.form.is_none() => {
+        // A directory has what Podman would write: plain layers, or the originals.
+        Kind::Dir
+            if options.form.is_none() && (compress || !export::has_originals(store, &manifest, &image.layers)) =>
+        {
             options.form = Some(if compress { Form::gzip() } else { Form::Plain });
         }
         Kind::Oci | Kind::OciArchive if options.format == Some(ManifestFormat::Docker) => {
@@ -73,25 +126,27 @@ fn plan(store: &Store, image: &Image, local: &Local, compress: bool, options: &P
         })?;
         layers.push((*diff_id, layer.meta()?.size));
     }
-    let names = match (&local.name, local.kind) {
-        (Some(name), Kind::DockerArchive) => vec![Reference::parse(name)?.store_name()],
-        (Some(name), _) if name.bytes().any(|b| !b.is_ascii_graphic()) => {
-            return Err(Error::new(format!("{name:?} cannot be the name of an image in an OCI layout")));
-        }
-        (name, _) => name.iter().cloned().collect(),
-    };
+    let names = names(local)?;
     Ok(Export { raw, manifest, format, wanted, saved: Saved { names, config, layers } })
 }
 
-impl Export {
-    fn write(&self, store: &Store, maps: &IdMaps, local: &Local, progress: &dyn Progress) -> Result<Digest> {
+/// The file or directory that is written.
+struct Target<'a> {
+    writer: Writer<Box<dyn Write>>,
+    store: &'a Store,
+    worker: UnpackWorker,
+    /// Where compressed layers are made.
+    scratch: PathBuf,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Target<'a> {
+    fn create(store: &'a Store, maps: &IdMaps, local: &Local, progress: &'a dyn Progress) -> Result<Self> {
         let worker = UnpackWorker::start(store, maps)?;
-        match local.kind {
+        let (writer, scratch) = match local.kind {
             Kind::Oci | Kind::Dir => {
                 let format = if local.kind == Kind::Oci { Format::Oci } else { Format::Dir };
-                let writer = Writer::<std::io::Empty>::directory(Directory::create(&local.path)?, format);
-                let (digest, _) = self.write_to(writer, store, &worker, &local.path, progress)?;
-                Ok(digest)
+                (Writer::directory(Directory::create(&local.path)?, format), local.path.clone())
             }
             Kind::DockerArchive | Kind::OciArchive => {
                 let is_docker = local.kind == Kind::DockerArchive;
@@ -101,32 +156,85 @@ impl Export {
                         .hint("remove it, or write to another one"));
                 }
                 let file = given::create(&local.path).context(|| format!("cannot create {}", local.path.display()))?;
-                let format = if is_docker { Format::Docker } else { Format::Oci };
-                let writer = Writer::new(BufWriter::with_capacity(1 << 20, file), format);
+                let out: Box<dyn Write> = Box::new(BufWriter::with_capacity(1 << 20, file));
                 let scratch = local.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let written = self.write_to(writer, store, &worker, scratch, progress).and_then(|(digest, out)| {
-                    out.map_or(Ok(()), |mut out| out.flush()).context(|| "cannot write the archive")?;
-                    Ok(digest)
-                });
-                if written.is_err() {
-                    // Half an archive is worse than none; the error that matters is the first.
-                    let _ = std::fs::remove_file(&local.path);
-                }
-                written
+                let format = if is_docker { Format::Docker } else { Format::Oci };
+                (Writer::new(out, format), scratch.to_path_buf())
             }
+        };
+        Ok(Self { writer, store, worker, scratch, progress })
+    }
+
+    /// Ends what was written, or takes it away again.
+    fn finish(self, local: &Local, written: Result<Digest>) -> Result<Digest> {
+        let written = written.and_then(|digest| {
+            let out = self.writer.finish()?;
+            out.map_or(Ok(()), |mut out| out.flush()).context(|| "cannot write the archive")?;
+            Ok(digest)
+        });
+        if written.is_err() && local.is_archive() {
+            // Half an archive is worse than none; the error that matters is the first.
+            let _ = std::fs::remove_file(&local.path);
+        }
+        written
+    }
+
+    fn image(&mut self, export: &Export) -> Result<Digest> {
+        let digest = Cell::new(None);
+        let manifest = |layers: &[Descriptor]| {
+            let (media_type, content) = export.manifest(layers)?;
+            digest.set(Some(Digest::of(&content)));
+            Ok((media_type, content))
+        };
+        let open = export.open(self.store, &self.worker, &self.scratch, self.progress);
+        self.writer.image_as(&export.saved, open, &manifest)?;
+        self.progress.message("Writing manifest to image destination");
+        match digest.get() {
+            Some(digest) => Ok(digest),
+            // A docker archive has no manifest; this is the one it gets where it is loaded.
+            None => Ok(Digest::of(&archive::docker_manifest(&export.saved.config, &export.saved.layers)?)),
         }
     }
 
-    fn write_to<W: Write>(
-        &self,
-        mut writer: Writer<W>,
-        store: &Store,
-        worker: &UnpackWorker,
-        scratch: &Path,
-        progress: &dyn Progress,
-    ) -> Result<(Digest, Option<W>)> {
+    fn list(
+        &mut self,
+        parts: &[Part],
+        exports: &[Option<Export>],
+        names: &[String],
+        list: impl FnOnce(&[Descriptor]) -> Result<(String, Vec<u8>)>,
+    ) -> Result<Digest> {
+        let mut written = Vec::new();
+        for (part, export) in parts.iter().zip(exports) {
+            written.push(match (part, export) {
+                (Part::Artifact(blobs, media_type, manifest), _) => {
+                    blobs.iter().try_for_each(|blob| self.writer.blob(blob))?;
+                    self.writer.part_manifest(media_type, manifest)?
+                }
+                (Part::Image(_), Some(export)) => {
+                    let open = export.open(self.store, &self.worker, &self.scratch, self.progress);
+                    self.writer.part(&export.saved, open, &|layers| export.manifest(layers))?
+                }
+                (Part::Image(image), None) => return Err(Error::new(format!("{} is not planned", image.id))),
+            });
+        }
+        let (media_type, content) = list(&written)?;
+        self.progress.message("Writing manifest list to image destination");
+        self.writer.top(names, &media_type, &content)?;
+        Ok(Digest::of(&content))
+    }
+}
+
+impl Export {
+    /// How a layer is to be had.
+    fn open<'a>(
+        &'a self,
+        store: &'a Store,
+        worker: &'a UnpackWorker,
+        scratch: &'a Path,
+        progress: &'a dyn Progress,
+    ) -> impl FnMut(&DiffId, u64) -> Result<(Descriptor, Exported)> + 'a {
         let is_docker = self.format == ManifestFormat::Docker;
-        let open = |diff_id: &DiffId, size| {
+        move |diff_id, size| {
             progress.layer(diff_id, size).state(LayerState::Downloading);
             let wanted = self.wanted.get(diff_id);
             let acceptable = wanted.map_or(&[][..], |wanted| &wanted.acceptable);
@@ -135,21 +243,11 @@ impl Export {
             }
             let form = wanted.map_or(Form::Plain, |wanted| wanted.send_as);
             export::open(worker, scratch, diff_id, size, form, is_docker)
-        };
-        let digest = Cell::new(None);
-        let manifest = |layers: &[Descriptor]| {
-            let (media_type, content) = document::manifest(&self.raw, &self.manifest, layers, self.format)?;
-            digest.set(Some(Digest::of(&content)));
-            Ok((media_type, content))
-        };
-        writer.image_as(&self.saved, open, &manifest)?;
-        progress.message("Writing manifest to image destination");
-        let out = writer.finish()?;
-        let digest = match digest.get() {
-            Some(digest) => digest,
-            // A docker archive has no manifest; this is the one it gets where it is loaded.
-            None => Digest::of(&archive::docker_manifest(&self.saved.config, &self.saved.layers)?),
-        };
-        Ok((digest, out))
+        }
+    }
+
+    /// The manifest around the layers as they were written.
+    fn manifest(&self, layers: &[Descriptor]) -> Result<(String, Vec<u8>)> {
+        document::manifest(&self.raw, &self.manifest, layers, self.format)
     }
 }

@@ -20,7 +20,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use self::forms::Forms;
 use self::layer::{Outgoing, Wanted};
-pub(crate) use self::local::push_local;
+pub(crate) use self::local::{Part, push_list_local, push_local};
 use self::origin::{CopyError, Origins};
 use super::{Image, LayerProgress, LayerState, Progress, read_manifest};
 use crate::config::registries::Registries;

@@ -58,18 +58,27 @@ pub(super) fn check(signature: &[u8], keys: &Keys, reference: &Reference, manife
     check_name(keys, reference, &payload.critical.identity.docker_reference)
 }
 
-/// Keys as gpgv reads them: without ASCII armour (RFC 9580, section 6.2).
+/// Keys as gpgv reads them: without ASCII armour (RFC 9580, section 6.2), of which a file may have several blocks.
 fn binary(key: &[u8]) -> Result<Vec<u8>> {
     const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
-    let Some((_, text)) = std::str::from_utf8(key).ok().and_then(|text| text.split_once(BEGIN)) else {
+    // Every packet begins with this bit, no text does.
+    if key.first().is_some_and(|first| first & 0x80 != 0) {
         return Ok(key.to_vec());
-    };
+    }
     let bad = || Error::new("a key of the signature policy is damaged");
-    let (body, _) = text.split_once("-----END").ok_or_else(bad)?;
-    // Headers end at an empty line, a checksum begins with "=".
-    let lines = body.trim_start_matches('\r').trim_start_matches('\n').lines().map(str::trim);
-    let lines = lines.filter(|line| !line.contains(':') && !line.starts_with('='));
-    base64::engine::general_purpose::STANDARD.decode(lines.collect::<String>()).map_err(|_| bad())
+    let text = String::from_utf8_lossy(key);
+    let mut keyring = Vec::new();
+    for block in text.split(BEGIN).skip(1) {
+        let (body, _) = block.split_once("-----END").ok_or_else(bad)?;
+        // A checksum begins with "=", and no base64 has the colon of a header.
+        let lines = body.lines().map(str::trim).filter(|line| !line.contains(':') && !line.starts_with('='));
+        let decoded = base64::engine::general_purpose::STANDARD.decode(lines.collect::<String>());
+        keyring.extend(decoded.map_err(|_| bad())?);
+    }
+    match keyring.is_empty() {
+        true => Err(Error::new("a key of the signature policy has no public key in it")),
+        false => Ok(keyring),
+    }
 }
 
 /// What the message says when one of the keys has signed it.

@@ -24,8 +24,8 @@ pub(super) async fn registry_image(
     let Some(policy) = policy else { return Ok(()) };
     for requirement in policy.for_reference(reference) {
         match requirement {
-            Requirement::AcceptAnything => {}
-            Requirement::Reject => return Err(rejected(policy, &reference.to_string())),
+            Requirement::AcceptAnything {} => {}
+            Requirement::Reject {} => return Err(rejected(policy, &reference.to_string())),
             Requirement::SignedBy(keys) => {
                 let signatures = gpg::signatures(reference, registry, manifests).await?;
                 one_of(policy, reference, signatures, |signature| gpg::check(signature, keys, reference, manifests))?;
@@ -52,12 +52,17 @@ pub(super) fn stream(policy: Option<&Policy>, transport: &str) -> Result<()> {
     local_place(policy, transport, Path::new(""), None, "the archive")
 }
 
+/// Checks whether the tar of a root file system may become an image.
+pub(super) fn tarball(policy: Option<&Policy>) -> Result<()> {
+    local_place(policy, "tarball", Path::new(""), None, "the tarball")
+}
+
 fn local_place(policy: Option<&Policy>, transport: &str, path: &Path, name: Option<&str>, shown: &str) -> Result<()> {
     let Some(policy) = policy else { return Ok(()) };
     for requirement in policy.for_path(transport, path, name) {
         match requirement {
-            Requirement::AcceptAnything => {}
-            Requirement::Reject => return Err(rejected(policy, shown)),
+            Requirement::AcceptAnything {} => {}
+            Requirement::Reject {} => return Err(rejected(policy, shown)),
             Requirement::SignedBy(_) | Requirement::SigstoreSigned(_) => {
                 return Err(Error::new(format!(
                     "{shown} is rejected: it needs a signature, and there is none beside it"
