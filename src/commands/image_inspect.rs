@@ -4,7 +4,7 @@ use super::Context;
 use crate::cli::image::Inspect;
 use crate::engine::images;
 use crate::error::{Kind, Result};
-use crate::output::{json, listing, report};
+use crate::output::{json, listing, podman_types, report};
 
 pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
     let store = context.store()?;
@@ -21,9 +21,9 @@ pub(crate) fn run(args: Inspect, context: &Context<'_>) -> Result<u8> {
     }
     match args.format.as_deref().filter(|format| *format != "json") {
         None => json::pretty(context.ui, &found)?,
-        Some(format) => found
-            .iter()
-            .try_for_each(|inspection| listing::object(context.ui, "image inspect", format, inspection, true))?,
+        Some(format) => found.iter().try_for_each(|inspection| {
+            listing::typed_object(context.ui, "image inspect", format, inspection, true, &podman_types::IMAGE)
+        })?,
     }
     let last = missing.pop();
     missing.iter().for_each(|error| report::error(context.ui, error));

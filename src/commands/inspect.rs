@@ -108,6 +108,7 @@ fn inspect(args: &InspectContainer, kind: InspectedKind, context: &Context<'_>) 
                     object => {
                         let of = match object {
                             Object::Container(_) => &podman_types::CONTAINER,
+                            Object::Image(_) => &podman_types::IMAGE,
                             Object::Volume(_) => &podman_types::VOLUME,
                             _ => &Type::Any,
                         };

@@ -266,6 +266,53 @@ const HOST_CONFIG: &[F] = &[
     F("IntelRdtClosID", Text),
 ];
 
+/// `image inspect`
+pub(crate) const IMAGE: Type = Struct(&[
+    F("ID", Text),
+    F("Digest", Text),
+    F("RepoTags", List(&Text)),
+    F("RepoDigests", List(&Text)),
+    F("Parent", Text),
+    F("Comment", Text),
+    F("Created", Time),
+    F("Config", Pointer(IMAGE_CONFIG)),
+    F("Version", Text),
+    F("Author", Text),
+    F("Architecture", Text),
+    F("Os", Text),
+    F("Size", Number),
+    F("VirtualSize", Number),
+    F("GraphDriver", Pointer(GRAPH_DRIVER)),
+    F("RootFS", Pointer(ROOT_FS)),
+    F("Labels", Map(&Text)),
+    F("Annotations", Map(&Text)),
+    F("ManifestType", Text),
+    F("User", Text),
+    F("History", List(&Any)),
+    F("NamesHistory", List(&Text)),
+    F("Healthcheck", Any),
+    F("Variant", Text),
+]);
+
+/// With the members that Docker has beside OCI's.
+const IMAGE_CONFIG: &[F] = &[
+    F("User", Text),
+    F("ExposedPorts", Map(&EMPTY)),
+    F("Env", List(&Text)),
+    F("Entrypoint", List(&Text)),
+    F("Cmd", List(&Text)),
+    F("Volumes", Map(&EMPTY)),
+    F("WorkingDir", Text),
+    F("Labels", Map(&Text)),
+    F("StopSignal", Text),
+    F("StopTimeout", Any),
+    F("Healthcheck", Any),
+    F("Shell", List(&Text)),
+    F("OnBuild", List(&Text)),
+];
+
+const ROOT_FS: &[F] = &[F("Type", Text), F("Layers", List(&Text))];
+
 /// `version`
 pub(crate) const VERSION: Type = Struct(&[F("Client", Pointer(CLIENT)), F("Server", Pointer(CLIENT))]);
 
