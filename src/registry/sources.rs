@@ -2,7 +2,7 @@
 
 use crate::config::registries::Registries;
 use crate::error::{Context, Error, Result};
-use crate::image::reference::{DOCKER_HUB, Reference, is_short};
+use crate::image::reference::{Reference, is_short};
 
 /// Where an image can be fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +28,7 @@ pub(crate) fn candidates(config: &Registries, name: &str) -> Result<Vec<Referenc
         };
         return Ok(vec![Reference::parse(&format!("{full}{suffix}"))?]);
     }
-    if config.search.is_empty() {
-        return Ok(vec![Reference::with_default_host(name, DOCKER_HUB)?]);
-    }
+    let hosts = config.searched(name)?;
     if config.enforces_short_names && config.search.len() > 1 {
         // Podman asks at a terminal; a name that is typed in full needs no question.
         return Err(Error::new(format!("{name} may be of {}: short-name-mode is enforcing", config.search.join(", ")))
@@ -39,7 +37,7 @@ pub(crate) fn candidates(config: &Registries, name: &str) -> Result<Vec<Referenc
                 config.search[0]
             )));
     }
-    config.search.iter().map(|host| Reference::with_default_host(name, host)).collect()
+    hosts.iter().map(|host| Reference::with_default_host(name, host)).collect()
 }
 
 /// Where to fetch `reference` from: mirrors first, then the registry itself.
@@ -49,7 +47,7 @@ pub(crate) fn sources(config: &Registries, reference: &Reference) -> Result<Vec<
         .rules
         .iter()
         .filter_map(|rule| Some((rule, matches(&rule.prefix, &full)?)))
-        .max_by_key(|(_, matched)| *matched)
+        .max_by_key(|(rule, _)| (rule.prefix.len(), !rule.prefix.starts_with('*')))
     else {
         return Ok(vec![Source { reference: reference.clone(), insecure: false, is_mirror: false }]);
     };
@@ -68,8 +66,8 @@ pub(crate) fn sources(config: &Registries, reference: &Reference) -> Result<Vec<
         let wanted = match (mirror.pull_from_mirror.as_str(), rule.mirror_by_digest_only) {
             ("digest-only", _) | ("", true) => reference.digest().is_some(),
             ("tag-only", _) => reference.digest().is_none(),
-            ("all" | "", _) => true,
-            (other, _) => return Err(Error::new(format!("registries.conf: pull-from-mirror cannot be {other:?}"))),
+            // Other words are refused when the file is read.
+            _ => true,
         };
         if wanted {
             let reference = rewrite(&mirror.location)?;
@@ -89,9 +87,9 @@ pub(crate) fn push_target(config: &Registries, reference: &Reference) -> Result<
 /// How many bytes of `name` the prefix covers; a prefix ends at a component's end.
 fn matches(prefix: &str, name: &str) -> Option<usize> {
     if let Some(domain) = prefix.strip_prefix('*') {
-        let host_end = name.find('/')?;
-        // `*.example.com` covers the host; the location replaces it as a whole.
-        return name[..host_end].split(':').next()?.ends_with(domain).then_some(host_end);
+        let host_end = name.find(['/', ':'])?;
+        // `*.example.com` covers the host without its port.
+        return name[..host_end].ends_with(domain).then_some(host_end);
     }
     let rest = name.strip_prefix(prefix)?;
     (rest.is_empty() || rest.starts_with(['/', ':', '@'])).then_some(prefix.len())

@@ -18,6 +18,9 @@ use crate::state::paths::create_private;
 /// What a hint says about a ref that is damaged.
 const REPAIR: &str = "rpod system check --repair removes names that cannot be read";
 
+/// So many times the directory of a new name may vanish while the name is written.
+const MAX_LOST: usize = 1000;
+
 /// What is in `refs/`.
 #[derive(Debug, Default)]
 pub(crate) struct Refs {
@@ -48,15 +51,15 @@ impl Store {
         let path = self.ref_path(name)?;
         let parent = path.parent().unwrap_or(&path);
         let content = format!("{manifest}\n");
-        create_private(parent)?;
-        match self.write(&path, content.as_bytes()) {
-            // The last other image of that repository may have been removed just now, and its directory with it.
-            Err(_) if !parent.exists() => {
-                create_private(parent)?;
-                self.write(&path, content.as_bytes())
+        for _ in 0..MAX_LOST {
+            match create_private(parent).and_then(|()| self.write(&path, content.as_bytes())) {
+                // The last other image of that repository was removed just now, and its directory with it.
+                Err(error) if has_vanished(&error) => {}
+                written => return written,
             }
-            written => written,
         }
+        create_private(parent)?;
+        self.write(&path, content.as_bytes())
     }
 
     /// What `name` means, if anything.
@@ -257,6 +260,19 @@ fn read(path: &Path) -> Result<Option<Digest>> {
         Err(e) => Err(Error::wrap(failed(), e)),
     };
     digest.map_err(|e| e.hint(REPAIR))
+}
+
+/// Whether a directory vanished while it was made or written to: then making it fails either way (mkdir(2)).
+fn has_vanished(error: &Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|e| absent(e) || e.kind() == std::io::ErrorKind::AlreadyExists) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn absent(e: &std::io::Error) -> bool {

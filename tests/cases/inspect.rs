@@ -29,6 +29,31 @@ pub fn trials() -> Vec<Trial> {
             rpod!(t, "inspect", "--type", "container", image).run().code(125);
             Ok(())
         }),
+        trial("inspect::what_an_image_does_not_say", User::Sub, |t| {
+            let image = crate::support::Image::scratch().config("Cmd", json!(["x"]));
+            t.write("home/x.tar", image.docker_archive(&["localhost/x:1"]))?;
+            rpod!(t, "load", "-q", "-i", "x.tar").run().ok();
+            let lists = ["Env", "Entrypoint", "Shell", "OnBuild"].map(|name| (format!("{{{{.Config.{name}}}}}"), "[]"));
+            let maps = ["Labels", "ExposedPorts", "Volumes"].map(|name| (format!("{{{{.Config.{name}}}}}"), "map[]"));
+            let others = [
+                ("{{.Labels}}|{{.labels}}|{{.config.cmd}}", "map[]|map[]|[x]"),
+                ("{{.Config.User}}|{{.Config.WorkingDir}}|{{.Config.StopSignal}}|{{.Variant}}", "|||"),
+                ("{{json .Config.ExposedPorts}}", "null"),
+                ("{{json .Config}}", r#"{"Cmd":["x"]}"#),
+                ("{{index .Config.Labels \"x\"}}|", "|"),
+                ("{{range .Config.Env}}x{{end}}{{len .Config.Env}}", "0"),
+                ("{{with .Config.Labels}}x{{else}}none{{end}}", "none"),
+                ("{{if .Config.Healthcheck}}x{{else}}none{{end}}", "none"),
+                ("{{if .HealthCheck}}x{{else}}none{{end}}", "none"),
+            ];
+            let others = others.map(|(format, said)| (format.to_owned(), said));
+            for (format, said) in lists.into_iter().chain(maps).chain(others) {
+                rpod!(t, "image", "inspect", "-f", &format, "localhost/x:1").run().lines_are(&[said]);
+                rpod!(t, "inspect", "-f", &format, "localhost/x:1").run().lines_are(&[said]);
+            }
+            rpod!(t, "image", "inspect", "-f", "{{.Config.Nosuch}}", "localhost/x:1").run().fails(125, &["Nosuch"]);
+            Ok(())
+        }),
         trial("inspect::of_every_kind", User::Sub, |t| {
             let image = t.busybox()?;
             rpod!(t, "volume", "create", "v").run().ok();

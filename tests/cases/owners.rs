@@ -11,6 +11,7 @@ use crate::support::{
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = for_each_user("owners::commit_and_export", |t| commit_and_export(t, false));
+    trials.push(trial("owners::setuid_of_nobody", User::Sub, setuid_of_nobody));
     trials.push(trial("owners::with_the_copy_driver", User::NoSub, |t| {
         t.use_driver("copy");
         commit_and_export(t, true)
@@ -117,5 +118,38 @@ fn commit_and_export(t: &Sandbox, is_copy: bool) -> Outcome {
     rpod!(t, "run", "--name", "d", "--network=none", &name, "sh", "-c", "echo 3 >>/home/alice/changed").run().ok();
     rpod!(t, "commit", "-q", "d", "localhost/again").run().ok();
     assert_eq!(listed(&last_layer(t, "localhost/again")?)?["home/alice/changed"], "1000:1000");
+    Ok(())
+}
+
+/// A program that should be somebody else's does not become setuid root where that owner is not to be had.
+fn setuid_of_nobody(t: &Sandbox) -> Outcome {
+    const FAR: u64 = 4_000_000_000;
+    let layer = Tarball::new()
+        .owned_file("both", 0o6755, FAR, FAR, "x")
+        .owned_file("user", 0o6755, FAR, 0, "x")
+        .owned_file("group", 0o6755, 0, FAR, "x")
+        .owned_file("mapped", 0o6755, 1, 1, "x")
+        .finish();
+    let image = Image::busybox()?.layer(layer, Compression::None);
+    t.write("home/x.tar", image.docker_archive(&["localhost/x:1"]))?;
+    let out = rpod!(t, "load", "-q", "-i", "x.tar").run();
+    out.ok();
+    assert!(out.stderr.contains("3 files") && out.stderr.contains("without setuid"), "{out}");
+    rpod!(
+        t,
+        "run",
+        "--rm",
+        "--network=none",
+        "localhost/x:1",
+        "stat",
+        "-c",
+        "%a %u:%g",
+        "/both",
+        "/user",
+        "/group",
+        "/mapped"
+    )
+    .run()
+    .lines_are(&["755 0:0", "2755 0:0", "4755 0:0", "6755 1:1"]);
     Ok(())
 }

@@ -39,6 +39,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("pull::client_certificates", User::Sub, client_certificates));
     trials.push(trial("pull::through_a_proxy", User::Sub, through_a_proxy));
     trials.push(trial("pull::registries_conf", User::Sub, registries_conf));
+    trials.push(trial("pull::registries_conf_protects", User::Sub, registries_conf_protects));
     trials.push(trial("pull::save_what_was_pulled", User::NoSub, |t| {
         let registry = Registry::plain()?;
         configure(t, registry)?;
@@ -409,5 +410,54 @@ fn registries_conf(t: &Sandbox) -> Outcome {
     pull("bb").ok();
     t.write(drop_in, "short-name-mode = \"always\"\n")?;
     pull("bb").fails(125, &["50-own.conf", "short-name-mode"]);
+    Ok(())
+}
+
+/// A rule counts however Podman lets it be written; what cannot be meant is an error, what is unknown a warning.
+fn registries_conf_protects(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    let host = registry.host();
+    let open = format!("[[registry]]\nlocation = \"{host}\"\ninsecure = true\n");
+    let pull = |conf: &str, name: &str| {
+        t.write("home/.config/containers/registries.conf", format!("{open}{conf}"))?;
+        Ok::<_, crate::support::Stop>(rpod!(t, "pull", "-q", "--retry=0", name).run())
+    };
+    let name = format!("{host}/library/busybox");
+    pull("", &name)?.ok();
+    rpod!(t, "rmi", "-af").run().ok();
+    let library = format!("location = \"{host}/library");
+    for blocked in [
+        format!("[[registry]]\n{library}/\"\nblocked = true\n"),
+        format!("[[registry]]\n{library}\"\nBlocked = true\n"),
+        format!("[[registry]]\n{library}//\"\nInsecure = true\nBLOCKED = true\n"),
+        format!("[[registry]]\nprefix = \"{host}/library/\"\n{library}/\"\nblocked = true\n"),
+    ] {
+        pull(&blocked, &name)?.fails(125, &["blocked"]);
+    }
+    let rewritten = format!("[[registry]]\nprefix = \"sl.example/\"\n{library}/\"\ninsecure = true\n");
+    pull(&rewritten, "sl.example/busybox")?.ok();
+    // `*.example.com` replaces the host and leaves the port.
+    let bare = host.split(':').next().unwrap_or_default();
+    let port = &host[bare.len()..];
+    let wild = format!("[[registry]]\nprefix = \"*.wild.example\"\nlocation = \"{bare}\"\ninsecure = true\n");
+    pull(&wild, &format!("a.b.wild.example{port}/library/busybox"))?.ok();
+    for (wrong, said) in [
+        (format!("[[registry]]\nlocation = \"https://{host}\"\nblocked = true\n"), "https://"),
+        (format!("[[registry]]\nprefix = \"*.wild.example/ns\"\nlocation = \"{host}\"\n"), "*.wild.example/ns"),
+        (format!("[[registry]]\nprefix = \"x.example\"\nlocation = \"{host}\"\nblocked = true\n"), "blocked"),
+        ("[[registry]]\nlocation = \"x.example\"\nblocked = true\nBlocked = false\n".to_owned(), "Blocked"),
+        ("[[registry]]\nlocation = \"x.example\"\n[[registry.mirror]]\n".to_owned(), "location"),
+        ("[aliases]\na = \"x.example/a:1\"\n".to_owned(), "x.example/a:1"),
+    ] {
+        pull(&wrong, &name)?.fails(125, &["registries.conf", said]);
+    }
+    // Where no registry is to be searched, Docker Hub is not either.
+    t.write("home/.config/containers/registries.conf", "unqualified-search-registries = []\n")?;
+    for verb in ["pull", "search"] {
+        rpod!(t, verb, "short").run().fails(125, &["unqualified-search-registries"]);
+    }
+    let out = pull("[[registry]]\nlocation = \"x.example\"\nbloked = true\n", &name)?;
+    out.ok();
+    assert!(out.stderr.contains("bloked") && out.stderr.contains("without effect"), "{out}");
     Ok(())
 }

@@ -155,6 +155,7 @@ fn present(store: &Store, name: &str, platform: Option<&Platform>) -> Option<Ima
 
 fn fetch(place: Place<'_>, name: &str, options: &PullOptions, progress: &dyn Progress) -> Result<Image> {
     let config = Registries::load()?;
+    config.remarks.iter().for_each(|remark| progress.warning(remark));
     let candidates = registry::candidates(&config, name)?;
     let mut failures: Vec<Error> = Vec::new();
     for reference in &candidates {

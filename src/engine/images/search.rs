@@ -59,8 +59,7 @@ pub(crate) fn search(term: &str, options: &SearchOptions, warn: &dyn Fn(&str)) -
     let config = Registries::load()?;
     let (hosts, term) = match term.split_once('/') {
         Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (vec![host.to_owned()], rest),
-        _ if config.search.is_empty() => (vec![DOCKER_HUB.to_owned()], term),
-        _ => (config.search.clone(), term),
+        _ => (config.searched(term)?, term),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -32,8 +32,8 @@ fn warnings(skipped: &Skipped, single: Option<&str>) -> Vec<String> {
         _ if skipped.owners == 0 => {}
         Some(reason) => list.push(format!("all files of the image belong to one user: {reason}")),
         None => list.push(format!(
-            "{} files of the image belong to ids outside of this user's subordinate ranges and were given to root; \
-             longer ranges in /etc/subuid and /etc/subgid would keep their owners",
+            "{} files of the image belong to ids outside of this user's subordinate ranges and were given to root, \
+             without setuid and setgid; longer ranges in /etc/subuid and /etc/subgid would keep their owners",
             skipped.owners
         )),
     }

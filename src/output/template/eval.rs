@@ -264,10 +264,7 @@ impl<'v> State<'_, 'v> {
         }
         let key = match (view, value.as_ref()) {
             (View::Nil(_), _) => return Ok(None),
-            (View::Struct(structure), _) => match structure
-                .find(name)
-                .or_else(|| structure.names().find(|known| self.options.any_case && known.eq_ignore_ascii_case(name)))
-            {
+            (View::Struct(structure), _) => match structure.find(name, self.options.any_case) {
                 Some(key) => key.to_owned(),
                 None if self.options.headers => return Ok(None),
                 None => return Err(unknown(name, structure.names())),

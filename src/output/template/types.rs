@@ -118,11 +118,12 @@ const ALIASES: [(&str, &str); 2] = [("Id", "ID"), ("Healthcheck", "Health")];
 
 impl<'v> Structure<'v> {
     /// The field's name in the map.
-    pub(super) fn find(self, name: &str) -> Option<&'v str> {
+    pub(super) fn find(self, name: &str, any_case: bool) -> Option<&'v str> {
         let exactly = |name: &str| self.names().find(|known| *known == name);
         let aliased = || ALIASES.iter().find(|(alias, _)| *alias == name).and_then(|(_, field)| exactly(field));
         let by_key = || self.names.iter().find(|pair| pair.get(1).is_some_and(|key| key == name));
-        exactly(name).or_else(aliased).or_else(|| by_key()?.get(0)?.as_str())
+        let alike = || self.names().find(|known| any_case && known.eq_ignore_ascii_case(name));
+        exactly(name).or_else(aliased).or_else(|| by_key()?.get(0)?.as_str()).or_else(alike)
     }
 
     pub(super) fn names(self) -> impl Iterator<Item = &'v str> {

@@ -30,6 +30,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("view", view),
     ("hidden-root", hidden_root),
     ("collect", collect),
+    ("names-side-by-side", names_side_by_side),
     ("builtin", hello),
 ];
 
@@ -286,6 +287,25 @@ fn hidden_root() {
     mounted(&f, &plan, |root| assert_eq!(list(root).len(), 1));
     let missing = f.store.prepare_rootfs(&[DiffId::of(b"x")], &f.base.join("c3"), &crate::storage::IdShift::None);
     assert!(missing.is_err());
+}
+
+/// Whoever removes the last name of a repository takes its directory away from those who write one there.
+fn names_side_by_side() {
+    let f = Fixture::new();
+    let manifest = f.store.put_blob(b"{}").expect("puts");
+    std::thread::scope(|scope| {
+        for tag in ["a", "b", "c"] {
+            let name = format!("host/dir/name:{tag}");
+            let store = &f.store;
+            scope.spawn(move || {
+                for _ in 0..1000 {
+                    store.set_ref(&name, &manifest).expect("sets");
+                    store.remove_ref(&name).expect("removes");
+                }
+            });
+        }
+    });
+    assert!(f.store.list_refs().named.is_empty());
 }
 
 fn collect() {

@@ -22,7 +22,9 @@ pub(super) struct Setter {
 }
 
 /// Bits that a write or a change of owner takes away again.
-const SPECIAL_BITS: u32 = 0o6000;
+const SPECIAL_BITS: u32 = SET_UID | SET_GID;
+const SET_UID: u32 = 0o4000;
+const SET_GID: u32 = 0o2000;
 
 impl Setter {
     /// Of a new file, which was made with its mode and belongs to root.
@@ -33,7 +35,7 @@ impl Setter {
             fchown(fd, Some(uid), Some(gid))?;
         }
         if attributes.mode & SPECIAL_BITS != 0 {
-            fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
+            fchmod(fd, Mode::from_raw_mode(self.mode(attributes)))?;
         }
         for (name, value) in &attributes.xattrs {
             self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
@@ -46,7 +48,7 @@ impl Setter {
         let (uid, gid) = self.mapped(attributes);
         let mtime = (attributes.mtime.seconds, u64::from(attributes.mtime.nanoseconds));
         attributes.xattrs.is_empty()
-            && stat.st_mode & 0o7777 == attributes.mode
+            && stat.st_mode & 0o7777 == self.mode(attributes)
             && (stat.st_uid, stat.st_gid) == (uid.unwrap_or(0), gid.unwrap_or(0))
             && (stat.st_mtime, stat.st_mtime_nsec) == mtime
     }
@@ -56,7 +58,7 @@ impl Setter {
         let (uid, gid) = self.owner(attributes);
         let (uid, gid) = owner::ids(uid, gid)?;
         fchown(fd, Some(uid), Some(gid))?;
-        fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
+        fchmod(fd, Mode::from_raw_mode(self.mode(attributes)))?;
         for (name, value) in &attributes.xattrs {
             self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
         }
@@ -70,7 +72,7 @@ impl Setter {
             let (uid, gid) = owner::ids(uid, gid)?;
             fchown(fd, Some(uid), Some(gid))?;
         }
-        fchmod(fd, Mode::from_raw_mode(attributes.mode))?;
+        fchmod(fd, Mode::from_raw_mode(self.mode(attributes)))?;
         for (name, value) in &attributes.xattrs {
             self.xattr(name, |name| fsetxattr(fd, name, value, XattrFlags::empty()))?;
         }
@@ -105,6 +107,17 @@ impl Setter {
             self.skipped.owners += 1;
         }
         (uid.unwrap_or(0), gid.unwrap_or(0))
+    }
+
+    /// The mode without what would make a program root's that was to be somebody else's. Where there is one id for all,
+    /// nobody gains by it.
+    fn mode(&self, attributes: &Attributes) -> u32 {
+        if attributes.mode & SPECIAL_BITS == 0 || self.maps.is_single() {
+            return attributes.mode;
+        }
+        let (uid, gid) = self.mapped(attributes);
+        let lost = if uid.is_none() { SET_UID } else { 0 } | if gid.is_none() { SET_GID } else { 0 };
+        attributes.mode & !lost
     }
 
     /// The ids that this namespace has.

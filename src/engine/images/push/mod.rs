@@ -123,6 +123,7 @@ fn push_as(
     let forms = Forms::of(store, &image.layers)?;
     let (format, wanted) = layer::wanted(&forms, &manifest, &image.layers, options)?;
     let config_files = Registries::load()?;
+    config_files.remarks.iter().for_each(|remark| progress.warning(remark));
     let target = registry::push_target(&config_files, name)?;
     let place = target.reference.repository();
     let lenders = forms.lenders(target.reference.host());

@@ -4,12 +4,16 @@
 //! Read from `$CONTAINERS_REGISTRIES_CONF`, else `~/.config/containers/registries.conf`, else `/etc/containers/registries.conf`;
 //! then the `*.conf` files of `/etc/containers/registries.conf.d` and of the one in the home, later ones winning.
 
-use std::collections::BTreeMap;
+mod file;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::file::File;
 use crate::error::{Context, Error, Result};
+use crate::image::reference::DOCKER_HUB;
 use crate::state::paths;
 
 const ENV_FILE: &str = "CONTAINERS_REGISTRIES_CONF";
@@ -20,11 +24,17 @@ const SYSTEM_DIR: &str = "/etc/containers/registries.conf.d";
 pub(crate) struct Registries {
     /// Registries to search for short names.
     pub search: Vec<String>,
+    /// An empty list of them was written: short names mean nothing.
+    pub forbids_short_names: bool,
     pub rules: Vec<Rule>,
     /// `short-name-mode = "enforcing"`: a name that several registries may have is asked about, not tried.
     pub enforces_short_names: bool,
     /// Short name → full name.
     pub aliases: BTreeMap<String, String>,
+    /// Where credentials are looked for; empty: in the auth files.
+    pub credential_helpers: Vec<String>,
+    /// What the files say without effect, worth a warning.
+    pub remarks: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -38,6 +48,8 @@ pub(crate) struct Rule {
     pub blocked: bool,
     pub mirror_by_digest_only: bool,
     pub mirror: Vec<Mirror>,
+    /// Only mirrors may have it; here it is refused.
+    pull_from_mirror: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -49,18 +61,20 @@ pub(crate) struct Mirror {
     pub pull_from_mirror: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct File {
-    unqualified_search_registries: Option<Vec<String>>,
-    short_name_mode: Option<String>,
-    registry: Vec<Rule>,
-    aliases: BTreeMap<String, String>,
-    /// The table of version 1.
-    registries: Option<toml::Table>,
-}
-
 impl Registries {
+    /// The registries where the short name may be looked for, Docker Hub where nothing is said.
+    ///
+    /// # Errors
+    /// When none is to be asked.
+    pub(crate) fn searched(&self, name: &str) -> Result<Vec<String>> {
+        if self.forbids_short_names {
+            return Err(Error::new(format!("{name} is a short name, and unqualified-search-registries is empty"))
+                .hint("write the registry too, or add an alias to registries.conf"));
+        }
+        let hub = || vec![DOCKER_HUB.to_owned()];
+        Ok(if self.search.is_empty() { hub() } else { self.search.clone() })
+    }
+
     /// Reads the configuration of this user.
     pub(crate) fn load() -> Result<Self> {
         let user = user_dir();
@@ -74,19 +88,19 @@ impl Registries {
         let mut config = Self::default();
         for path in main.into_iter().chain(drop_ins(user.as_deref())) {
             let text = std::fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
+            let known = config.remarks.len();
             config.add(&text).context(|| format!("cannot use {}", path.display()))?;
+            config.remarks[known..].iter_mut().for_each(|remark| *remark = format!("{}: {remark}", path.display()));
         }
         Ok(config)
     }
 
     /// Adds what a file says; it wins over what was there.
     pub(crate) fn add(&mut self, text: &str) -> Result<()> {
-        let file: File = toml::from_str(text).context(|| "not valid")?;
-        if file.registries.is_some() {
-            return Err(Error::new("it is in version 1 of the format")
-                .hint("write [[registry]] tables, see containers-registries.conf(5)"));
-        }
+        let mut file = File::parse(text)?;
+        self.remarks.append(&mut file.remarks);
         if let Some(search) = file.unqualified_search_registries {
+            self.forbids_short_names = search.is_empty();
             self.search = search;
         }
         match file.short_name_mode.as_deref() {
@@ -95,15 +109,15 @@ impl Registries {
             Some("permissive" | "disabled") => self.enforces_short_names = false,
             Some(other) => return Err(Error::new(format!("short-name-mode cannot be {other:?}"))),
         }
-        for mut rule in file.registry {
-            if rule.prefix.is_empty() {
-                rule.prefix.clone_from(&rule.location);
-            }
-            if rule.prefix.is_empty() {
-                return Err(Error::new("a [[registry]] table has neither prefix nor location"));
-            }
-            if rule.location.is_empty() && !rule.prefix.starts_with("*.") {
-                rule.location.clone_from(&rule.prefix);
+        if let Some(helpers) = file.credential_helpers {
+            self.credential_helpers = helpers;
+        }
+        // Of one file the first of two tables counts, of two files the later one.
+        let mut prefixes = BTreeSet::new();
+        for rule in file.rules {
+            if !prefixes.insert(rule.prefix.clone()) {
+                self.remarks.push(format!("the second [[registry]] with the prefix {} is without effect", rule.prefix));
+                continue;
             }
             self.rules.retain(|old| old.prefix != rule.prefix);
             self.rules.push(rule);
@@ -139,23 +153,5 @@ pub(crate) fn user_dir() -> Option<PathBuf> {
     match std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
         Some(dir) => Some(dir.join("containers")),
         None => paths::home().ok().map(|home| home.join(".config/containers")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refuses_version_one_and_nonsense() {
-        for bad in [
-            "[registries.search]\nregistries=['a']",
-            "[[registry]]\ninsecure=true",
-            "x = ",
-            "[[registry]]\nlocation=3",
-            "short-name-mode=\"x\"",
-        ] {
-            assert!(Registries::default().add(bad).is_err(), "{bad}");
-        }
     }
 }
