@@ -250,6 +250,8 @@ impl Registry {
             }
             let url = format!("https://{}/v2/", self.host);
             let url = Url::parse(&url).context(|| format!("{url} is not a URL"))?;
+            // Not a reason to go without TLS.
+            self.http.check_proxy(&url)?;
             match self.http.send(&Request::get(url, "*/*")).await {
                 // Whatever it says, it says it over TLS.
                 Ok(_) | Err(Failure::Passing(..)) => Ok::<_, Failure>("https"),

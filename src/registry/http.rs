@@ -13,11 +13,12 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE,
     RETRY_AFTER,
 };
-use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Method, Proxy, Response, StatusCode, Url, redirect};
 use tokio::sync::oneshot;
 
 use super::Options;
 use super::dns::Resolver;
+use super::proxy::Proxies;
 use super::retry::Failure;
 use super::trust::Trust;
 use crate::error::{Context, Error, Result};
@@ -34,6 +35,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client,
+    proxies: Proxies,
     insecure: bool,
     /// The patience with one request, when the client is for sending.
     patience: Option<Duration>,
@@ -79,7 +81,13 @@ impl Http {
         super::check_env()?;
         super::install_crypto();
         let trust = Trust::for_host(host, options.cert_dir.as_deref())?;
+        let proxies = Proxies::from_env();
+        // One that cannot be used has been told before the request.
+        let proxy_of = |url: &Url, proxies: &Proxies| proxies.of(url).ok().flatten();
+        let chosen = proxies.clone();
         let mut builder = Client::builder()
+            .no_proxy()
+            .proxy(Proxy::custom(move |url| proxy_of(url, &chosen)))
             .user_agent(concat!("rpod/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .dns_resolver(Arc::new(Resolver::default()))
@@ -97,7 +105,13 @@ impl Http {
         }
         let patience = is_for_pushing.then_some(options.stall);
         let client = builder.build().context(|| format!("cannot set up TLS for {host}"))?;
-        Ok(Self { client, insecure, patience, reached: AtomicBool::new(false) })
+        Ok(Self { client, proxies, insecure, patience, reached: AtomicBool::new(false) })
+    }
+
+    /// # Errors
+    /// When the proxy that leads to the host cannot be used.
+    pub(super) fn check_proxy(&self, url: &Url) -> Result<()> {
+        self.proxies.of(url).map(drop)
     }
 
     pub(super) fn insecure(&self) -> bool {
@@ -109,6 +123,7 @@ impl Http {
         let mut url = request.url.clone();
         let mut authorization = request.authorization.as_ref();
         for _ in 0..=MAX_REDIRECTS {
+            self.check_proxy(&url)?;
             let mut builder = self.client.request(request.method.clone(), url.clone()).header(ACCEPT, request.accept);
             if let Some(value) = authorization {
                 builder = builder.header(AUTHORIZATION, value);
@@ -182,6 +197,7 @@ impl Http {
 
     /// A form for a token service. Redirects are not followed: the form holds a secret.
     pub(super) async fn post_form(&self, url: &Url, body: String) -> Result<Response, Failure> {
+        self.check_proxy(url)?;
         let mut builder =
             self.client.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         if let Some(patience) = self.patience {

@@ -12,6 +12,7 @@
 //! auth      WWW-Authenticate → basic or bearer token          credentials  auth files      helper  docker-credential-*
 //! http      one request: https or http, redirects by hand, limits, what may be retried
 //! login     credentials tried, written, forgotten
+//! proxy     which proxy leads to a host
 //! retry     how often and how long to wait                    trust        certs.d      dns  names without NSS
 //! ```
 //! Credentials go to the registry they belong to and to the token service it names, over TLS unless the registry is
@@ -26,6 +27,7 @@ mod download;
 mod helper;
 mod http;
 mod login;
+mod proxy;
 mod retry;
 mod sources;
 #[cfg(test)]

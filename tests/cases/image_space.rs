@@ -1,13 +1,14 @@
 //! The room that images take: shared and unique sizes, prune, tree, mount.
 
 use crate::support::{
-    Compression, Image, Need, Outcome, Sandbox, Tarball, Trial, User, for_each_user, need, rpod, trial,
+    Compression, Image, Need, Outcome, Registry, Sandbox, Tarball, Trial, User, for_each_user, need, rpod, trial,
 };
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("image_space::prune_frees_what_is_unique", User::Sub, frees_what_is_unique),
         trial("image_space::prune", User::Sub, prune),
+        trial("image_space::pulled_by_digest", User::Sub, pulled_by_digest),
         trial("image_space::filters", User::Sub, filters),
         trial("image_space::tree", User::Sub, tree),
         trial("image_space::dedup", User::Sub, dedup),
@@ -284,5 +285,35 @@ fn dedup_by_links(t: &Sandbox) -> Outcome {
         rpod!(t, "save", "-q", "-o", t.home().join("out.tar"), name).run().ok();
         rpod!(t, "rmi", name).run().ok();
     }
+    Ok(())
+}
+
+/// A digest that was pulled is a name: neither prune nor the removal of a tag takes the image away.
+fn pulled_by_digest(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    super::pull::configure(t, registry)?;
+    let repository = format!("{}/library/busybox", registry.host());
+    let tagged = format!("{repository}:layers");
+    rpod!(t, "pull", "-q", &tagged).run().ok();
+    let digest = rpod!(t, "image", "inspect", "-f", "{{.Digest}}", &tagged).run().ok().to_owned();
+    let pinned = format!("{repository}@{digest}");
+    // What came with a tag goes with it.
+    rpod!(t, "rmi", &tagged).run().ok();
+    rpod!(t, "image", "exists", &pinned).run().code(1);
+    let id = rpod!(t, "pull", "-q", &pinned).run().ok().to_owned();
+    rpod!(t, "images", "-q", "--filter", "dangling=true").run().lines_are(&[]);
+    rpod!(t, "image", "prune", "-f").run().lines_are(&[]);
+    rpod!(t, "system", "prune", "-f").run().ok();
+    rpod!(t, "image", "exists", &pinned).run().ok();
+    rpod!(t, "tag", &pinned, "t:1").run().ok();
+    rpod!(t, "create", "--name", "c", "t:1", "true").run().ok();
+    rpod!(t, "rmi", "t:1").run().lines_are(&["Untagged: localhost/t:1"]);
+    rpod!(t, "rm", "c").run().ok();
+    rpod!(t, "rmi", &pinned).run().lines_are(&[&format!("Untagged: {pinned}"), &format!("Deleted: {id}")]);
+    rpod!(t, "images", "-q").run().lines_are(&[]);
+    // With the tag of another image, it is nobody's any more.
+    rpod!(t, "pull", "-q", &tagged).run().ok();
+    rpod!(t, "tag", t.busybox()?, &tagged).run().ok();
+    rpod!(t, "images", "-q", "--filter", "dangling=true").run().lines_are(&[&id[..12]]);
     Ok(())
 }

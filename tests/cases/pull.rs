@@ -38,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("pull::nothing_twice", User::Sub, nothing_twice));
     trials.push(trial("pull::client_certificates", User::Sub, client_certificates));
     trials.push(trial("pull::through_a_proxy", User::Sub, through_a_proxy));
+    trials.push(trial("pull::proxies_as_in_go", User::Sub, proxies_as_in_go));
     trials.push(trial("pull::registries_conf", User::Sub, registries_conf));
     trials.push(trial("pull::registries_conf_protects", User::Sub, registries_conf_protects));
     trials.push(trial("pull::save_what_was_pulled", User::NoSub, |t| {
@@ -378,6 +379,78 @@ fn through_a_proxy(t: &Sandbox) -> Outcome {
     pull("far.example").code(125);
     assert_eq!(proxy.requests().len(), before);
     Ok(())
+}
+
+/// Nothing on this machine is asked for through a proxy; exceptions may have a port; SOCKS proxies look names up; what cannot be
+/// used is an error where it counts.
+fn proxies_as_in_go(t: &Sandbox) -> Outcome {
+    let image = Image::busybox()?;
+    let registry = FakeRegistry::of("x/y", &image).serve(|_, answer, _| answer);
+    let (near, far) = (format!("{}/x/y", registry.host()), "far.example:5000/x/y");
+    let pull = |name: &str, variables: &[(&str, &str)]| {
+        let mut command = rpod!(t, "pull", "-q", "--retry=0", "--tls-verify=false", name);
+        for (variable, value) in variables {
+            command = command.env(variable, value);
+        }
+        let out = command.run();
+        rpod!(t, "rmi", "-af").run();
+        out
+    };
+    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        pull(&near, &[(variable, "http://127.0.0.1:1")]).ok();
+        pull(&near, &[(variable, "ftp://127.0.0.1:1")]).ok();
+    }
+    for unusable in ["ftp://127.0.0.1:1", "garbage:::", "http://"] {
+        pull(far, &[("HTTP_PROXY", unusable)]).fails(125, &["HTTP_PROXY", "socks5://"]);
+    }
+    // The password of a proxy is not shown.
+    let out = pull(far, &[("HTTPS_PROXY", "ftp://user:geheim@127.0.0.1:1")]);
+    out.fails(125, &["HTTPS_PROXY"]);
+    assert!(!out.stderr.contains("geheim"), "{out}");
+    let socks = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("socks5://{}", socks.local_addr()?);
+    let target = registry.host().to_owned();
+    std::thread::spawn(move || {
+        for client in socks.incoming().flatten() {
+            let target = target.clone();
+            std::thread::spawn(move || relay_socks(client, &target));
+        }
+    });
+    let variables = |exceptions: &'static str| [("ALL_PROXY", address.as_str()), ("NO_PROXY", exceptions)];
+    pull(far, &variables("far.example:5001,.far.example,10.0.0.0/8")).ok();
+    let before = registry.requests().len();
+    assert!(before > 0);
+    for exceptions in ["far.example:5000", "far.example", "*", "x, .example:5000"] {
+        pull(far, &variables(exceptions)).fails(125, &["far.example"]);
+    }
+    assert_eq!(registry.requests().len(), before);
+    Ok(())
+}
+
+/// A SOCKS5 proxy (RFC 1928) of one connection, for whom far.example is `target`.
+fn relay_socks(mut client: std::net::TcpStream, target: &str) -> std::io::Result<()> {
+    use std::io::{Read, Write};
+    let mut greeting = [0; 2];
+    client.read_exact(&mut greeting)?;
+    client.read_exact(&mut vec![0; usize::from(greeting[1])])?;
+    client.write_all(&[5, 0])?;
+    let mut request = [0; 5];
+    client.read_exact(&mut request)?;
+    let mut name = vec![0; usize::from(request[4]) + 2];
+    client.read_exact(&mut name)?;
+    // Connect, to a name.
+    if request[..4] != [5, 1, 0, 3] || !name.starts_with(b"far.example") {
+        return client.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
+    let mut server = std::net::TcpStream::connect(target)?;
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        to.shutdown(std::net::Shutdown::Write)
+    });
+    std::io::copy(&mut server, &mut client)?;
+    client.shutdown(std::net::Shutdown::Write)
 }
 
 /// Mirrors for some pulls, drop-ins, blocked registries, short names without a question.

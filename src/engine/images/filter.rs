@@ -88,7 +88,7 @@ impl Filter {
         };
         let id = listed.image.id.hex();
         let matches = !self.nothing
-            && self.dangling.is_none_or(|wanted| wanted == listed.tags.is_empty())
+            && self.dangling.is_none_or(|wanted| wanted == listed.is_dangling())
             && self.lists.is_none_or(|wanted| wanted == listed.is_list)
             && self.read_only.is_none_or(|wanted| wanted == listed.read_only)
             && self.labels.iter().all(holds)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::resolve::{by_manifest, is_repo_digest, is_tag};
 use super::summary::{Summaries, Summary};
-use super::{Image, NAMELESS, resolve_all};
+use super::{Image, NAMELESS, resolve_all, split_pinned};
 use crate::engine::manifests;
 use crate::error::Result;
 use crate::image::digest::Digest;
@@ -23,6 +23,21 @@ pub(crate) struct Listed {
     pub is_list: bool,
     /// In an additional store only.
     pub read_only: bool,
+}
+
+impl Listed {
+    /// The digests that are names of their own: what was pulled by digest. Those beside a tag of the same repository came with it.
+    pub(super) fn digest_names(&self) -> impl Iterator<Item = &String> {
+        let tagged = |repository: &str| {
+            self.tags.iter().any(|tag| tag.rsplit_once(':').is_some_and(|(tagged, _)| tagged == repository))
+        };
+        self.digests.iter().filter(move |name| !split_pinned(name).is_some_and(|(repository, _)| tagged(repository)))
+    }
+
+    /// Whether nothing is called so.
+    pub(super) fn is_dangling(&self) -> bool {
+        self.tags.is_empty() && self.digests.is_empty()
+    }
 }
 
 /// What is in the store, newest first, and what cannot be read of it.

@@ -41,8 +41,7 @@ pub(crate) fn prune(dirs: &Dirs, store: &Store, all: bool, filters: &[String]) -
     let mut pruned = Pruned::default();
     for listed in list(store)?.0 {
         let id = listed.image.id.hex();
-        if listed.read_only || used.contains(&id) || !all && !listed.tags.is_empty() || filter.names(&listed).is_none()
-        {
+        if listed.read_only || used.contains(&id) || !all && !listed.is_dangling() || filter.names(&listed).is_none() {
             continue;
         }
         let options = RemoveOptions { all_names: true, ..RemoveOptions::default() };

@@ -95,11 +95,11 @@ pub(crate) fn collect(dirs: &Dirs, store: &Store) -> Result<Option<Freed>> {
     store.try_collect(|| container::keep(dirs))
 }
 
-/// Whether the image keeps a name without this one. A digest is another name only beside tags and other repositories: the
-/// digests of one repository are a manifest's own and those of lists that it was found in.
+/// Whether the image keeps a name without this one. The digests of one repository are a manifest's own and those of lists that
+/// it was found in: one name. Beside a tag of the repository they are none.
 fn is_one_of_several(name: &str, listed: &Listed) -> bool {
     match split_pinned(name) {
-        None => listed.tags.len() > 1,
+        None => listed.tags.len() > 1 || listed.digest_names().next().is_some(),
         Some((repository, _)) => {
             let elsewhere = |other: &String| split_pinned(other).is_some_and(|(other, _)| other != repository);
             !listed.tags.is_empty() || listed.digests.iter().any(elsewhere)
@@ -134,7 +134,8 @@ fn forget(store: &Store, image: &Image, listed: Listed) -> Result<Removal> {
     for name in own.iter().cloned().chain(damaged) {
         unless_gone(store.remove_ref(&name))?;
     }
-    let untagged = listed.tags.into_iter().filter(|tag| own.contains(tag)).collect();
+    let named = image.name.clone().filter(|name| !super::resolve::is_tag(name));
+    let untagged = listed.tags.into_iter().chain(named).filter(|name| own.contains(name)).collect();
     Ok(Removal { id: image.id.hex(), untagged, deleted: foreign.is_none().then(|| image.id.hex()) })
 }
 
