@@ -29,7 +29,8 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
         drop(progress);
         return show(context, loaded);
     }
-    let input = match args.input.as_ref().filter(|path| path.as_os_str() != "-") {
+    let path = args.input.as_deref().filter(|path| path.as_os_str() != "-");
+    let input = match path {
         Some(path) => File::open(path).context(|| format!("cannot open {}", path.display()))?,
         None if std::io::stdin().is_terminal() => {
             return Err(Error::new("cannot read from terminal, use command-line redirection or the --input flag"));
@@ -37,7 +38,7 @@ pub(crate) fn run(args: Load, context: &Context<'_>) -> Result<u8> {
         None => File::from(std::io::stdin().as_fd().try_clone_to_owned().context(|| "cannot read standard input")?),
     };
     let progress = progress(context.ui, args.quiet);
-    let loaded = images::load(dirs, &store, &maps, input, policy, &*progress)?;
+    let loaded = images::load(dirs, &store, &maps, input, path, policy, &*progress)?;
     drop(progress);
     show(context, loaded)
 }

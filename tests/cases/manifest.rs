@@ -14,6 +14,7 @@ pub fn trials() -> Vec<Trial> {
         trial("manifest::into_files", User::Sub, into_files),
         trial("manifest::among_images", User::Sub, among_images),
         trial("manifest::annotations", User::Sub, annotations),
+        trial("manifest::names_in_archives_stay_there", User::Sub, names_in_archives),
         trial("manifest::refuses", User::Sub, refuses),
         trial("search::docker_hub", User::Sub, docker_hub),
         trial("search::catalog_and_tags", User::Sub, catalog),
@@ -253,6 +254,38 @@ fn annotations(t: &Sandbox) -> Outcome {
     );
     rpod!(t, "manifest", "remove", "app", digest).run().ok();
     rpod!(t, "manifest", "remove", "app", digest).run().fails(125, &["not in the manifest list"]);
+    Ok(())
+}
+
+/// An archive that is added to a list takes no name of the user's away, and leaves no image behind.
+fn names_in_archives(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    rpod!(t, "tag", image, "localhost/own:1").run().ok();
+    let mine = rpod!(t, "image", "inspect", "--format", "{{.Id}}", "own:1").run().ok().to_owned();
+    let mut other = Image::busybox()?;
+    other.architecture = "s390x";
+    t.write("home/other.tar", other.docker_archive(&["localhost/own:1", "localhost/new:1"]))?;
+    let names = || rpod!(t, "images", "--format", "{{.Repository}}:{{.Tag}}").run().ok().to_owned();
+    rpod!(t, "manifest", "create", "list:1").run().ok();
+    let before = names();
+    rpod!(t, "manifest", "add", "list:1", "docker-archive:other.tar").run().ok();
+    assert_eq!(names(), before);
+    rpod!(t, "image", "inspect", "--format", "{{.Id}}", "own:1").run().lines_are(&[&mine]);
+    rpod!(t, "image", "exists", "new:1").run().code(1);
+    rpod!(t, "image", "prune", "-f").run().ok();
+    // The list has it, whole.
+    let list = rpod!(t, "manifest", "inspect", "list:1").run().json();
+    assert_eq!(list["manifests"][0]["platform"]["architecture"], "s390x");
+    let registry = Registry::empty()?;
+    let name = format!("{}/x/list:1", registry.host());
+    rpod!(t, "manifest", "push", "-q", "--all", "--tls-verify=false", "list:1", &name).run().ok();
+    // One that is kept without a name already stays so.
+    t.write("home/nameless.tar", other.docker_archive(&[]))?;
+    rpod!(t, "load", "-q", "-i", "nameless.tar").run().ok();
+    let before = names();
+    assert!(before.contains("<none>"), "{before}");
+    rpod!(t, "manifest", "add", "list:1", "docker-archive:other.tar").run().ok();
+    assert_eq!(names(), before);
     Ok(())
 }
 

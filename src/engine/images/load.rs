@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{LayerState, Progress, collect, keep_nameless, name_image, skipped, verify};
+use super::{LayerState, Progress, collect, is_kept_nameless, keep_nameless, name_image, skipped, verify};
 use crate::config::policy::Policy;
 use crate::error::{Context, Error, Result};
 use crate::image::archive::program::{self, Decompressed};
@@ -18,6 +18,7 @@ use crate::image::archive::{self, Archived, ArchivedLayer, Index, Name};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::image::transport::{Kind, Local};
 use crate::state::lock::Mode;
 use crate::state::paths::Dirs;
 use crate::storage::worker::{UnpackJob, UnpackWorker};
@@ -33,21 +34,30 @@ pub(crate) struct Loaded {
     /// Normalised; empty for an image without a name.
     pub names: Vec<String>,
     pub id: Digest,
+    pub manifest: Digest,
+    /// The reference without a name that keeps it was made for it now.
+    pub is_newly_kept: bool,
 }
 
-/// Loads every image of the archive `input`, an open file or a pipe, if `policy` or policy.json lets them in. Must be called while the process has one thread.
+/// Loads every image of the archive `input`, an open file or a pipe, if `policy` or policy.json lets them in; `path` is where
+/// it was opened, if it has a place. Must be called while the process has one thread.
 pub(crate) fn load(
     dirs: &Dirs,
     store: &Store,
     maps: &IdMaps,
     input: File,
+    path: Option<&Path>,
     policy: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<Vec<Loaded>> {
     let index = Index::read(seekable(&dirs.data, input)?)?;
     let images = archive::read(&index, &Platform::host())?;
-    let transport = if index.contains("manifest.json") { "docker-archive" } else { "oci-archive" };
-    verify::stream(Policy::load(policy)?.as_ref(), transport)?;
+    let kind = if index.contains("manifest.json") { Kind::DockerArchive } else { Kind::OciArchive };
+    let policy = Policy::load(policy)?;
+    match path {
+        Some(path) => verify::local_image(policy.as_ref(), &Local::new(kind, path))?,
+        None => verify::stream(policy.as_ref(), kind.prefix())?,
+    }
     let named = images.into_iter().map(|image| Ok((names(&image)?, image))).collect::<Result<Vec<_>>>()?;
     bring(dirs, store, maps, named, progress)
 }
@@ -232,11 +242,12 @@ fn keep(store: &Store, names: &[Reference], image: &Archived) -> Result<Loaded> 
             store.put_blob(&archive::docker_manifest(&image.config_bytes, &layers)?)?
         }
     };
+    let is_newly_kept = names.is_empty() && !is_kept_nameless(store, &manifest)?;
     if names.is_empty() {
         keep_nameless(store, &manifest)?;
     }
     names.iter().try_for_each(|name| name_image(store, name, &manifest))?;
-    Ok(Loaded { names: names.iter().map(Reference::store_name).collect(), id })
+    Ok(Loaded { names: names.iter().map(Reference::store_name).collect(), id, manifest, is_newly_kept })
 }
 
 /// The archive as an uncompressed regular file.

@@ -7,7 +7,7 @@ use super::load::{self, Loaded};
 use super::{Progress, verify};
 use crate::config::policy::Policy;
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
-use crate::image::archive::{self, Index, Name};
+use crate::image::archive::{self, Archived, Index, Name};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::transport::{Kind, Local};
@@ -26,6 +26,32 @@ pub(crate) fn pull_local(
     policy: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<Vec<Loaded>> {
+    let named = chosen(dirs, local, wanted, policy)?;
+    load::bring(dirs, store, maps, named, progress)
+}
+
+/// Brings the first image that `local` means into the store, without the names that it has there: none of the store's own is
+/// moved. Must be called while the process has one thread.
+pub(crate) fn pull_unnamed(
+    dirs: &Dirs,
+    store: &Store,
+    maps: &IdMaps,
+    local: &Local,
+    wanted: &Platform,
+    progress: &dyn Progress,
+) -> Result<Loaded> {
+    let first = chosen(dirs, local, wanted, None)?.into_iter().take(1).map(|(_, image)| (Vec::new(), image)).collect();
+    let loaded = load::bring(dirs, store, maps, first, progress)?;
+    loaded.into_iter().next().ok_or_else(|| Error::new(format!("there is no image in {local}")))
+}
+
+/// The images that `local` means, with their names there, if `policy` or policy.json lets them in.
+fn chosen(
+    dirs: &Dirs,
+    local: &Local,
+    wanted: &Platform,
+    policy: Option<&Path>,
+) -> Result<Vec<(Vec<Reference>, Archived)>> {
     let index = open(&dirs.data, local).context(|| format!("cannot read {local}"))?;
     let images = archive::read(&index, wanted).context(|| format!("cannot read {local}"))?;
     verify::local_image(Policy::load(policy)?.as_ref(), local)?;
@@ -43,7 +69,7 @@ pub(crate) fn pull_local(
     if named.is_empty() {
         return Err(Error::new(format!("there is no such image in {local}")).with_kind(ErrorKind::NoSuchObject));
     }
-    load::bring(dirs, store, maps, named, progress)
+    Ok(named)
 }
 
 fn open(scratch: &Path, local: &Local) -> Result<Index> {

@@ -54,7 +54,7 @@ pub(crate) use import::{ImportOptions, import};
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use list::{Listed, list, tags};
 pub(crate) use load::{Loaded, load};
-pub(crate) use local::pull_local;
+pub(crate) use local::{pull_local, pull_unnamed};
 pub(crate) use mount::{mount, mounted, mounted_id, unmount};
 pub(crate) use progress::{LayerProgress, LayerState, Progress};
 pub(crate) use prune::{Pruned, prune, used};
@@ -177,6 +177,16 @@ pub(crate) fn name_image(store: &Store, name: &Reference, manifest: &Digest) -> 
 /// Keeps an image that has no name.
 pub(crate) fn keep_nameless(store: &Store, manifest: &Digest) -> Result<()> {
     store.set_ref(&format!("{NAMELESS}@{manifest}"), manifest)
+}
+
+/// Whether [`keep_nameless`] was done for it.
+fn is_kept_nameless(store: &Store, manifest: &Digest) -> Result<bool> {
+    store.get_ref(&format!("{NAMELESS}@{manifest}")).map(|found| found.is_some())
+}
+
+/// Takes back what [`keep_nameless`] did, once something else keeps the image.
+pub(crate) fn forget_nameless(store: &Store, manifest: &Digest) -> Result<()> {
+    store.remove_ref(&format!("{NAMELESS}@{manifest}"))
 }
 
 /// `repository` and the digest of a pinned name.

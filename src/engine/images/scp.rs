@@ -99,7 +99,7 @@ pub(crate) fn scp(
                 .spawn()
                 .context(started)?;
             let output = ssh.stdout.take().ok_or_else(|| Error::new("ssh has no output"))?;
-            let loaded = load(dirs, store, maps, File::from(OwnedFd::from(output)), None, progress);
+            let loaded = load(dirs, store, maps, File::from(OwnedFd::from(output)), None, None, progress);
             ended(ssh, host)?;
             loaded.map(Copied::Here)
         }

@@ -40,9 +40,14 @@ pub(crate) fn add(
     let entries = match Transport::parse(name)? {
         Some(Transport::Local(local)) => {
             let wanted = platform(notes)?.unwrap_or_else(Platform::host);
-            let loaded = images::pull_local(source.dirs, source.store, source.maps, &local, &wanted, None, progress)?;
-            let first = loaded.first().ok_or_else(|| Error::new(format!("there is no image in {local}")))?;
-            vec![of_image(source.store, &images::resolve(source.store, &first.id.hex())?)?]
+            let loaded = images::pull_unnamed(source.dirs, source.store, source.maps, &local, &wanted, progress)?;
+            let entry = of_image(source.store, &Image::read(source.store, loaded.manifest)?)?;
+            let added = put_all(source.store, list, vec![entry], notes);
+            if loaded.is_newly_kept {
+                // From here on the list keeps it.
+                images::forget_nameless(source.store, &loaded.manifest)?;
+            }
+            return added;
         }
         Some(Transport::Docker(name)) => from_registry(source, &name, notes, progress)?,
         None => match images::resolve(source.store, name) {
@@ -51,12 +56,16 @@ pub(crate) fn add(
             _ => from_registry(source, name, notes, progress)?,
         },
     };
+    put_all(source.store, list, entries, notes)
+}
+
+fn put_all(store: &Store, list: &mut List, entries: Vec<Value>, notes: &Notes) -> Result<()> {
     for mut entry in entries {
         apply(&mut entry, notes)?;
         list.put(entry)?;
     }
     list.check()?;
-    list.keep(source.store)
+    list.keep(store)
 }
 
 fn platform(notes: &Notes) -> Result<Option<Platform>> {
