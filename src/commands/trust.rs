@@ -75,6 +75,7 @@ fn row(transport: &str, scope: &str, list: &[Requirement]) -> Vec<Value> {
                 Requirement::Reject {} => ("reject", None),
                 Requirement::SignedBy(keys) => ("signed", Some(keys)),
                 Requirement::SigstoreSigned(keys) => ("sigstoreSigned", Some(keys)),
+                Requirement::SignedBaseLayer { .. } => ("signedBaseLayer", None),
             };
             // The files of the keys say whose they are; for sigstore Podman shows this.
             let id = match (requirement, keys) {

@@ -2,7 +2,7 @@
 //!
 //! Read from `--signature-policy`, else `~/.config/containers/policy.json`, else `/etc/containers/policy.json`. Without any
 //! of them every image is accepted, as Docker does it. What is not understood whole is refused whole: a member too many or
-//! twice may be the rule that was meant.
+//! twice may be the rule that was meant. What is known but cannot be checked here refuses the images of its scope.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ use crate::error::{Context, Error, Result};
 use crate::image::reference::Reference;
 
 const SYSTEM_FILE: &str = "/etc/containers/policy.json";
+const GPG_KEYS: &str = "GPGKeys";
+/// Kinds of keys that policies may name and nobody implements.
+const OTHER_KEY_TYPES: [&str; 3] = ["signedByGPGKeys", "X509Certificates", "signedByX509CAs"];
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +44,8 @@ pub(crate) enum Requirement {
     SignedBy(Keys),
     #[serde(rename = "sigstoreSigned")]
     SigstoreSigned(Keys),
+    #[serde(rename = "signedBaseLayer", rename_all = "camelCase")]
+    SignedBaseLayer { base_layer_identity: Identity },
 }
 
 /// The keys of which one must have signed, and for what name.
@@ -59,6 +64,48 @@ pub(crate) struct Keys {
     pub key_datas: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub signed_identity: Option<Identity>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub fulcio: Option<Fulcio>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub pki: Option<Pki>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rekor_public_key_path: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rekor_public_key_paths: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rekor_public_key_data: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rekor_public_key_datas: Option<Vec<String>>,
+}
+
+/// Who issues the certificates of keyless signatures, and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Fulcio {
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    ca_path: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    ca_data: Option<String>,
+    oidc_issuer: String,
+    subject_email: String,
+}
+
+/// The authorities of signatures with certificates of one's own, and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Pki {
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    ca_roots_path: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    ca_roots_data: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    ca_intermediates_path: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    ca_intermediates_data: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    subject_email: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    subject_hostname: Option<String>,
 }
 
 /// Which names a signature may be for (`signedIdentity`).
@@ -201,12 +248,16 @@ fn check_scope(transport: &str, scope: &str) -> Result<()> {
 fn check(requirement: &Requirement) -> Result<()> {
     let keys = match requirement {
         Requirement::AcceptAnything {} | Requirement::Reject {} => return Ok(()),
+        Requirement::SignedBaseLayer { base_layer_identity } => return check_identity(base_layer_identity),
         Requirement::SignedBy(keys) => {
-            if keys.key_type.as_deref() != Some("GPGKeys") {
+            if !keys.key_type.as_deref().is_some_and(|kind| kind == GPG_KEYS || OTHER_KEY_TYPES.contains(&kind)) {
                 return Err(Error::new("keyType of signedBy must be GPGKeys"));
             }
             if keys.key_datas.is_some() {
                 return Err(Error::new("signedBy has no keyDatas"));
+            }
+            if keys.fulcio.is_some() || keys.pki.is_some() || keys.rekor() > 0 {
+                return Err(Error::new("signedBy has no fulcio, pki and rekorPublicKey"));
             }
             keys
         }
@@ -217,7 +268,22 @@ fn check(requirement: &Requirement) -> Result<()> {
             keys
         }
     };
+    if keys.rekor() > 1 {
+        return Err(Error::new("only one of the members rekorPublicKey… may be given"));
+    }
     let given = [keys.key_path.is_some(), keys.key_paths.is_some(), keys.key_data.is_some(), keys.key_datas.is_some()];
+    match (&keys.fulcio, &keys.pki) {
+        (None, None) => {}
+        (Some(fulcio), None) if !given.contains(&true) => {
+            fulcio.check(keys.rekor())?;
+            return keys.signed_identity.as_ref().map_or(Ok(()), check_identity);
+        }
+        (None, Some(pki)) if !given.contains(&true) => {
+            pki.check(keys.rekor())?;
+            return keys.signed_identity.as_ref().map_or(Ok(()), check_identity);
+        }
+        _ => return Err(Error::new("exactly one of keys, fulcio and pki is needed")),
+    }
     if given.iter().filter(|given| **given).count() != 1 || keys.paths().chain(keys.data()).count() == 0 {
         return Err(Error::new("exactly one of keyPath, keyPaths, keyData and keyDatas is needed"));
     }
@@ -225,23 +291,78 @@ fn check(requirement: &Requirement) -> Result<()> {
         return Err(Error::new("the path of a key is empty"));
     }
     keys.data().try_for_each(|text| decoded(text).map(drop))?;
-    match &keys.signed_identity {
-        Some(Identity::Remapped { prefix, signed_prefix }) if prefix.is_empty() || signed_prefix.is_empty() => {
+    keys.signed_identity.as_ref().map_or(Ok(()), check_identity)
+}
+
+fn check_identity(identity: &Identity) -> Result<()> {
+    match identity {
+        Identity::Remapped { prefix, signed_prefix } if prefix.is_empty() || signed_prefix.is_empty() => {
             Err(Error::new("remapIdentity needs prefix and signedPrefix"))
         }
-        Some(Identity::ThisReference { docker_reference: name }) => {
+        Identity::ThisReference { docker_reference: name } => {
             let last = name.rsplit('/').next().unwrap_or(name);
             match last.contains([':', '@']) {
                 true => Reference::parse(name).map(drop),
                 false => Err(Error::new(format!("dockerReference {name:?} has neither a tag nor a digest"))),
             }
         }
-        Some(Identity::ThisRepository { docker_repository: name }) => Reference::parse(name).map(drop),
+        Identity::ThisRepository { docker_repository: name } => Reference::parse(name).map(drop),
         _ => Ok(()),
     }
 }
 
+impl Fulcio {
+    fn check(&self, rekor: usize) -> Result<()> {
+        let is_whole = self.ca_path.is_some() != self.ca_data.is_some();
+        match is_whole && rekor == 1 && !self.oidc_issuer.is_empty() && !self.subject_email.is_empty() {
+            true => Ok(()),
+            false => Err(Error::new(
+                "fulcio needs one of caPath and caData, oidcIssuer and subjectEmail, and a rekorPublicKey beside it",
+            )),
+        }
+    }
+}
+
+impl Pki {
+    fn check(&self, rekor: usize) -> Result<()> {
+        let has_roots = self.ca_roots_path.is_some() != self.ca_roots_data.is_some();
+        let has_others = self.ca_intermediates_path.is_some() && self.ca_intermediates_data.is_some();
+        let has_subject = self.subject_email.is_some() || self.subject_hostname.is_some();
+        match has_roots && !has_others && has_subject && rekor == 0 {
+            true => Ok(()),
+            false => Err(Error::new(
+                "pki needs one of caRootsPath and caRootsData, and subjectEmail or subjectHostname, and no rekorPublicKey",
+            )),
+        }
+    }
+}
+
+impl Requirement {
+    /// What of it rpod cannot check, so that no image fulfils it.
+    pub(crate) fn unchecked(&self) -> Option<&str> {
+        match self {
+            Self::AcceptAnything {} | Self::Reject {} => None,
+            Self::SignedBaseLayer { .. } => Some("signedBaseLayer"),
+            Self::SignedBy(keys) => keys.key_type.as_deref().filter(|kind| *kind != GPG_KEYS),
+            Self::SigstoreSigned(Keys { fulcio: Some(_), .. }) => Some("fulcio"),
+            Self::SigstoreSigned(Keys { pki: Some(_), .. }) => Some("pki"),
+            Self::SigstoreSigned(keys) => (keys.rekor() > 0).then_some("rekorPublicKey"),
+        }
+    }
+}
+
 impl Keys {
+    /// How many of the members are given that say what the transparency log signs with.
+    fn rekor(&self) -> usize {
+        let given = [
+            self.rekor_public_key_path.is_some(),
+            self.rekor_public_key_paths.is_some(),
+            self.rekor_public_key_data.is_some(),
+            self.rekor_public_key_datas.is_some(),
+        ];
+        given.iter().filter(|given| **given).count()
+    }
+
     /// The content of every key file.
     pub(crate) fn read(&self) -> Result<Vec<Vec<u8>>> {
         let files = self.paths().map(|path| std::fs::read(path).context(|| format!("cannot read the key {path}")));
@@ -371,7 +492,13 @@ mod tests {
             r#"{"default": [{"type": "sigstoreSigned"}]}"#,
             r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "keyData": "x"}]}"#,
             r#"{"default": [{"type": "sigstoreSigned", "fulcio": {}}]}"#,
-            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "rekorPublicKeyPath": "/r"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "rekorPublicKeyPath": "/r", "rekorPublicKeyData": "x"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "fulcio": {"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e"}}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "fulcio": {"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e", "x": 1}, "rekorPublicKeyPath": "/r"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "fulcio": {"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e"}, "rekorPublicKeyPath": "/r"}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "pki": {"caRootsPath": "/c"}}]}"#,
+            r#"{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k", "rekorPublicKeyPath": "/r"}]}"#,
+            r#"{"default": [{"type": "signedBy", "keyType": "x", "keyPath": "/k"}]}"#,
             r#"{"default": [{"type": "signedBaseLayer", "baseLayerIdentity": {}}]}"#,
         ] {
             assert!(Policy::parse(bad).is_err(), "{bad}");

@@ -16,6 +16,8 @@ pub fn trials() -> Vec<Trial> {
         trial("trust::kinds_of_keys", User::NoSub, kinds_of_keys),
         trial("trust::gpg", User::Sub, gpg),
         trial("trust::rejects", User::Sub, rejects),
+        trial("trust::places_of_archives", User::Sub, places_of_archives),
+        trial("trust::what_cannot_be_checked", User::Sub, what_cannot_be_checked),
         trial("trust::show_and_set", User::Sub, show_and_set),
     ]
 }
@@ -423,6 +425,68 @@ fn rejects(t: &Sandbox) -> Outcome {
     }
     t.write("home/.config/containers/policy.json", format!(r#"{{"default":{accept}}}"#))?;
     rpod!(t, "import", "-q", "fs.tar", "localhost/fs").run().ok();
+    Ok(())
+}
+
+/// Scopes that are paths hold for `load` as for `pull`.
+fn places_of_archives(t: &Sandbox) -> Outcome {
+    let image = t.busybox()?;
+    t.write("home/shut/.keep", "")?;
+    t.write("home/open/.keep", "")?;
+    rpod!(t, "push", "-q", image, "oci-archive:shut/a.tar:localhost/a:1").run().ok();
+    rpod!(t, "push", "-q", image, "oci-archive:open/a.tar:localhost/a:1").run().ok();
+    rpod!(t, "push", "-q", image, "docker-archive:shut/d.tar:localhost/d:1").run().ok();
+    std::os::unix::fs::symlink("../shut/a.tar", t.home().join("open/link.tar"))?;
+    let accept = json!([{"type": "insecureAcceptAnything"}]);
+    for scope in ["shut", "shut/a.tar"] {
+        let place = t.home().join(scope);
+        policy(
+            t,
+            &json!({
+                "default": accept,
+                "transports": {"oci-archive": {place.to_str().unwrap(): [{"type": "reject"}]}},
+            }),
+        )?;
+        for (file, accepted) in
+            [("shut/a.tar", false), ("open/link.tar", false), ("open/a.tar", true), ("shut/d.tar", true)]
+        {
+            let out = rpod!(t, "load", "-q", "-i", file).run();
+            if accepted {
+                out.ok();
+            } else {
+                out.fails(125, &["rejected by the signature policy", "policy.json"]);
+                rpod!(t, "pull", "-q", format!("oci-archive:{file}")).run().fails(125, &["rejected"]);
+            }
+        }
+    }
+    policy(t, &json!({"default": accept, "transports": {"docker-archive": {"": [{"type": "reject"}]}}}))?;
+    rpod!(t, "load", "-q", "-i", "shut/d.tar").run().fails(125, &["rejected by the signature policy"]);
+    rpod!(t, "load", "-q", "-i", "shut/a.tar").run().ok();
+    Ok(())
+}
+
+/// Requirements that policies may have and rpod cannot check refuse the images of their scope, and no others.
+fn what_cannot_be_checked(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain()?;
+    let host = registry.host();
+    let name = format!("{host}/library/busybox:oci");
+    let fulcio = json!({"caPath": "/c", "oidcIssuer": "https://issuer.example", "subjectEmail": "a@b.example"});
+    for (rule, reason) in [
+        (json!({"type": "sigstoreSigned", "fulcio": fulcio, "rekorPublicKeyPath": "/k"}), "fulcio"),
+        (json!({"type": "sigstoreSigned", "pki": {"caRootsPath": "/c", "subjectEmail": "a@b.example"}}), "pki"),
+        (json!({"type": "sigstoreSigned", "keyPath": "/k", "rekorPublicKeyPath": "/r"}), "rekorPublicKey"),
+        (json!({"type": "signedBaseLayer", "baseLayerIdentity": {"type": "matchExact"}}), "signedBaseLayer"),
+        (json!({"type": "signedBy", "keyType": "signedByGPGKeys", "keyPath": "/k"}), "signedByGPGKeys"),
+    ] {
+        let accept = json!([{"type": "insecureAcceptAnything"}]);
+        let of = |scope: &str| json!({"default": accept, "transports": {"docker": {scope: [accept[0], rule]}}});
+        policy(t, &of("other.example"))?;
+        pull(t, &name).ok();
+        policy(t, &of(&host))?;
+        pull(t, &name).fails(125, &["is rejected", reason, "policy.json"]);
+        rpod!(t, "images", "-q").run().lines_are(&[]);
+        rpod!(t, "image", "trust", "show").run().prints(&host);
+    }
     Ok(())
 }
 

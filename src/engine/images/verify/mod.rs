@@ -23,9 +23,14 @@ pub(super) async fn registry_image(
 ) -> Result<()> {
     let Some(policy) = policy else { return Ok(()) };
     for requirement in policy.for_reference(reference) {
+        if let Some(what) = requirement.unchecked() {
+            return Err(unchecked(policy, &reference.to_string(), what));
+        }
         match requirement {
             Requirement::AcceptAnything {} => {}
-            Requirement::Reject {} => return Err(rejected(policy, &reference.to_string())),
+            Requirement::Reject {} | Requirement::SignedBaseLayer { .. } => {
+                return Err(rejected(policy, &reference.to_string()));
+            }
             Requirement::SignedBy(keys) => {
                 let signatures = gpg::signatures(reference, registry, manifests).await?;
                 one_of(policy, reference, signatures, |signature| gpg::check(signature, keys, reference, manifests))?;
@@ -43,7 +48,9 @@ pub(super) async fn registry_image(
 
 /// Checks an image in a file or a directory, which have no signatures that rpod reads.
 pub(super) fn local_image(policy: Option<&Policy>, local: &Local) -> Result<()> {
-    let path = std::path::absolute(&local.path).unwrap_or_else(|_| local.path.clone());
+    // Scopes are of where it really is; a link beside it is no way around them.
+    let path = std::fs::canonicalize(&local.path).or_else(|_| std::path::absolute(&local.path));
+    let path = path.unwrap_or_else(|_| local.path.clone());
     local_place(policy, local.kind.prefix(), &path, local.name.as_deref(), &local.to_string())
 }
 
@@ -60,10 +67,13 @@ pub(super) fn tarball(policy: Option<&Policy>) -> Result<()> {
 fn local_place(policy: Option<&Policy>, transport: &str, path: &Path, name: Option<&str>, shown: &str) -> Result<()> {
     let Some(policy) = policy else { return Ok(()) };
     for requirement in policy.for_path(transport, path, name) {
+        if let Some(what) = requirement.unchecked() {
+            return Err(unchecked(policy, shown, what));
+        }
         match requirement {
             Requirement::AcceptAnything {} => {}
             Requirement::Reject {} => return Err(rejected(policy, shown)),
-            Requirement::SignedBy(_) | Requirement::SigstoreSigned(_) => {
+            Requirement::SignedBy(_) | Requirement::SigstoreSigned(_) | Requirement::SignedBaseLayer { .. } => {
                 return Err(Error::new(format!(
                     "{shown} is rejected: it needs a signature, and there is none beside it"
                 ))
@@ -76,6 +86,12 @@ fn local_place(policy: Option<&Policy>, transport: &str, path: &Path, name: Opti
 
 fn rejected(policy: &Policy, what: &str) -> Error {
     Error::new(format!("{what} is rejected by the signature policy"))
+        .hint(format!("that is what {} says", policy.place()))
+}
+
+/// A requirement that may be meant well, and that no image can fulfil here.
+fn unchecked(policy: &Policy, what: &str, member: &str) -> Error {
+    Error::new(format!("{what} is rejected: the signature policy asks for {member}, which rpod cannot check"))
         .hint(format!("that is what {} says", policy.place()))
 }
 
