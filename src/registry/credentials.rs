@@ -2,7 +2,8 @@
 //!
 //! `--authfile`, `$REGISTRY_AUTH_FILE`, `$XDG_RUNTIME_DIR/containers/auth.json`, `~/.config/containers/auth.json`,
 //! `~/.docker/config.json` (`$DOCKER_CONFIG`); the first that knows the registry. Within a file the longest key wins that is the
-//! repository or one of its parents: `reg.example/team/app`, `reg.example/team`, `reg.example`.
+//! repository or one of its parents: `reg.example/team/app`, `reg.example/team`, `reg.example`. `credential-helpers` of
+//! registries.conf names what is asked instead of or beside the files, in its order.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +13,7 @@ use base64::Engine;
 use serde::Deserialize;
 
 use super::helper;
-use crate::config::registries::user_dir;
+use crate::config::registries::{Registries, user_dir};
 use crate::error::{Context, Error, Result};
 use crate::image::reference::{DOCKER_HUB, Reference};
 use crate::state::paths;
@@ -67,8 +68,32 @@ struct Entry {
     identitytoken: String,
 }
 
+/// What stands for the auth files among `credential-helpers` of registries.conf.
+pub(super) const AUTH_FILES: &str = "containers-auth.json";
+
 /// The credentials for `reference`, or `None` to go anonymously.
 pub(super) fn find(reference: &Reference, auth_file: Option<&Path>) -> Result<Option<Credentials>> {
+    let helpers = Registries::load()?.credential_helpers;
+    if helpers.is_empty() {
+        return in_files(reference, auth_file);
+    }
+    let mut failure = None;
+    for name in &helpers {
+        let found = match name.as_str() {
+            AUTH_FILES => in_files(reference, auth_file),
+            name => helper::get(name, reference.host()).context(|| "cannot use credential-helpers of registries.conf"),
+        };
+        match found {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    // One that fails is no loss where another has them.
+    failure.map_or(Ok(None), Err)
+}
+
+fn in_files(reference: &Reference, auth_file: Option<&Path>) -> Result<Option<Credentials>> {
     for path in files(auth_file) {
         let Some(file) = CredentialsFile::read(&path)? else {
             if auth_file == Some(path.as_path()) {

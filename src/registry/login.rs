@@ -9,7 +9,7 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 
 use super::client::Registry;
-use super::credentials::{self, Credentials, canonical};
+use super::credentials::{self, AUTH_FILES, Credentials, canonical};
 use super::sources::{self, Source};
 use super::{Options, helper};
 use crate::config::registries::Registries;
@@ -99,6 +99,12 @@ impl AuthFile {
 
     /// Keeps the credentials, replacing those that were there; says where they are now.
     pub(crate) fn store(&self, server: &Server, credentials: &Credentials) -> Result<String> {
+        // They are looked for there first. Helpers know whole registries only.
+        let first = Registries::load()?.credential_helpers.into_iter().next().filter(|name| name != AUTH_FILES);
+        if let Some(name) = first.filter(|_| !server.key.contains('/')) {
+            helper::store(&name, &server.key, credentials)?;
+            return Ok(format!("docker-credential-{name}"));
+        }
         let mut file = self.read()?;
         if let Some(name) = helper_of(&file, &server.key) {
             helper::store(&name, &self.key(server), credentials)?;
@@ -125,11 +131,18 @@ impl AuthFile {
     pub(crate) fn remove(&self, server: &Server) -> Result<bool> {
         let mut file = self.read()?;
         let mut found = false;
+        let helpers = Registries::load()?.credential_helpers;
+        for name in helpers.iter().filter(|name| *name != AUTH_FILES && !server.key.contains('/')) {
+            if helper::get(name, &server.key)?.is_some() {
+                helper::erase(name, &server.key)?;
+                found = true;
+            }
+        }
         if let Some(name) = helper_of(&file, &server.key) {
             let key = self.key(server);
-            found = helper::get(&name, &key)?.is_some();
-            if found {
+            if helper::get(&name, &key)?.is_some() {
                 helper::erase(&name, &key)?;
+                found = true;
             }
         }
         let Some(auths) = file.get_mut("auths").and_then(Value::as_object_mut) else { return Ok(found) };
@@ -145,6 +158,11 @@ impl AuthFile {
     /// Forgets all.
     pub(crate) fn remove_all(&self) -> Result<()> {
         let mut file = self.read()?;
+        for name in Registries::load()?.credential_helpers.iter().filter(|name| *name != AUTH_FILES) {
+            for server in helper::list(name)?.keys() {
+                helper::erase(name, server)?;
+            }
+        }
         if let Some(name) = file.get("credsStore").and_then(Value::as_str) {
             for server in helper::list(name)?.keys() {
                 helper::erase(name, server)?;

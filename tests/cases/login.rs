@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         trial("login::tokens", User::Sub, tokens),
         trial("login::token_services_that_lie", User::Sub, token_services_that_lie),
         trial("login::helpers", User::Sub, helpers),
+        trial("login::helpers_of_registries_conf", User::Sub, helpers_of_registries_conf),
         trial("login::helpers_that_misbehave", User::Sub, helpers_that_misbehave),
         trial("login::on_a_terminal", User::Sub, on_a_terminal),
         trial("login::with_a_secret", User::Sub, |t| {
@@ -226,6 +227,48 @@ fn helpers(t: &Sandbox) -> Outcome {
         rpod!(t, "pull", "-q", "--tls-verify=false", "--authfile", &file, &name).run().code(125);
         rpod!(t, "logout", "--authfile", &file, &host).run().fails(125, &["not logged into"]);
     }
+    Ok(())
+}
+
+/// `credential-helpers`: asked in their order, the auth files only where they are named.
+fn helpers_of_registries_conf(t: &Sandbox) -> Outcome {
+    let registry = Registry::plain_with_password()?;
+    let host = registry.host();
+    let name = format!("{host}/library/busybox");
+    let answer = json!({"ServerURL": host, "Username": USERNAME, "Secret": PASSWORD});
+    helper(t, "good", &format!("#!/bin/sh\necho \"$1 $(cat)\" >>$HOME/asked\necho '{answer}'\n"))?;
+    helper(t, "broken", "#!/bin/sh\necho locked\nexit 1\n")?;
+    helper(t, "box", HELPER)?;
+    let conf = |helpers: &[&str]| {
+        t.write("home/.config/containers/registries.conf", format!("credential-helpers = {helpers:?}\n")).map(drop)
+    };
+    let pull = || rpod!(t, "pull", "-q", "--tls-verify=false", &name).run();
+    for helpers in [&["good"][..], &["containers-auth.json", "good"], &["broken", "good"]] {
+        conf(helpers)?;
+        pull().ok();
+        assert!(std::fs::read_to_string(t.home().join("asked"))?.contains(&format!("get {host}")), "{helpers:?}");
+        std::fs::remove_file(t.home().join("asked"))?;
+    }
+    conf(&["broken"])?;
+    pull().fails(125, &["docker-credential-broken", "locked"]);
+    conf(&["nosuch"])?;
+    pull().fails(125, &["docker-credential-nosuch"]);
+    // login and logout have the first of them keep it.
+    conf(&["box", "containers-auth.json"])?;
+    rpod!(t, "login", "--tls-verify=false", "-v", "-u", USERNAME, "-p", PASSWORD, &host)
+        .run()
+        .prints("Used: docker-credential-box");
+    assert!(std::fs::read_to_string(t.home().join("kept"))?.contains(PASSWORD));
+    pull().ok();
+    rpod!(t, "logout", &host).run().ok();
+    assert!(!t.home().join("kept").exists());
+    pull().code(125);
+    // Files that are not named are not asked.
+    conf(&[])?;
+    rpod!(t, "login", "--tls-verify=false", "-u", USERNAME, "-p", PASSWORD, &host).run().ok();
+    pull().ok();
+    conf(&["box"])?;
+    pull().code(125);
     Ok(())
 }
 
