@@ -13,6 +13,7 @@ use rustix::fs::FileType;
 use super::context::ignore::clean;
 use super::context::select::Root;
 use crate::error::{Context, Error, Result};
+use crate::sys::process::tie;
 
 /// What git may use of the user's own to reach a repository.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +116,7 @@ impl Git<'_> {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .stdin(Stdio::null());
+        tie(&mut git);
         rights.restrict(&mut git);
         // Everybody can read a program's arguments, and the repository's own configuration may end in an image.
         if let Some((with, without)) = &self.login {

@@ -141,7 +141,7 @@ fn carry_out(
         globals.declare(instruction, file.escape()).map_err(wrong)?;
     }
     if lint::Checks::of(&file, &globals).error
-        && let Some(found) = lint::lint(&file, &globals, &describe::environment(store)).into_iter().next()
+        && let Some(found) = lint::of_buildkit(&file, &globals, &describe::environment(store)).into_iter().next()
     {
         return Err(wrong(found.into_problem()));
     }
@@ -210,7 +210,7 @@ fn carry_out(
     reporter.commit(&request.tags);
     let mut built = commit::commit(&build, state, steps, &names)?;
     // The base images are here by now, so that their variables are known.
-    let found = lint::lint(&file, &globals, &describe::environment(store));
+    let found = lint::of_buildkit(&file, &globals, &describe::environment(store));
     built.remarks = found.into_iter().map(|found| found.into_remark(name, text)).collect();
     unused(&file, request, progress);
     Ok(built)

@@ -119,6 +119,8 @@ impl CachePlace {
                 ("ref" | "src" | "dest", value) => place = Some(value.to_owned()),
                 ("mode", "max") => mode = CacheMode::All,
                 ("mode", "min") => mode = CacheMode::Target,
+                // As it is written anyway.
+                ("image-manifest" | "oci-mediatypes", "true") => {}
                 (name, value) => return Err(bad(format!("{name}={value} is not known"))),
             }
         }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, getpid, getppid, pidfd_send_signal, set_parent_process_death_signal};
+use rustix::process::{
+    Signal, getpid, getppid, kill_process_group, pidfd_send_signal, set_parent_process_death_signal, setpgid,
+};
 
 use super::event::{Outcome, Receiver, Reporter, Sender, StageFailure};
 use super::plan::Plan;
@@ -85,7 +87,8 @@ pub(crate) fn run(
         }
     }
     for Running { child, .. } in running {
-        // An error means that it has ended.
+        // An error means that it has ended, or has no group yet.
+        let _ = kill_process_group(child.pid, Signal::KILL);
         let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
         let _ = child.wait();
     }
@@ -110,6 +113,8 @@ fn start(build: &Build<'_>, plan: &Plan, index: usize, done: &BTreeMap<usize, St
             if set_parent_process_death_signal(Some(Signal::KILL)).is_err() || getppid() != Some(parent) {
                 exit_now(1);
             }
+            // A group of its own, so that the programs it runs can be ended with it.
+            let _ = setpgid(None, None);
             let mut sender = Sender::new(writer);
             let ended = plan.stages[index].as_ref().map(|stage| stage::run(build, stage, done, &mut sender));
             exit_now(u8::from(!matches!(ended, Some(Ok(())))))

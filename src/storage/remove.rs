@@ -146,7 +146,11 @@ impl Level {
             let mut buffer = Vec::with_capacity(16 * 1024);
             let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
             while let Some(entry) = entries.next() {
-                let entry = entry?;
+                let entry = match entry {
+                    // Somebody else has removed this directory.
+                    Err(Errno::NOENT) => break,
+                    entry => entry?,
+                };
                 let name = entry.file_name().to_bytes();
                 if !matches!(name, b"." | b"..") {
                     self.children.push((name.to_vec(), entry.file_type()));

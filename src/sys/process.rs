@@ -1,6 +1,8 @@
 //! fork(2), pidfds and what a child owes its parent.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open};
 
@@ -54,6 +56,12 @@ pub(crate) fn single_threaded() -> bool {
 pub(crate) fn exit_now(code: u8) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// Has a program killed when this process ends (prctl(2), PR_SET_PDEATHSIG); for one started by the main thread.
+pub(crate) fn tie(command: &mut Command) -> &mut Command {
+    // SAFETY: prctl(2) neither allocates nor locks.
+    unsafe { command.pre_exec(|| super::prctl::die_with_parent().map_err(Into::into)) }
 }
 
 impl Child {

@@ -54,6 +54,13 @@ fn dockerfiles(t: &Sandbox) -> Outcome {
         rpod!(t, "build", "-q", "-t", "app", "-f", file, &dir).run().ok();
         cat(t, &["/ok"], &["own"]);
     }
+    // A comment in Latin-1 says nothing; a line in it would.
+    let latin = dir.join("latin");
+    std::fs::write(&latin, b"# caf\xe9\nFROM busybox AS context\nFROM context\nRUN echo latin >/ok\n")?;
+    rpod!(t, "build", "-q", "-t", "app", "-f", &latin, &dir).run().ok();
+    cat(t, &["/ok"], &["latin"]);
+    std::fs::write(&latin, b"FROM busybox\nRUN echo caf\xe9\n")?;
+    rpod!(t, "build", "-f", &latin, &dir).run().fails(125, &["latin:2", "not UTF-8"]);
     // Several files are one.
     let parts = ["FROM busybox\n", "RUN echo two >/ok\n"];
     for (name, text) in ["one", "two"].iter().zip(parts) {

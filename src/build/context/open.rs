@@ -198,12 +198,23 @@ fn first_of(context: &Context, paths: impl IntoIterator<Item = PathBuf>) -> Resu
 }
 
 fn text(input: impl Read, name: &str) -> Result<String> {
-    let mut text = String::new();
-    input.take(MAX_FILE + 1).read_to_string(&mut text).context(|| format!("cannot read {name}"))?;
-    if text.len() as u64 > MAX_FILE {
+    let mut bytes = Vec::new();
+    input.take(MAX_FILE + 1).read_to_end(&mut bytes).context(|| format!("cannot read {name}"))?;
+    if bytes.len() as u64 > MAX_FILE {
         return Err(Error::new(format!("{name} is larger than {} MiB", MAX_FILE >> 20)));
     }
-    Ok(text)
+    String::from_utf8(bytes).or_else(|error| with_odd_comments(error.as_bytes(), name))
+}
+
+/// What people wrote in comments before UTF-8 does no harm.
+fn with_odd_comments(bytes: &[u8], name: &str) -> Result<String> {
+    let lines =
+        bytes.split_inclusive(|byte| *byte == b'\n').enumerate().map(|(index, line)| match std::str::from_utf8(line) {
+            Ok(line) => Ok(line.to_owned()),
+            Err(_) if line.trim_ascii_start().starts_with(b"#") => Ok(String::from_utf8_lossy(line).into_owned()),
+            Err(_) => Err(Error::new(format!("{name}:{}: the line is not UTF-8", index + 1))),
+        });
+    lines.collect()
 }
 
 enum Remote {

@@ -129,10 +129,11 @@ fn stage_name(name: &str) -> Result<String, String> {
     let lower = name.to_lowercase();
     let good = lower.starts_with(|c: char| c.is_ascii_lowercase())
         && lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
-    match lower.as_str() {
-        "context" | "scratch" => Err(format!("reserved name for build stage: {name:?}")),
-        _ if good => Ok(lower),
-        _ => Err(format!("invalid name for build stage: {name:?}, name can't start with a number or contain symbols")),
+    match good {
+        true => Ok(lower),
+        false => {
+            Err(format!("invalid name for build stage: {name:?}, name can't start with a number or contain symbols"))
+        }
     }
 }
 

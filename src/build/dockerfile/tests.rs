@@ -106,7 +106,6 @@ fn mistakes_have_a_line_and_a_reason() {
         ("FROM\n", 1, "FROM requires either one or three arguments"),
         ("FROM a b\n", 1, "FROM requires either one or three arguments"),
         ("FROM a as 1b\n", 1, "invalid name for build stage"),
-        ("FROM a as scratch\n", 1, "reserved name for build stage"),
         ("FROM --foo=1 a\n", 1, "unknown flag: --foo"),
         ("FROM a\nRUN\n", 2, "RUN requires at least one argument"),
         ("FROM a\nRUN --mount x\n", 2, "missing a value on flag: --mount"),

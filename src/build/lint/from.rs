@@ -16,6 +16,13 @@ pub(super) fn lint(file: &Dockerfile, globals: &Globals, add: &mut Add<'_>) {
             if !names.insert(name.clone()) {
                 add(span, "DuplicateStageName", format!("Duplicate stage name {name:?}, stage names should be unique"));
             }
+            if matches!(name.as_str(), "context" | "scratch") {
+                add(
+                    span,
+                    "ReservedStageName",
+                    format!("Stage name should not use the same name as reserved stage {name:?}"),
+                );
+            }
             written(&stage.from, add);
         }
         for name in variables(image, true) {
@@ -82,6 +89,6 @@ fn unused(file: &Dockerfile, globals: &Globals, add: &mut Add<'_>) {
             Kind::From { name: Some(name), .. } => name.clone(),
             _ => index.to_string(),
         };
-        add(from.span, "UnusedStage", format!("The last stage does not need stage {name:?}: only --target builds it"));
+        add(from.span, super::UNUSED, format!("The last stage does not need stage {name:?}: only --target builds it"));
     }
 }

@@ -70,6 +70,16 @@ type Add<'a> = dyn FnMut(Span, &'static str, String) + 'a;
 /// Tells the names of an image's variables, when the image is here.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<String>> + 'a;
 
+/// rpod's own: stages that only `--target` builds are meant so, most of the time.
+const UNUSED: &str = "UnusedStage";
+
+/// What a build tells, and what `# check=error=true` stops: the rules that BuildKit has.
+pub(crate) fn of_buildkit(file: &Dockerfile, globals: &Globals, environment: &Environment<'_>) -> Vec<Finding> {
+    let mut findings = lint(file, globals, environment);
+    findings.retain(|finding| finding.rule != UNUSED);
+    findings
+}
+
 /// Everything there is to say.
 pub(crate) fn lint(file: &Dockerfile, globals: &Globals, environment: &Environment<'_>) -> Vec<Finding> {
     let mut findings = BTreeSet::new();
@@ -109,7 +119,8 @@ fn casing(all: &[&Instruction], add: &mut Add<'_>) {
 /// Names in `$NAME` and `${NAME…}`; with `defaulted` also those that have something to stand in for them (`${NAME:-x}`).
 fn variables(text: &str, defaulted: bool) -> Vec<String> {
     let mut names = Vec::new();
-    let mut rest = text;
+    let unquoted = without_single_quotes(text);
+    let mut rest = unquoted.as_str();
     while let Some(at) = rest.find('$') {
         let escaped = rest[..at].ends_with('\\');
         let braced = rest[at + 1..].strip_prefix('{');
@@ -122,6 +133,26 @@ fn variables(text: &str, defaulted: bool) -> Vec<String> {
         rest = &rest[end..];
     }
     names
+}
+
+/// Nothing is replaced between single quotes, which mean nothing between double ones.
+fn without_single_quotes(text: &str) -> String {
+    let (mut single, mut double, mut escaped) = (false, false, false);
+    let mut kept = String::new();
+    for c in text.chars() {
+        let quoted = single;
+        match c {
+            _ if escaped => {}
+            '\'' if !double => single = !single,
+            '"' if !single => double = !double,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped && !quoted;
+        if !quoted && !single {
+            kept.push(c);
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -178,6 +209,14 @@ mod tests {
             ("FROM a\nENV DB_PASSWORD=x\n", vec![(2, "SecretsUsedInArgOrEnv")]),
             ("FROM a\nMAINTAINER x\n", vec![(2, "MaintainerDeprecated")]),
             ("FROM a\nRUN x \\\n\n y\n", vec![(2, "NoEmptyContinuation")]),
+            ("FROM a AS context\nFROM context\n", vec![(1, "ReservedStageName")]),
+            ("FROM scratch\nENV A='$X \"' B=\"'$Y'\" C=\\$Z\n", vec![(2, "UndefinedVar")]),
+            (
+                "FROM scratch\nLABEL a=$X\nVOLUME /$Y\nEXPOSE $Z\nSTOPSIGNAL $S\n",
+                vec![(2, "UndefinedVar"), (3, "UndefinedVar"), (4, "UndefinedVar"), (5, "UndefinedVar")],
+            ),
+            ("FROM scratch\nCOPY --chown=$X a b\n", vec![(2, "UndefinedVar")]),
+            ("FROM a\nLABEL a b\n", vec![(2, "LegacyKeyValueFormat")]),
             ("# check=skip=JSONArgsRecommended\nFROM a\nCMD x\n", vec![]),
         ] {
             assert_eq!(rules(text), wanted, "{text:?}");

@@ -49,16 +49,22 @@ fn of_stage(instructions: &[Instruction], known: &mut Known, add: &mut Add<'_>) 
                 texts.extend(list.iter().filter_map(|(_, default)| default.as_deref()));
                 known.names.extend(list.iter().map(|(name, _)| name.clone()));
             }
-            Kind::Expose(ports) => ports.iter().for_each(|port| exposed(port, span, add)),
+            Kind::Expose(ports) => {
+                texts.extend(ports.iter().map(String::as_str));
+                ports.iter().for_each(|port| exposed(port, span, add));
+            }
+            Kind::Label(pairs) => {
+                texts.extend(pairs.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));
+                legacy(instruction, "LABEL", add);
+            }
+            Kind::Volume(paths) => texts.extend(paths.iter().map(String::as_str)),
+            Kind::StopSignal(signal) => texts.push(signal),
             Kind::Env(pairs) => {
                 texts.extend(pairs.iter().map(|(_, value)| value.as_str()));
                 for (name, _) in pairs.iter().filter(|(name, _)| is_secret(name)) {
                     add(span, SECRETS, format!("Do not use ARG or ENV instructions for sensitive data (ENV {name:?})"));
                 }
-                if instruction.text.split_whitespace().nth(1).is_some_and(|word| !word.contains('=')) {
-                    let text = "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format".to_owned();
-                    add(span, "LegacyKeyValueFormat", text);
-                }
+                legacy(instruction, "ENV", add);
             }
             Kind::Workdir(path) => {
                 texts.push(path);
@@ -94,6 +100,7 @@ fn of_stage(instructions: &[Instruction], known: &mut Known, add: &mut Add<'_>) 
             Kind::Transfer(transfer) => {
                 texts.extend(transfer.sources.iter().map(String::as_str));
                 texts.push(&transfer.destination);
+                texts.extend(transfer.chown.as_deref());
             }
             _ => {}
         }
@@ -111,6 +118,13 @@ fn of_stage(instructions: &[Instruction], known: &mut Known, add: &mut Add<'_>) 
         if let Kind::Env(pairs) = &instruction.kind {
             known.names.extend(pairs.iter().map(|(name, _)| name.clone()));
         }
+    }
+}
+
+fn legacy(instruction: &Instruction, keyword: &str, add: &mut Add<'_>) {
+    if instruction.text.split_whitespace().nth(1).is_some_and(|word| !word.contains('=')) {
+        let text = format!("\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format");
+        add(instruction.span, "LegacyKeyValueFormat", text);
     }
 }
 

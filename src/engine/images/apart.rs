@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,9 +31,14 @@ struct Running {
 impl Running {
     fn start<T: Serialize>(what: &str, f: impl FnOnce() -> Result<T>) -> Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "cannot make a pipe")?;
+        let parent = getpid();
         match fork().context(|| format!("cannot start a process that {what}"))? {
             Fork::Child => {
                 drop(reader);
+                // Nobody waits for what it does once its parent is gone, and that may have ended already.
+                if set_parent_process_death_signal(Some(Signal::KILL)).is_err() || getppid() != Some(parent) {
+                    exit_now(1);
+                }
                 let answer = f().map_err(|e| Failure::from(&e));
                 let sent = serde_json::to_vec(&answer).map(|bytes| File::from(writer).write_all(&bytes));
                 exit_now(u8::from(!matches!(sent, Ok(Ok(())))))
@@ -84,11 +89,7 @@ pub(crate) struct Download {
 impl Download {
     pub(crate) fn start(url: &str) -> Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "cannot make a pipe")?;
-        let running = Running::start("downloads", move || {
-            // It holds the reading end too, so a pipe that nobody reads would not end it.
-            set_parent_process_death_signal(Some(Signal::KILL)).context(|| "cannot tie a download to its reader")?;
-            registry::download(url, &mut File::from(writer)).map(drop)
-        })?;
+        let running = Running::start("downloads", move || registry::download(url, &mut File::from(writer)).map(drop))?;
         Ok(Self { content: reader.into(), running: Some(running) })
     }
 }
