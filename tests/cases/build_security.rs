@@ -9,8 +9,9 @@ use std::time::Duration;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
 
+use super::bridges::kill;
 use super::build::context;
-use crate::support::{Outcome, Response, Sandbox, Server, Tarball, Trial, User, rpod, trial, wait_until};
+use crate::support::{Need, Outcome, Response, Sandbox, Server, Tarball, Trial, User, need, rpod, trial, wait_until};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -18,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("build_security::secrets_are_nowhere", User::Sub, secrets),
         trial("build_security::killed", User::Sub, killed),
         trial("build_security::interrupted", User::NoSub, interrupted),
+        trial("build_security::interrupted_downloads", User::NoSub, interrupted_downloads),
         trial("build_security::foreign_contexts", User::Sub, foreign_contexts),
         trial("build_security::foreign_dockerfiles", User::Sub, foreign_dockerfiles),
         trial("build_security::locks_in_any_order", User::Sub, locks_in_any_order),
@@ -420,6 +422,34 @@ fn interrupted(t: &Sandbox) -> Outcome {
     let out = build.wait();
     assert_eq!((out.code, out.signal), (Some(130), None), "{}", out.stderr);
     assert_eq!(t.leftovers(Duration::from_secs(20)).len(), 0, "{:?}", t.processes());
+    empty(t)
+}
+
+/// What would come for ever, and a repository that never answers.
+fn interrupted_downloads(t: &Sandbox) -> Outcome {
+    need([Need::Git])?;
+    t.busybox()?;
+    let server = Server::start(|request| match request.path() {
+        "/endless" => Response::new(200).body(vec![7; 1 << 16]).endless(),
+        _ => Response::new(200).body("x").stall(Duration::from_secs(120)),
+    });
+    for name in ["endless", "silent.git"] {
+        let text = format!("FROM busybox\nADD http://{}/{name} /d/\n", server.host());
+        let dir = context(t, name, &text)?;
+        for signal in [Signal::INT, Signal::KILL] {
+            let before = server.requests().len();
+            let build = rpod!(t, "build", "--network", "none", &dir).spawn();
+            wait_until("the download has begun", || server.requests().len() > before);
+            build.signal(signal);
+            let out = build.wait();
+            assert_ne!(out.code, Some(0));
+            // git's own children end when their server says something, or with the group that an interrupted build ends.
+            let stays = |command: &str| signal == Signal::KILL && command.contains("remote-http");
+            wait_until("everything has ended", || t.processes().iter().all(|left| stays(&left.command)));
+            t.processes().iter().for_each(|left| kill(left.pid));
+        }
+    }
+    rpod!(t, "build", "-q", context(t, "quick", "FROM busybox\nRUN --network=none true\n")?).run().ok();
     empty(t)
 }
 
