@@ -17,7 +17,7 @@ pub(crate) fn is_url(text: &str) -> bool {
 
 /// A repository: `git@…`, `git://`, `ssh://`, `github.com/…`, or a URL whose path ends in `.git` (BuildKit's gitutil).
 pub(crate) fn is_git(text: &str) -> bool {
-    let path = text.split('#').next().unwrap_or(text);
+    let path = text.split(['#', '?']).next().unwrap_or(text);
     text.starts_with("git@")
         || text.starts_with("git://")
         || text.starts_with("ssh://")

@@ -12,6 +12,7 @@ use rustix::fs::FileType;
 
 use super::context::ignore::clean;
 use super::context::select::Root;
+use super::git_reference::GitReference;
 use crate::error::{Context, Error, Result};
 use crate::sys::process::tie;
 
@@ -104,6 +105,7 @@ struct Git<'a> {
     host: Option<Host>,
     /// With user name and password, and without.
     login: Option<(String, String)>,
+    submodules: bool,
 }
 
 impl Git<'_> {
@@ -160,7 +162,9 @@ impl Git<'_> {
             let wanted = if run(&["rev-parse", "--verify", "--quiet", &branch]).is_ok() { &branch } else { wanted };
             run(&["checkout", "--quiet", "--detach", wanted, "--"])?;
         }
-        self.submodules(to, rights)?;
+        if self.submodules {
+            self.submodules(to, rights)?;
+        }
         Ok(run(&["rev-parse", "HEAD"])?.trim().to_owned())
     }
 
@@ -204,21 +208,25 @@ impl Git<'_> {
     }
 }
 
-/// Checks `URL[#REF[:DIRECTORY]]` out into the empty directory `to`; answers the commit and where the directory is.
-pub(crate) fn fetch(text: &str, to: &Path, keep_git_dir: bool, rights: Rights<'_>) -> Result<(String, PathBuf)> {
-    let (repository, fragment) = text.split_once('#').unwrap_or((text, ""));
-    let (reference, below) = fragment.split_once(':').unwrap_or((fragment, ""));
-    if repository.starts_with('-') || reference.starts_with('-') {
-        return Err(Error::new(format!("{text}: it is no repository")));
-    }
+/// Checks a repository out into the empty directory `to`; answers the commit and where the directory is that counts.
+/// `text` is how it was named.
+pub(crate) fn fetch(
+    text: &str,
+    wanted: &GitReference,
+    to: &Path,
+    keep_git_dir: bool,
+    rights: Rights<'_>,
+) -> Result<(String, PathBuf)> {
+    let (repository, below) = (wanted.repository.as_str(), &wanted.below);
     let repository = match repository.starts_with("github.com/") {
         true => &format!("https://{repository}"),
         false => repository,
     };
     let (repository, login) = public(repository);
-    let git = Git { text, host: Host::of(&repository), login };
-    let commit = git.checkout(to, &repository, reference, rights)?;
-    if !keep_git_dir {
+    let git = Git { text, host: Host::of(&repository), login, submodules: wanted.submodules };
+    let commit = git.checkout(to, &repository, &wanted.revision, rights)?;
+    wanted.check(text, &commit)?;
+    if !wanted.keep_git_dir.unwrap_or(keep_git_dir) {
         crate::storage::remove_path(&to.join(".git"))?;
     }
     // A link of the repository must not lead out of it.

@@ -38,6 +38,7 @@ pub(crate) mod export;
 mod extract;
 mod fetch;
 mod git;
+mod git_reference;
 mod layer;
 mod link;
 mod lint;

@@ -13,6 +13,7 @@ use super::copy::{Attributes, Skipped, Target};
 use super::dockerfile::instruction::Transfer;
 use super::dockerfile::{self, expand};
 use super::git::Rights;
+use super::git_reference::GitReference;
 use super::layer::Workplace;
 use super::plan::Source;
 use super::stage::{Stage, Stop};
@@ -156,8 +157,10 @@ impl Stage<'_> {
             }
             if transfer.add && fetch::is_git(&text) {
                 let directory = scratch.sub(&format!("git-{count}"))?;
+                let wanted = GitReference::parse(&text)?;
                 let (commit, directory) = git::fetch(
                     &text,
+                    &wanted,
                     &directory,
                     transfer.keep_git_dir,
                     Rights::Agent(self.build.request.ssh.get("default").map(std::path::PathBuf::as_path)),
@@ -167,7 +170,8 @@ impl Stage<'_> {
                         "checksum mismatch for {text}: the commit is {commit}, not {wanted}"
                     )));
                 }
-                order.content.push(format!("git {commit} {}", text.rsplit_once(':').map_or("", |(_, below)| below)));
+                let GitReference { below, submodules, keep_git_dir, .. } = &wanted;
+                order.content.push(format!("git {commit} {submodules} {keep_git_dir:?} {below}"));
                 order.origins.push(plain(&directory, vec![".".to_owned()], false)?);
             } else if !transfer.add && from.is_none() && fetch::is_url(&text) {
                 return Err(Error::new(format!("source can't be a URL for COPY: {text}")).hint("ADD fetches URLs"));

@@ -140,7 +140,10 @@ fn here(t: &Sandbox, cases: &[Case], from: &Path, to: &Path) -> Outcome {
 }
 
 fn made(case: &Case, dir: &Path) -> Result<Made, Stop> {
-    let read = |ending: &str| std::fs::read_to_string(dir.join(format!("{}.{ending}", case.name)));
+    let read = |ending: &str| {
+        let path = dir.join(format!("{}.{ending}", case.name));
+        std::fs::read_to_string(&path).map_err(|e| std::io::Error::other(format!("{}: {e}", path.display())))
+    };
     let mut made = Made { code: read("code")?.trim().parse()?, log: read("log")?, ..Made::default() };
     if made.code == 0 {
         let base = if case.from_scratch { BTreeMap::new() } else { corpus::listing(&dir.join("base.tar"))? };

@@ -137,7 +137,8 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
 /// What a tar holds, by path; times are no part of it.
 pub fn listing(tar: &Path) -> Result<BTreeMap<String, String>, Stop> {
     let mut found = BTreeMap::new();
-    let mut archive = tar::Archive::new(std::fs::File::open(tar)?);
+    let file = std::fs::File::open(tar).map_err(|e| std::io::Error::other(format!("{}: {e}", tar.display())))?;
+    let mut archive = tar::Archive::new(file);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.to_string_lossy().trim_start_matches("./").trim_end_matches('/').to_owned();

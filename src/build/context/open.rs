@@ -10,6 +10,7 @@ use super::ignore::Ignore;
 use crate::build::extract;
 use crate::build::fetch;
 use crate::build::git::{self, Rights};
+use crate::build::git_reference::GitReference;
 use crate::build::redact;
 use crate::build::request::{Request, Where};
 use crate::build::variables::{KEEP_GIT_DIR, is_true};
@@ -227,8 +228,13 @@ fn remote(room: &Workroom, url: &str, ssh: &Agents, keep_git_dir: bool) -> Resul
     if fetch::is_git(url) {
         let checkout = dir.join("git");
         create_private(&checkout)?;
-        let (_, path) =
-            git::fetch(url, &checkout, keep_git_dir, Rights::User(ssh.get("default").map(PathBuf::as_path)))?;
+        let (_, path) = git::fetch(
+            url,
+            &GitReference::parse(url)?,
+            &checkout,
+            keep_git_dir,
+            Rights::User(ssh.get("default").map(PathBuf::as_path)),
+        )?;
         return Context::directory(path, Some(dir)).map(Remote::Context);
     }
     let file = dir.join("download");
