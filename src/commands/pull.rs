@@ -116,7 +116,11 @@ pub(crate) fn registry_options(flags: &RegistryFlags) -> Result<Options> {
 /// `--retry` and `--retry-delay`.
 pub(super) fn retry(retries: Option<u32>, delay: Option<&str>) -> Result<RetryPolicy> {
     let usual = RetryPolicy::default();
-    Ok(RetryPolicy { retries: retries.unwrap_or(usual.retries), delay: delay.map_or(Ok(usual.delay), duration)? })
+    Ok(RetryPolicy {
+        retries: retries.unwrap_or(usual.retries),
+        delay: delay.map_or(Ok(usual.delay), duration)?,
+        is_asked: retries.is_some(),
+    })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration> {

@@ -253,6 +253,8 @@ impl Registry {
             // Not a reason to go without TLS.
             self.http.check_proxy(&url)?;
             match self.http.send(&Request::get(url, "*/*")).await {
+                // What it speaks is seen when it answers.
+                Err(failure @ Failure::Passing(..)) if self.http.repeats_refused() => Err(failure),
                 // Whatever it says, it says it over TLS.
                 Ok(_) | Err(Failure::Passing(..)) => Ok::<_, Failure>("https"),
                 Err(Failure::Final(_)) => Ok("http"),

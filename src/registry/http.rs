@@ -41,6 +41,8 @@ pub(super) struct Http {
     patience: Option<Duration>,
     /// Whether the registry has answered at all: a dead connection before that is a wrong name more often than bad luck.
     reached: AtomicBool,
+    /// Whether a refused connection is worth another attempt nevertheless.
+    repeats_refused: bool,
 }
 
 /// A request; cheap to repeat.
@@ -105,7 +107,8 @@ impl Http {
         }
         let patience = is_for_pushing.then_some(options.stall);
         let client = builder.build().context(|| format!("cannot set up TLS for {host}"))?;
-        Ok(Self { client, proxies, insecure, patience, reached: AtomicBool::new(false) })
+        let repeats_refused = options.retry.is_asked;
+        Ok(Self { client, proxies, insecure, patience, reached: AtomicBool::new(false), repeats_refused })
     }
 
     /// # Errors
@@ -207,6 +210,11 @@ impl Http {
         sort(response).await
     }
 
+    /// Whether a registry that does not answer yet is to be waited for.
+    pub(super) fn repeats_refused(&self) -> bool {
+        self.repeats_refused
+    }
+
     /// An error below HTTP.
     fn transport(&self, url: &Url, error: reqwest::Error) -> Failure {
         let what = format!("cannot reach {}", shown(url));
@@ -223,8 +231,11 @@ impl Http {
                 _ => failure,
             });
         }
+        // An insecure registry without a port may be at the other one, that of plain HTTP.
+        let is_only_place = !self.insecure || url.port().is_some() || url.scheme() == "http";
+        let is_repeated = self.repeats_refused && is_only_place && is_refused(&error);
         let failure = Error::wrap(what, plain(error));
-        if is_connect && !is_timeout && !self.reached.load(Ordering::Relaxed) {
+        if !is_repeated && is_connect && !is_timeout && !self.reached.load(Ordering::Relaxed) {
             return Failure::Final(failure);
         }
         Failure::Passing(failure, None)
@@ -330,6 +341,18 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 const LATE: &str = "the registry does not answer in time";
+
+/// Whether nobody listens there.
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
 
 /// reqwest's chain as one sentence. Its own text repeats the URL.
 pub(super) fn plain(error: reqwest::Error) -> Error {

@@ -10,11 +10,13 @@ pub(crate) struct RetryPolicy {
     /// Attempts beside the first.
     pub retries: u32,
     pub delay: Duration,
+    /// Somebody asked for it, so a registry that refuses connections is one that is being started, not a wrong name.
+    pub is_asked: bool,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { retries: 4, delay: Duration::from_millis(500) }
+        Self { retries: 4, delay: Duration::from_millis(500), is_asked: false }
     }
 }
 

@@ -74,7 +74,7 @@ impl Hostile {
         let options = Options {
             credentials: credentials.map(|text| Credentials::parse(text).expect("credentials")),
             auth_file: None,
-            retry: RetryPolicy { retries: 3, delay: Duration::from_millis(10) },
+            retry: RetryPolicy { retries: 3, delay: Duration::from_millis(10), is_asked: false },
             stall: Duration::from_millis(300),
             ..Options::default()
         };

@@ -17,6 +17,19 @@ pub fn trials() -> Vec<Trial> {
             rpod!(t, "pull", "-q", "oci:layout:three").run().fails(125, &["no such image"]);
             Ok(())
         }),
+        trial("transports::a_docker_archive_has_the_images_name", User::Sub, |t| {
+            let image = t.busybox()?;
+            rpod!(t, "tag", image, "localhost/own:1").run().ok();
+            rpod!(t, "push", "-q", "own:1", "docker-archive:a.tar").run().ok();
+            rpod!(t, "rmi", "-af").run().ok();
+            rpod!(t, "load", "-q", "-i", "a.tar").run().lines_are(&["Loaded image: localhost/own:1"]);
+            // By its id it is meant without a name.
+            let id = rpod!(t, "image", "inspect", "--format", "{{.Id}}", "own:1").run().ok().to_owned();
+            rpod!(t, "push", "-q", &id, "docker-archive:b.tar").run().ok();
+            rpod!(t, "rmi", "-af").run().ok();
+            rpod!(t, "load", "-q", "-i", "b.tar").run().lines_are(&[&format!("Loaded image: sha256:{id}")]);
+            Ok(())
+        }),
         trial("transports::save_directories", User::Sub, save_directories),
         trial("transports::hostile", User::Sub, hostile),
         trial("transports::scp", User::Sub, scp),

@@ -132,13 +132,25 @@ impl Server {
         Self::listening(answer, |_| true)
     }
 
+    /// One on this port.
+    pub fn start_at(port: u16, answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind(("127.0.0.1", port)).unwrap(), answer, |_| true)
+    }
+
     /// One that reads the bodies of those requests only for which `listens`, of method and path, says so: the others get no
     /// answer, and their connections stay open.
     pub fn listening(
         answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
         listens: impl Fn(&Request) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Self::on(TcpListener::bind(("127.0.0.1", 0)).unwrap(), answer, listens)
+    }
+
+    fn on(
+        listener: TcpListener,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+        listens: impl Fn(&Request) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let port = listener.local_addr().unwrap().port();
         let log = Arc::new(Mutex::new(Vec::new()));
         let ended = Arc::new(AtomicBool::new(false));

@@ -126,7 +126,11 @@ fn plan(store: &Store, image: &Image, local: &Local, compress: bool, options: &P
         })?;
         layers.push((*diff_id, layer.meta()?.size));
     }
-    let names = names(local)?;
+    let mut names = names(local)?;
+    if names.is_empty() && local.kind == Kind::DockerArchive {
+        // Its own; without any it would come back nameless.
+        names.extend(image.name.iter().filter(|name| !name.contains('@')).cloned());
+    }
     Ok(Export { raw, manifest, format, wanted, saved: Saved { names, config, layers } })
 }
 
