@@ -158,7 +158,8 @@ impl Git<'_> {
             // A commit that no branch points at, or a server that gives everything only.
             let heads = ["+HEAD:refs/remotes/origin/HEAD", "+refs/heads/*:refs/remotes/origin/*"];
             run(&["fetch", "--quiet", "--tags", "--", repository, heads[0], heads[1]])?;
-            let branch = format!("refs/remotes/origin/{wanted}");
+            let name = wanted.strip_prefix("refs/heads/").unwrap_or(wanted);
+            let branch = format!("refs/remotes/origin/{name}");
             let wanted = if run(&["rev-parse", "--verify", "--quiet", &branch]).is_ok() { &branch } else { wanted };
             run(&["checkout", "--quiet", "--detach", wanted, "--"])?;
         }
