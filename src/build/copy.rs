@@ -14,11 +14,10 @@ use rustix::fs::{
     readlinkat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
 use super::context::select::{Entry, Root, Source, join, split};
 use crate::error::{Context, Error, Result};
-use crate::storage::remove_at;
+use crate::storage::{Skipped, remove_at};
 use crate::userns::owner;
 
 const MAX_LINKS: usize = 40;
@@ -48,37 +47,6 @@ pub(crate) struct Target<'a> {
     replaces: bool,
     /// What could not be made as it is at its source.
     skipped: Skipped,
-}
-
-/// What only root of the host, or another file system, could make.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(crate) struct Skipped {
-    /// Device nodes.
-    pub devices: u64,
-    /// Extended attributes.
-    pub attributes: u64,
-}
-
-impl Skipped {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.devices += other.devices;
-        self.attributes += other.attributes;
-    }
-
-    /// For whoever asked for the files.
-    pub(crate) fn warnings(self) -> Vec<String> {
-        let mut list = Vec::new();
-        if self.devices > 0 {
-            list.push(format!("{} device nodes were left out: only root can make them", self.devices));
-        }
-        if self.attributes > 0 {
-            list.push(format!(
-                "{} extended attributes were left out: the file system or the kernel refuses them",
-                self.attributes
-            ));
-        }
-        list
-    }
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use super::chmod::Chmod;
 use super::context::ignore::Ignore;
 use super::context::select::{self, Root, Source as Selected, Wanted};
-use super::copy::{Attributes, Skipped, Target};
+use super::copy::{Attributes, Target};
 use super::dockerfile::instruction::Transfer;
 use super::dockerfile::{self, expand};
 use super::git::Rights;
@@ -18,9 +18,11 @@ use super::layer::Workplace;
 use super::plan::Source;
 use super::stage::{Stage, Stop};
 use super::{extract, fetch, git, link, redact, settings, variables};
+use crate::engine::images::left_out;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::state::paths::create_private;
+use crate::storage::Skipped;
 use crate::userns::enter;
 
 /// Where some of the sources come from.
@@ -286,7 +288,7 @@ impl Stage<'_> {
                         let wanted = Wanted { sources, ignore, exclude: &order.exclude, parents: order.parents };
                         let found = select::select(from, &wanted)?;
                         if *unpack {
-                            skipped.add(unpack_or_copy(&mut target, &root, from, found, order, &attributes)?);
+                            skipped += unpack_or_copy(&mut target, &root, from, found, order, &attributes)?;
                         } else {
                             target.copy(from, &found, order.destination.as_bytes(), order.several)?;
                         }
@@ -303,11 +305,11 @@ impl Stage<'_> {
                     }
                     (Origin::Layers { .. }, None) => {}
                 }
-                skipped.add(target.done()?);
+                skipped += target.done()?;
             }
             Ok(skipped)
         })?;
-        skipped.warnings().iter().try_for_each(|text| self.warn(text))
+        left_out(&skipped, None).iter().try_for_each(|text| self.warn(text))
     }
 
     /// What is known by content of the given sources of a build context.
@@ -375,7 +377,7 @@ fn unpack_or_copy(
                 let owned = Attributes { owner: Some(attributes.owner.unwrap_or((0, 0))), ..attributes.clone() };
                 let mut target = Target::new(root, &owned);
                 target.copy(from, &[source], order.destination.as_bytes(), several)?;
-                skipped.add(target.done()?);
+                skipped += target.done()?;
             }
         }
     }

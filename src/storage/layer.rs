@@ -1,5 +1,6 @@
 //! Unpacked layers: `layers/<diffid>/`, complete from the moment that the directory has its name.
 
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,14 @@ pub(crate) struct Skipped {
     pub owners: u64,
     /// Extended attributes.
     pub attributes: u64,
+}
+
+impl AddAssign for Skipped {
+    fn add_assign(&mut self, other: Self) {
+        self.devices += other.devices;
+        self.owners += other.owners;
+        self.attributes += other.attributes;
+    }
 }
 
 /// A layer in the store.

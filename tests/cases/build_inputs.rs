@@ -199,7 +199,11 @@ fn archives(t: &Sandbox) -> Outcome {
     std::fs::write(dir.join("Dockerfile"), "FROM scratch AS a\nADD root.tar /\nFROM scratch\nCOPY --from=a / /\n")?;
     let built = rpod!(t, "build", "-t", "root", &dir).run();
     built.ok();
-    assert!(built.stderr.contains("1 device nodes were left out: only root can make them"), "{}", built.stderr);
+    assert!(
+        built.stderr.contains("1 device nodes of the image were left out: only root can make them"),
+        "{}",
+        built.stderr
+    );
     rpod!(t, "create", "--name", "root", "root", "x").run().ok();
     let files = rpod!(t, "export", "root").run();
     let listed =

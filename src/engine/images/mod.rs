@@ -67,6 +67,7 @@ pub(crate) use save::{SaveOptions, plan as plan_save, save, save_directory};
 pub(crate) use scp::{Copied, Place, scp};
 pub(crate) use search::{SearchHit, SearchOptions, search, search_tags};
 pub(crate) use sign::{can_sign, sign, sign_pushed};
+pub(crate) use skipped::left_out;
 pub(crate) use space::shared;
 pub(crate) use tag::{new_name, tag, untag};
 use tags::list_tags;

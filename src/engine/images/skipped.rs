@@ -11,19 +11,16 @@ pub(super) fn warn(store: &Store, layers: &[DiffId], maps: &IdMaps, progress: &d
     let mut all = Skipped::default();
     for layer in layers {
         if let Some(layer) = store.layer(layer) {
-            let skipped = layer.meta()?.skipped;
-            all.devices += skipped.devices;
-            all.owners += skipped.owners;
-            all.attributes += skipped.attributes;
+            all += layer.meta()?.skipped;
         }
     }
     let reason = maps.single.as_ref().map(ToString::to_string);
-    warnings(&all, reason.as_deref()).iter().for_each(|text| progress.warning(text));
+    left_out(&all, reason.as_deref()).iter().for_each(|text| progress.warning(text));
     Ok(())
 }
 
-/// `single`: why there is only one id.
-fn warnings(skipped: &Skipped, single: Option<&str>) -> Vec<String> {
+/// A line for each kind. `single`: why there is only one id.
+pub(crate) fn left_out(skipped: &Skipped, single: Option<&str>) -> Vec<String> {
     let mut list = Vec::new();
     if skipped.devices > 0 {
         list.push(format!("{} device nodes of the image were left out: only root can make them", skipped.devices));
@@ -53,9 +50,9 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_told() {
         let none = Skipped::default();
-        assert_eq!(warnings(&none, Some("why")), Vec::<String>::new());
+        assert_eq!(left_out(&none, Some("why")), Vec::<String>::new());
         let some = Skipped { devices: 2, owners: 3, attributes: 0 };
-        assert!(warnings(&some, None)[1].starts_with("3 files"));
-        assert!(warnings(&some, Some("why"))[1].ends_with(": why"));
+        assert!(left_out(&some, None)[1].starts_with("3 files"));
+        assert!(left_out(&some, Some("why"))[1].ends_with(": why"));
     }
 }
